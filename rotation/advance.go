@@ -1,0 +1,110 @@
+package rotation
+
+import (
+	"fmt"
+	"time"
+)
+
+// Action is one thing that the engine must do to move a run.
+type Action struct {
+	// Enter is the phase to enter, if any.
+	Enter Phase
+	// Hold holds the run, with Why.
+	Hold Held
+	// Release is the number of the wave to release, if any.
+	Release int
+	// Settle is the number of the wave to mark as settled, if any.
+	Settle int
+	// Sweep takes shops that came since the walk into the run, and opens proven
+	// items again whose token was replaced or superseded since.
+	Sweep bool
+	// Certify writes the certificate.
+	Certify bool
+	Why     string
+}
+
+// Advance decides what the engine does next. The actions are safe to carry out
+// one after the other; each is fenced by the state that the snapshot saw.
+func Advance(s Snapshot) []Action {
+	if s.Held != HeldNot {
+		return nil
+	}
+	switch s.Phase {
+	case PhaseArmed:
+		if GateMet(Gate(s)) {
+			return []Action{{Enter: PhaseExchanging, Why: "every shop is in the run and the window is open"}}
+		}
+		return holdIfExpired(s)
+	case PhaseExchanging:
+		return advanceExchanging(s)
+	case PhaseProven:
+		if !GateMet(provenGate(s)) {
+			return []Action{{Enter: PhaseExchanging, Why: "a shop came since whose token needs the old secret"}}
+		}
+		if !s.Certificate {
+			return []Action{{Certify: true, Why: "every condition to revoke the old secret is met"}}
+		}
+	}
+	return nil
+}
+
+func advanceExchanging(s Snapshot) []Action {
+	if GateMet(Gate(s)) {
+		return []Action{{Enter: PhaseProven, Why: "nothing needs the old secret any more"}}
+	}
+	var actions []Action
+	if s.Counts.Open()+s.LateInstalls+s.LateExchanges+s.OldVersionShops > 0 {
+		if hold := holdIfExpired(s); hold != nil {
+			return hold
+		}
+	}
+	actions = append(actions, advanceWaves(s)...)
+	if s.Counts.Open() == 0 && allReleased(s.Waves) {
+		if again := s.LateExchanges + s.OldVersionShops; s.LateInstalls+again > 0 {
+			actions = append(actions, Action{Sweep: true, Why: fmt.Sprintf("%d shops came since the walk, %d must be proven again", s.LateInstalls, again)})
+		}
+	}
+	return actions
+}
+
+// advanceWaves settles what is done and releases the next wave, or opens the
+// breaker when the one before it failed its error budget.
+func advanceWaves(s Snapshot) []Action {
+	var actions []Action
+	for _, w := range s.Waves {
+		switch {
+		case w.Settled:
+			continue
+		case !w.Released:
+			return append(actions, Action{Release: w.Number, Why: "wave " + w.Name})
+		case !w.MaySettle():
+			return actions
+		case !w.WithinBudget(s.WavePolicy.Budget):
+			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
+				"wave %s failed its error budget: %d of %d shops failed for reasons that are not theirs, %.0f %% are allowed",
+				w.Name, w.Failed, w.Counts.Total, s.WavePolicy.Budget*100)})
+		}
+		actions = append(actions, Action{Settle: w.Number, Why: "wave " + w.Name})
+	}
+	return actions
+}
+
+func allReleased(ws []WaveStatus) bool {
+	for _, w := range ws {
+		if !w.Released {
+			return false
+		}
+	}
+	return true
+}
+
+func holdIfExpired(s Snapshot) []Action {
+	if s.Window.Left(s.Now) > 0 || s.Window.ExpiresAt.IsZero() {
+		return nil
+	}
+	why := "the refresh token's hour ended at " + s.Window.ExpiresAt.UTC().Format(time.RFC3339)
+	if s.Window.Refused {
+		return []Action{{Hold: HeldWaiting, Why: "the platform refused the refresh token"}}
+	}
+	return []Action{{Hold: HeldWindowExpired, Why: why}}
+}

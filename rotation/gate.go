@@ -1,0 +1,109 @@
+package rotation
+
+import (
+	"fmt"
+	"time"
+)
+
+// Condition is one line of a gate.
+type Condition struct {
+	Name     string `json:"name"`
+	Met      bool   `json:"met"`
+	Evidence string `json:"evidence"`
+}
+
+// GateMet reports whether every condition is met.
+func GateMet(cs []Condition) bool {
+	for _, c := range cs {
+		if !c.Met {
+			return false
+		}
+	}
+	return true
+}
+
+// Gate lists the conditions to leave the snapshot's phase.
+func Gate(s Snapshot) []Condition {
+	switch s.Phase {
+	case PhasePrepared:
+		return []Condition{
+			condition("new secret differs from the old one", s.SecretsDiffer, "keyed fingerprints differ", "both secrets are the same value"),
+			condition("keyring opens both secrets", s.KeyringOpens, "unsealed just now", "the keyring does not open them"),
+		}
+	case PhaseWebhooksDual, PhaseOAuthSwitched:
+		return []Condition{attested(s, s.Phase)}
+	case PhaseArmed:
+		return []Condition{
+			condition("every stored shop is in the run", s.WalkDone, fmt.Sprintf("%d shops", s.Counts.Total), fmt.Sprintf("%d shops so far; a worker must be running", s.Counts.Total)),
+			windowCondition(s),
+		}
+	case PhaseExchanging:
+		return provenGate(s)
+	case PhaseProven:
+		return append(provenGate(s),
+			condition("certificate written", s.Certificate, "in the journal and in `rotation report`", "not yet"))
+	case PhaseRevoked:
+		r := s.Revocation
+		return []Condition{
+			condition("old and new tokens checked after the revoke", r.Done(),
+				fmt.Sprintf("%d shops", r.Planned), fmt.Sprintf("%d of %d shops; a worker must be running", r.OldDead+r.OldAlive, r.Planned)),
+			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: is the old secret revoked?", r.OldAlive)),
+			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
+			graceCondition(s),
+		}
+	case PhaseWebhooksSingle:
+		return []Condition{attested(s, PhaseWebhooksSingle)}
+	}
+	return nil
+}
+
+func provenGate(s Snapshot) []Condition {
+	c := s.Counts
+	return []Condition{
+		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
+			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
+			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
+		condition("late installs are swept", s.LateInstalls == 0, "none", fmt.Sprintf("%d shops came since the walk", s.LateInstalls)),
+		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", fmt.Sprintf("%d tokens to prove again", s.LateExchanges)),
+		condition("no stored token needs the old secret", s.OldVersionShops == 0, "none does", fmt.Sprintf("%d shops", s.OldVersionShops)),
+	}
+}
+
+func condition(name string, met bool, evidence, lack string) Condition {
+	if !met {
+		evidence = lack
+	}
+	return Condition{Name: name, Met: met, Evidence: evidence}
+}
+
+func attested(s Snapshot, p Phase) Condition {
+	a, ok := s.Attested[p]
+	return condition("attested: "+attestationText[p], ok,
+		fmt.Sprintf("%s, %s: %s", a.Actor, a.At.UTC().Format(time.RFC3339), a.Note),
+		"nobody has confirmed it")
+}
+
+var attestationText = map[Phase]string{
+	PhaseWebhooksDual:   "the app accepts webhooks signed by the old and by the new secret",
+	PhaseOAuthSwitched:  "the app uses only the new secret for OAuth",
+	PhaseRevoked:        "the old secret is revoked in the Partners dashboard",
+	PhaseWebhooksSingle: "the app accepts webhooks signed by the new secret only",
+}
+
+func windowCondition(s Snapshot) Condition {
+	left := s.Window.Left(s.Now)
+	lack := "no refresh token is stored"
+	switch {
+	case s.Window.Refused:
+		lack = "the platform refused it"
+	case !s.Window.ExpiresAt.IsZero():
+		lack = "its hour is over since " + s.Window.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	return condition("a refresh token with life left", left > 0, left.Round(time.Second).String()+" left", lack)
+}
+
+func graceCondition(s Snapshot) Condition {
+	until := s.PhaseAt.Add(s.Grace)
+	return condition("grace for webhooks signed by the old secret is over", !s.Now.Before(until),
+		s.Grace.String()+" since the revoke", "until "+until.UTC().Format(time.RFC3339))
+}

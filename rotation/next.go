@@ -1,0 +1,108 @@
+package rotation
+
+import "fmt"
+
+// Step is what has to happen next, and why.
+type Step struct {
+	// Command is what an operator types; empty when nobody has to do anything.
+	Command string `json:"command"`
+	Why     string `json:"why"`
+	// Human tells that the run waits for a person.
+	Human bool `json:"human"`
+}
+
+// Next names the next safe action for the run.
+func Next(s Snapshot) Step {
+	if s.Phase == PhaseClosed {
+		return Step{Why: "the run is closed; nothing is left to do"}
+	}
+	if s.Held != HeldNot {
+		return nextHeld(s)
+	}
+	if s.Workers == 0 && needsWorker(s) {
+		return Step{Command: "rotator worker", Why: "no worker is alive, so nothing moves", Human: true}
+	}
+	switch s.Phase {
+	case PhasePrepared:
+		return human(s, "confirm webhooks_dual", "make the app accept webhooks signed by the old secret and by the new one, deploy it everywhere, then say so")
+	case PhaseWebhooksDual:
+		return human(s, "confirm oauth_switched", "make the app use only the new secret for OAuth (new installs), deploy it everywhere, then say so")
+	case PhaseOAuthSwitched:
+		return human(s, "arm", "create a refresh token in the Partners dashboard and enter it here: its hour starts when it is made")
+	case PhaseArmed:
+		return Step{Why: "the worker starts the exchange as soon as every shop is in the run"}
+	case PhaseExchanging:
+		return nextExchanging(s)
+	case PhaseProven:
+		return human(s, "confirm revoked --confirm "+s.App, "every shop is proven: revoke the old secret in the Partners dashboard, then say so")
+	case PhaseRevoked:
+		return nextRevoked(s)
+	case PhaseWebhooksSingle:
+		return human(s, "confirm closed --confirm "+s.App, "old tokens and the refresh token can be shredded and the run closed")
+	}
+	return Step{}
+}
+
+func human(s Snapshot, verb, why string) Step {
+	return Step{Command: command(s, verb), Why: why, Human: true}
+}
+
+func command(s Snapshot, verb string) string {
+	noun := "rotation"
+	if s.Kind == KindTokenMigration {
+		noun = "tokenmigration"
+	}
+	return fmt.Sprintf("rotator %s %s", noun, verb)
+}
+
+func nextHeld(s Snapshot) Step {
+	why := fmt.Sprintf("held (%s): %s", s.Held, s.HeldWhy)
+	switch s.Held {
+	case HeldWindowExpired:
+		return human(s, "arm", why+"; create another refresh token and enter it: the run continues where it stands")
+	case HeldWaiting:
+		if s.Window.Refused {
+			return human(s, "arm", why+"; enter a fresh refresh token of this app")
+		}
+		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume")
+	case HeldBreakerOpen:
+		return human(s, "resume", why+"; look at `rotator rotation report`, mend the cause, then resume")
+	default:
+		return human(s, "resume", why)
+	}
+}
+
+func nextExchanging(s Snapshot) Step {
+	c := s.Counts
+	if c.Open() > 0 || c.Parked == 0 {
+		return Step{Why: fmt.Sprintf("working: %d of %d shops settled", c.Settled(), c.Total)}
+	}
+	return human(s, "retry", fmt.Sprintf("%d shops are parked: see `rotator rotation report`, then retry them or waive them by name (`rotator rotation waive DOMAIN --reason …`)", c.Parked))
+}
+
+func nextRevoked(s Snapshot) Step {
+	r := s.Revocation
+	switch {
+	case !r.Done():
+		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %d shops", r.OldDead+r.OldAlive, r.Planned)}
+	case r.OldAlive > 0:
+		return human(s, "confirm revoked --confirm "+s.App, fmt.Sprintf("%d old tokens still answer: revoke the old secret in the Partners dashboard (it can take a while to bite), then say so again", r.OldAlive))
+	case r.NewDead > 0:
+		return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", r.NewDead))
+	}
+	if g := graceCondition(s); !g.Met {
+		return Step{Command: command(s, "confirm webhooks_single"), Human: true, Why: "keep accepting webhooks signed by the old secret " + g.Evidence + ", then make the app accept the new signature only and say so"}
+	}
+	return human(s, "confirm webhooks_single", "make the app accept webhooks signed by the new secret only, then say so")
+}
+
+// needsWorker reports whether the phase's work is done by a worker.
+func needsWorker(s Snapshot) bool {
+	switch s.Phase {
+	case PhaseArmed, PhaseExchanging:
+		return true
+	case PhaseRevoked:
+		return !s.Revocation.Done()
+	}
+	return !s.WalkDone
+}

@@ -1,0 +1,78 @@
+package rotation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	type change = func(*rotation.Snapshot)
+	held := func(h rotation.Held, why string) change {
+		return func(s *rotation.Snapshot) { s.Held, s.HeldWhy = h, why }
+	}
+	noWorker := func(s *rotation.Snapshot) { s.Workers = 0 }
+	tests := map[string]struct {
+		phase   rotation.Phase
+		change  change
+		command string
+		human   bool
+		why     string
+	}{
+		"prepared":        {rotation.PhasePrepared, nil, "rotator rotation confirm webhooks_dual", true, "old secret and by the new one"},
+		"webhooks dual":   {rotation.PhaseWebhooksDual, nil, "rotator rotation confirm oauth_switched", true, "only the new secret for OAuth"},
+		"oauth switched":  {rotation.PhaseOAuthSwitched, nil, "rotator rotation arm", true, "refresh token"},
+		"armed":           {rotation.PhaseArmed, nil, "", false, "the worker starts the exchange"},
+		"exchanging":      {rotation.PhaseExchanging, nil, "", false, "working: 0 of 10 shops settled"},
+		"proven":          {rotation.PhaseProven, nil, "rotator rotation confirm revoked --confirm shopbot", true, "revoke the old secret"},
+		"revoked":         {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", true, "the new secret only"},
+		"webhooks single": {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", true, "shredded"},
+		"closed":          {rotation.PhaseClosed, nil, "", false, "nothing is left to do"},
+		"closed and held": {rotation.PhaseClosed, held(rotation.HeldPaused, "x"), "", false, "nothing is left to do"},
+		"migration":       {rotation.PhasePrepared, func(s *rotation.Snapshot) { s.Kind = rotation.KindTokenMigration }, "rotator tokenmigration confirm webhooks_dual", true, ""},
+
+		"parked while others work": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 9, Retrying: 1} }, "", false, "9 of 10"},
+		"only parked are left":     {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", true, "3 shops are parked"},
+
+		"revoked, checking":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 4 }, "", false, "4 of 10 shops"},
+		"revoked, old lives":    {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 8, 2 }, "rotator rotation confirm revoked --confirm shopbot", true, "2 old tokens still answer"},
+		"revoked, new died":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
+		"revoked, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},
+
+		"no worker, walk open":   {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator worker", true, "no worker is alive"},
+		"no worker, walk done":   {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
+		"no worker, armed":       {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},
+		"no worker, exchanging":  {rotation.PhaseExchanging, noWorker, "rotator worker", true, "no worker is alive"},
+		"no worker, proven":      {rotation.PhaseProven, noWorker, "rotator rotation confirm revoked --confirm shopbot", true, ""},
+		"no worker, checking":    {rotation.PhaseRevoked, func(s *rotation.Snapshot) { noWorker(s); s.Revocation.OldDead = 0 }, "rotator worker", true, "no worker is alive"},
+		"no worker, checked":     {rotation.PhaseRevoked, noWorker, "rotator rotation confirm webhooks_single", true, ""},
+		"no worker, but held":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.Held = rotation.HeldPaused }, "rotator rotation resume", true, ""},
+		"held: paused":           {rotation.PhaseExchanging, held(rotation.HeldPaused, "lunch"), "rotator rotation resume", true, "held (paused): lunch"},
+		"held: window expired":   {rotation.PhaseExchanging, held(rotation.HeldWindowExpired, "the hour ended"), "rotator rotation arm", true, "another refresh token"},
+		"held: breaker open":     {rotation.PhaseExchanging, held(rotation.HeldBreakerOpen, "half failed"), "rotator rotation resume", true, "mend the cause"},
+		"held: token refused":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.Window.Refused = rotation.HeldWaiting, true }, "rotator rotation arm", true, "a fresh refresh token"},
+		"held: something of our": {rotation.PhaseExchanging, held(rotation.HeldWaiting, "secret refused"), "rotator rotation resume", true, "rotator doctor"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := snapshot(tt.phase)
+			if tt.change != nil {
+				tt.change(&s)
+			}
+			got := rotation.Next(s)
+			if got.Command != tt.command || got.Human != tt.human {
+				t.Errorf("next is %q (human %t), want %q (human %t)", got.Command, got.Human, tt.command, tt.human)
+			}
+			if got.Why == "" || !strings.Contains(got.Why, tt.why) {
+				t.Errorf("why is %q, want it to say %q", got.Why, tt.why)
+			}
+			if got.Human && got.Command == "" {
+				t.Error("a human has to act but is not told how")
+			}
+		})
+	}
+}

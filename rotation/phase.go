@@ -1,0 +1,124 @@
+package rotation
+
+import "slices"
+
+// Kind says what a run does to the fleet.
+type Kind string
+
+const (
+	// KindRotation exchanges every access token under a new shared secret.
+	KindRotation Kind = "rotation"
+	// KindTokenMigration derives OAuth tokens from legacy tokens.
+	KindTokenMigration Kind = "token_migration"
+)
+
+// Mode says how a rotation treats the old secret.
+type Mode string
+
+const (
+	// ModePlanned keeps the old secret alive until nothing needs it.
+	ModePlanned Mode = "planned"
+	// ModeBreach revokes first and accepts the outage.
+	ModeBreach Mode = "breach"
+)
+
+// Phase is where a rotation stands. A phase is named for what is true once it
+// is entered; its gate (see Gate) says what must be true to leave it.
+//
+// The six steps are those of Haravan, API Credential Rotation.
+type Phase string
+
+const (
+	// PhasePrepared: the new secret is stored, pending (step 1).
+	PhasePrepared Phase = "prepared"
+	// PhaseWebhooksDual: the app accepts webhooks signed by either (step 2).
+	PhaseWebhooksDual Phase = "webhooks_dual"
+	// PhaseOAuthSwitched: the app installs with the new secret only (step 3).
+	PhaseOAuthSwitched Phase = "oauth_switched"
+	// PhaseArmed: a refresh token with life left is stored (step 4).
+	PhaseArmed Phase = "armed"
+	// PhaseExchanging: tokens are being exchanged and proven (step 5).
+	PhaseExchanging Phase = "exchanging"
+	// PhaseProven: nothing needs the old secret any more.
+	PhaseProven Phase = "proven"
+	// PhaseRevoked: the operator revoked the old secret (step 6).
+	PhaseRevoked Phase = "revoked"
+	// PhaseWebhooksSingle: the app accepts the new signature only (step 6).
+	PhaseWebhooksSingle Phase = "webhooks_single"
+	// PhaseClosed: old tokens and the refresh token are shredded.
+	PhaseClosed Phase = "closed"
+)
+
+// Phases lists the phases of a planned rotation in their order.
+var Phases = []Phase{
+	PhasePrepared, PhaseWebhooksDual, PhaseOAuthSwitched, PhaseArmed,
+	PhaseExchanging, PhaseProven, PhaseRevoked, PhaseWebhooksSingle, PhaseClosed,
+}
+
+// Valid reports whether p is one of Phases.
+func (p Phase) Valid() bool { return slices.Contains(Phases, p) }
+
+// Before reports whether p comes before q.
+func (p Phase) Before(q Phase) bool {
+	return slices.Index(Phases, p) < slices.Index(Phases, q)
+}
+
+// Held is the reason why a run makes no calls although its phase would let it.
+// It is not a phase: the run continues where it stood once the reason is gone.
+type Held string
+
+const (
+	// HeldNot: the run is free to work.
+	HeldNot Held = ""
+	// HeldPaused: an operator paused the run.
+	HeldPaused Held = "paused"
+	// HeldWindowExpired: the refresh token's hour is over; another continues it.
+	HeldWindowExpired Held = "window_expired"
+	// HeldBreakerOpen: too many shops failed in ways that are not theirs.
+	HeldBreakerOpen Held = "breaker_open"
+	// HeldWaiting: the platform refuses our credentials; a human must look.
+	HeldWaiting Held = "waiting_for_operator"
+)
+
+// Driver says who takes a transition.
+type Driver string
+
+const (
+	// DriverHuman transitions are taken by `rotation confirm` or `rotation arm`.
+	DriverHuman Driver = "human"
+	// DriverEngine transitions are taken by a worker once the gate is met.
+	DriverEngine Driver = "engine"
+)
+
+// Transition is one allowed move between phases.
+type Transition struct {
+	From, To Phase
+	Driver   Driver
+	// Irreversible transitions ask for the app's name (--confirm APP).
+	Irreversible bool
+}
+
+// Transitions is the whole table for a planned rotation. The gate of From must
+// be met for any of them.
+var Transitions = []Transition{
+	{From: PhasePrepared, To: PhaseWebhooksDual, Driver: DriverHuman},
+	{From: PhaseWebhooksDual, To: PhaseOAuthSwitched, Driver: DriverHuman},
+	{From: PhaseOAuthSwitched, To: PhaseArmed, Driver: DriverHuman},
+	{From: PhaseArmed, To: PhaseExchanging, Driver: DriverEngine},
+	{From: PhaseExchanging, To: PhaseProven, Driver: DriverEngine},
+	{From: PhaseProven, To: PhaseRevoked, Driver: DriverHuman, Irreversible: true},
+	// A shop that came with a token of the old secret takes the proof back.
+	{From: PhaseProven, To: PhaseExchanging, Driver: DriverEngine},
+	{From: PhaseRevoked, To: PhaseWebhooksSingle, Driver: DriverHuman},
+	{From: PhaseWebhooksSingle, To: PhaseClosed, Driver: DriverHuman, Irreversible: true},
+}
+
+// TransitionFrom returns the way forward out of p.
+func TransitionFrom(p Phase) (Transition, bool) {
+	for _, t := range Transitions {
+		if t.From == p && t.From.Before(t.To) {
+			return t, true
+		}
+	}
+	return Transition{}, false
+}

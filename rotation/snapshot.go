@@ -1,0 +1,91 @@
+package rotation
+
+import "time"
+
+// Attestation is an operator's word for something that rotator cannot see.
+type Attestation struct {
+	Actor string    `json:"actor"`
+	Note  string    `json:"note"`
+	At    time.Time `json:"at"`
+}
+
+// Window is the life of the refresh token that a run uses.
+type Window struct {
+	// ExpiresAt is zero when no refresh token is stored.
+	ExpiresAt time.Time
+	// Refused is set once the platform has refused the token.
+	Refused bool
+}
+
+// Left is the window's remaining time at now, never negative; 0 without a token.
+func (w Window) Left(now time.Time) time.Duration {
+	if w.ExpiresAt.IsZero() || w.Refused {
+		return 0
+	}
+	return max(0, w.ExpiresAt.Sub(now))
+}
+
+// Revocation is what the check after the revoke has found so far.
+type Revocation struct {
+	// Planned is how many shops the check looks at.
+	Planned int `json:"planned"`
+	// OldDead and OldAlive count the shops' former tokens.
+	OldDead  int `json:"old_tokens_dead"`
+	OldAlive int `json:"old_tokens_alive"`
+	// NewAlive and NewDead count the tokens that are current now.
+	NewAlive int `json:"new_tokens_alive"`
+	NewDead  int `json:"new_tokens_dead"`
+}
+
+// Done reports whether every shop of the check has been looked at.
+func (r Revocation) Done() bool {
+	return r.OldDead+r.OldAlive >= r.Planned && r.NewAlive+r.NewDead >= r.Planned
+}
+
+// Snapshot is everything that a decision about a run needs to know, read in one
+// transaction.
+type Snapshot struct {
+	Now   time.Time
+	App   string
+	RunID int64
+	Kind  Kind
+	Mode  Mode
+	Phase Phase
+	// PhaseAt is when Phase was entered.
+	PhaseAt time.Time
+	Held    Held
+	HeldWhy string
+
+	// SecretsDiffer is false when old and new secret are the same value.
+	SecretsDiffer bool
+	// KeyringOpens tells that both secrets could be unsealed.
+	KeyringOpens bool
+	// Attested holds the operator's word, by the phase that it let the run enter.
+	Attested map[Phase]Attestation
+	Window   Window
+
+	WalkDone bool
+	Counts   Counts
+	Waves    []WaveStatus
+	// WavePolicy is the run's own, fixed at its start.
+	WavePolicy WavePolicy
+
+	// LateInstalls counts shops stored since the walk passed them.
+	LateInstalls int
+	// LateExchanges counts proven items for which a superseded worker got a
+	// token afterwards: their stored token must be proven again.
+	LateExchanges int
+	// OldVersionShops counts live shops whose stored token was not minted by
+	// the new secret although their item was settled: proven, or skipped for a
+	// reason that no longer holds.
+	OldVersionShops int
+
+	// Workers is the number of live worker processes.
+	Workers int
+	// Certificate tells that the certificate of proof is written.
+	Certificate bool
+	Revocation  Revocation
+	// Grace is how long webhooks signed by the old secret may still come after
+	// the revoke.
+	Grace time.Duration
+}

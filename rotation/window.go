@@ -1,0 +1,117 @@
+package rotation
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// WindowLength is the life of a refresh token from its making in the Partners
+// dashboard (Haravan, API Credential Rotation, step 4).
+const WindowLength = time.Hour
+
+// CallsPerShop is what one shop costs: the exchange and the identity read.
+const CallsPerShop = 2
+
+// MayBegin reports whether a call that usually takes up to p99 can end before
+// the window does. Beginning a call that cannot be read to its end would make a
+// token that nobody stores.
+func MayBegin(left, p99, margin time.Duration) bool { return left > p99+margin }
+
+// Load is the arithmetic's input: what must be done, and with what.
+type Load struct {
+	// Shops still to be exchanged.
+	Shops int
+	// Latency is the median time of one call.
+	Latency time.Duration
+	// InFlight is how many calls may run at once, over all workers.
+	InFlight int
+	// MaxInFlight is the most that may be asked for.
+	MaxInFlight int
+	// Rate is a cap in shops per second, 0 for none.
+	Rate float64
+	// Left is what remains of the window.
+	Left time.Duration
+	// Retries is the expected share of calls made again, e.g. 0.05.
+	Retries float64
+}
+
+// Outlook is the kind of verdict.
+type Outlook string
+
+const (
+	// OutlookFits: one window is enough, with the margin asked for.
+	OutlookFits Outlook = "fits"
+	// OutlookRaise: it fits with more calls in flight.
+	OutlookRaise Outlook = "fits_if_raised"
+	// OutlookWindows: it needs more than one refresh token.
+	OutlookWindows Outlook = "needs_windows"
+	// OutlookNever: no number of windows helps; nothing may be in flight.
+	OutlookNever Outlook = "does_not_fit"
+)
+
+// Verdict says whether a fleet fits the window, with the arithmetic.
+type Verdict struct {
+	Outlook Outlook       `json:"outlook"`
+	Needs   time.Duration `json:"-"`
+	// NeedsSeconds is Needs for machines.
+	NeedsSeconds float64 `json:"needs_seconds"`
+	// Margin is left/needed, minus one: 0.5 is half an hour to spare in one.
+	Margin float64 `json:"margin"`
+	// InFlight is how many calls in flight the outlook counts on: as given when
+	// it fits, raised as far as it takes or may be otherwise.
+	InFlight int `json:"inflight"`
+	// Windows is how many refresh tokens it takes.
+	Windows int    `json:"windows"`
+	Words   string `json:"words"`
+}
+
+// Safety is the share of the window that a plan leaves unused.
+const Safety = 0.15
+
+// longest bounds what is computed with, in seconds: a century is never, and a
+// time.Duration holds it.
+const longest = 100 * 365 * 24 * 3600
+
+// Judge tells whether the load fits the window:
+// seconds = shops × calls × latency × (1 + retries) ÷ in-flight, never faster
+// than the rate cap allows.
+func Judge(l Load) Verdict {
+	if l.InFlight <= 0 || l.Left <= 0 {
+		return Verdict{Outlook: OutlookNever, Words: "no call may be made: nothing may be in flight or no time is left"}
+	}
+	work := float64(l.Shops) * CallsPerShop * l.Latency.Seconds() * (1 + l.Retries)
+	capped := 0.0
+	if l.Rate > 0 {
+		capped = float64(l.Shops) / l.Rate
+	}
+	seconds := min(max(work/float64(l.InFlight), capped), longest)
+	usable := l.Left.Seconds() * (1 - Safety)
+	v := Verdict{
+		Needs: time.Duration(seconds * float64(time.Second)), NeedsSeconds: seconds,
+		InFlight: l.InFlight, Windows: 1, Outlook: OutlookFits,
+	}
+	if seconds > 0 {
+		v.Margin = l.Left.Seconds()/seconds - 1
+	}
+	sum := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight = %s, %s left",
+		l.Shops, CallsPerShop, l.Latency.Round(time.Millisecond), 1+l.Retries, l.InFlight,
+		v.Needs.Round(time.Second), l.Left.Round(time.Second))
+	if seconds <= usable {
+		v.Words = fmt.Sprintf("fits with a margin of %.0f %%: %s", v.Margin*100, sum)
+		return v
+	}
+	if need := int(math.Ceil(work / usable)); capped <= usable && need <= l.MaxInFlight {
+		v.Outlook, v.InFlight = OutlookRaise, need
+		v.Words = fmt.Sprintf("fits if in-flight is raised to %d: %s", need, sum)
+		return v
+	}
+	// The first window is what is left of it, the others are whole.
+	v.InFlight = max(l.InFlight, l.MaxInFlight)
+	most := min(max(work/float64(v.InFlight), capped), longest)
+	rest := max(0, most-usable)
+	v.Outlook = OutlookWindows
+	v.Windows = 1 + int(math.Ceil(rest/(WindowLength.Seconds()*(1-Safety))))
+	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other, with %d in flight: %s", v.Windows, v.InFlight, sum)
+	return v
+}

@@ -1,0 +1,155 @@
+package rotation_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+func TestMayBeginOneTickEitherSide(t *testing.T) {
+	t.Parallel()
+	const p99, margin = 3 * time.Second, 2 * time.Second
+	tests := []struct {
+		left time.Duration
+		want bool
+	}{
+		{p99 + margin + 1, true},
+		{p99 + margin, false},
+		{p99 + margin - 1, false},
+		{0, false},
+		{-time.Hour, false},
+	}
+	for _, tt := range tests {
+		if got := rotation.MayBegin(tt.left, p99, margin); got != tt.want {
+			t.Errorf("MayBegin with %s left = %t", tt.left, got)
+		}
+	}
+	if rotation.MayBegin(0, 0, 0) {
+		t.Error("a call begins when no time is left")
+	}
+}
+
+func TestWindowLeft(t *testing.T) {
+	t.Parallel()
+	end := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tests := map[string]struct {
+		window rotation.Window
+		now    time.Time
+		want   time.Duration
+	}{
+		"no token":           {rotation.Window{}, end, 0},
+		"an hour":            {rotation.Window{ExpiresAt: end}, end.Add(-time.Hour), time.Hour},
+		"one tick":           {rotation.Window{ExpiresAt: end}, end.Add(-1), 1},
+		"over at the moment": {rotation.Window{ExpiresAt: end}, end, 0},
+		"long over":          {rotation.Window{ExpiresAt: end}, end.Add(time.Hour), 0},
+		"refused":            {rotation.Window{ExpiresAt: end, Refused: true}, end.Add(-time.Hour), 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tt.window.Left(tt.now); got != tt.want {
+				t.Errorf("Left() = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// load needs 2 × 1700 × 1 s ÷ 1 = 3400 s; an hour may be used for 3060 s.
+func load(change func(*rotation.Load)) rotation.Load {
+	l := rotation.Load{Shops: 1700, Latency: time.Second, InFlight: 1, MaxInFlight: 1, Left: time.Hour}
+	change(&l)
+	return l
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		load     rotation.Load
+		outlook  rotation.Outlook
+		needs    float64
+		inFlight int
+		windows  int
+		words    string
+	}{
+		"fits to the second": {load(func(l *rotation.Load) { l.Shops = 1530 }), rotation.OutlookFits, 3060, 1, 1, "fits with a margin of 18 %"},
+		"one shop too many":  {load(func(l *rotation.Load) { l.Shops = 1531 }), rotation.OutlookWindows, 3062, 1, 2, "needs 2 refresh tokens"},
+		"fits if raised":     {load(func(l *rotation.Load) { l.MaxInFlight = 2 }), rotation.OutlookRaise, 3400, 2, 1, "fits if in-flight is raised to 2"},
+		"raised to the most": {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_300, 10 }), rotation.OutlookRaise, 30_600, 10, 1, "raised to 10"},
+		"over the most":      {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_301, 10 }), rotation.OutlookWindows, 30_602, 10, 2, "needs 2 refresh tokens, one after the other, with 10 in flight"},
+		"three windows":      {load(func(l *rotation.Load) { l.Shops = 4590 }), rotation.OutlookWindows, 9180, 1, 3, "needs 3 refresh tokens"},
+		"a window half used": {load(func(l *rotation.Load) { l.Left, l.Shops = 30*time.Minute, 1530 }), rotation.OutlookWindows, 3060, 1, 2, "needs 2 refresh tokens"},
+		"retries count":      {load(func(l *rotation.Load) { l.Shops, l.Retries = 1000, 0.5 }), rotation.OutlookFits, 3000, 1, 1, "× 1.50 ÷ 1 in flight = 50m0s"},
+		"in-flight divides":  {load(func(l *rotation.Load) { l.Shops, l.InFlight = 1000, 4 }), rotation.OutlookFits, 500, 4, 1, "÷ 4 in flight = 8m20s"},
+		"rate cap decides":   {load(func(l *rotation.Load) { l.Shops, l.InFlight, l.Rate = 1000, 1000, 0.5 }), rotation.OutlookFits, 2000, 1000, 1, "fits"},
+		"raising does not lift a cap": {
+			load(func(l *rotation.Load) { l.MaxInFlight, l.Rate = 100, 0.5 }),
+			rotation.OutlookWindows, 3400, 100, 2, "needs 2 refresh tokens",
+		},
+		"no shop":           {load(func(l *rotation.Load) { l.Shops = 0 }), rotation.OutlookFits, 0, 1, 1, "fits"},
+		"nothing in flight": {load(func(l *rotation.Load) { l.InFlight = 0 }), rotation.OutlookNever, 0, 0, 0, "no call may be made"},
+		"no time left":      {load(func(l *rotation.Load) { l.Left = 0 }), rotation.OutlookNever, 0, 0, 0, "no call may be made"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := rotation.Judge(tt.load)
+			if v.Outlook != tt.outlook || v.InFlight != tt.inFlight || v.Windows != tt.windows {
+				t.Errorf("got %s with %d in flight and %d windows", v.Outlook, v.InFlight, v.Windows)
+			}
+			if math.Abs(v.NeedsSeconds-tt.needs) > 1e-6 || math.Abs(v.Needs.Seconds()-tt.needs) > 1e-6 {
+				t.Errorf("needs %g s (%s), want %g s", v.NeedsSeconds, v.Needs, tt.needs)
+			}
+			if tt.needs > 0 && math.Abs(v.Margin-(tt.load.Left.Seconds()/tt.needs-1)) > 1e-9 {
+				t.Errorf("margin %g", v.Margin)
+			}
+			if !strings.Contains(v.Words, tt.words) {
+				t.Errorf("words %q lack %q", v.Words, tt.words)
+			}
+		})
+	}
+}
+
+func TestAVerdictHoldsItsOwnArithmetic(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := rotation.Load{
+			Shops:       rapid.IntRange(0, 2_000_000).Draw(t, "shops"),
+			Latency:     time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "latency")),
+			InFlight:    rapid.IntRange(0, 500).Draw(t, "inflight"),
+			MaxInFlight: rapid.IntRange(0, 5000).Draw(t, "most"),
+			Rate:        rapid.Float64Range(0, 1000).Draw(t, "rate"),
+			Left:        time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "left")),
+			Retries:     rapid.Float64Range(0, 1).Draw(t, "retries"),
+		}
+		v := rotation.Judge(l)
+		usable := l.Left.Seconds() * (1 - rotation.Safety)
+		switch v.Outlook {
+		case rotation.OutlookFits:
+			if v.NeedsSeconds > usable || v.Windows != 1 {
+				t.Fatalf("fits, but %+v", v)
+			}
+		case rotation.OutlookRaise:
+			if v.InFlight <= l.InFlight || v.InFlight > l.MaxInFlight || v.Windows != 1 {
+				t.Fatalf("raised from %d (at most %d): %+v", l.InFlight, l.MaxInFlight, v)
+			}
+			raised := l
+			raised.InFlight = v.InFlight + 1 // one more takes rounding out
+			if again := rotation.Judge(raised); again.Outlook != rotation.OutlookFits {
+				t.Fatalf("raised to %d it still does not fit: %+v", raised.InFlight, again)
+			}
+		case rotation.OutlookWindows:
+			if v.NeedsSeconds <= usable || v.Windows < 2 {
+				t.Fatalf("needs windows, but %+v", v)
+			}
+		case rotation.OutlookNever:
+			if l.InFlight > 0 && l.Left > 0 {
+				t.Fatalf("never, but calls may be made: %+v", v)
+			}
+		}
+	})
+}
