@@ -1,0 +1,204 @@
+package shopfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// CreateOptions configure CreatePrivate.
+type CreateOptions struct {
+	// Overwrite allows a regular file at the path to be replaced.
+	Overwrite bool
+	// Stdout is what "-" and /dev/stdout mean.
+	Stdout io.Writer
+}
+
+// PrivateFile is an output that only its owner can read. Nothing is at the path
+// before Commit, so that a reader never sees half a list and a failed export
+// leaves nothing.
+type PrivateFile struct {
+	w         io.Writer
+	file      *os.File // nil for the caller's Stdout
+	path      string   // "" for a stream: nothing is renamed
+	overwrite bool
+	done      bool
+}
+
+// CreatePrivate opens path for writing tokens. "-" is the standard output;
+// a named pipe or a device is written to as it is; anything else becomes a new
+// file of mode 0600.
+//
+// It refuses an existing file unless told to overwrite; a symbolic link,
+// because whose file it leads to is another's choice; a folder in which any
+// user may replace files (others may write and the sticky bit is not set),
+// because the list would be trusted at the next import; and a standard output
+// that a shell redirected to a file that others can read. A folder that others
+// can merely list is no danger to a file of mode 0600 and is accepted.
+func CreatePrivate(path string, o CreateOptions) (*PrivateFile, error) {
+	f, err := createPrivate(path, o)
+	if err != nil {
+		return nil, fmt.Errorf("create private file %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func createPrivate(path string, o CreateOptions) (*PrivateFile, error) {
+	switch path {
+	case "":
+		return nil, errors.New("the path is empty: give a file name, or - for the standard output")
+	case "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
+		return privateStdout(o.Stdout)
+	}
+	target, err := os.Stat(path)
+	if err == nil && target.IsDir() {
+		return nil, errors.New("it is a folder: give a file name")
+	}
+	if err == nil && !target.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		return &PrivateFile{w: f, file: f}, nil
+	}
+	// A link that leads nowhere exists for Lstat alone.
+	switch entry, err := os.Lstat(path); {
+	case err == nil && entry.Mode()&fs.ModeSymlink != 0:
+		return nil, errors.New("it is a symbolic link: name the file itself")
+	case err == nil && !o.Overwrite:
+		return nil, errExists
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	folder := filepath.Dir(path)
+	if err := checkFolder(folder); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	return &PrivateFile{w: f, file: f, path: path, overwrite: o.Overwrite}, nil
+}
+
+var errExists = errors.New("it exists: choose another name, or say that it may be overwritten")
+
+func privateStdout(w io.Writer) (*PrivateFile, error) {
+	if w == nil {
+		return nil, errors.New("there is no standard output here: give a file name")
+	}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			return nil, fmt.Errorf("the standard output is a file that others can read (mode %04o): give the file's name instead, or set umask 077 first", info.Mode().Perm())
+		}
+	}
+	return &PrivateFile{w: w}, nil
+}
+
+func checkFolder(folder string) error {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", folder)
+	}
+	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		return fmt.Errorf("any user may replace files in the folder %s: choose another, or run chmod o-w on it", folder)
+	}
+	return nil
+}
+
+// Write implements io.Writer.
+func (f *PrivateFile) Write(p []byte) (int, error) { return f.w.Write(p) }
+
+// Commit puts the file at its path, durably. For a stream it only closes it.
+func (f *PrivateFile) Commit() error {
+	if f.done {
+		return fmt.Errorf("commit private file %s: %w", f.path, fs.ErrClosed)
+	}
+	if f.path == "" {
+		return f.Close()
+	}
+	err := f.file.Sync()
+	if err == nil {
+		err = f.file.Close()
+	}
+	if err == nil {
+		err = f.place()
+	}
+	if err != nil {
+		f.remove()
+		return fmt.Errorf("commit private file %s: %w", f.path, err)
+	}
+	f.done = true
+	return nil
+}
+
+// place moves the temporary file to the path. A link, other than a rename,
+// fails if someone else made a file there in the meantime.
+func (f *PrivateFile) place() error {
+	temp := f.file.Name()
+	if f.overwrite {
+		if err := os.Rename(temp, f.path); err != nil {
+			return err
+		}
+	} else {
+		switch err := os.Link(temp, f.path); {
+		case errors.Is(err, fs.ErrExist):
+			return errExists
+		case err != nil:
+			// File systems without hard links.
+			if _, statErr := os.Lstat(f.path); !errors.Is(statErr, fs.ErrNotExist) {
+				return errExists
+			}
+			if err := os.Rename(temp, f.path); err != nil {
+				return err
+			}
+		default:
+			if err := os.Remove(temp); err != nil {
+				return err
+			}
+		}
+	}
+	return syncFolder(filepath.Dir(f.path))
+}
+
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Close gives up a file that was not committed and leaves nothing of it; after
+// Commit it does nothing, so it can be deferred.
+func (f *PrivateFile) Close() error {
+	if f.done {
+		return nil
+	}
+	if f.path != "" {
+		f.remove()
+		return nil
+	}
+	f.done = true
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
+}
+
+// remove drops the temporary file; it may be closed, or gone, already.
+func (f *PrivateFile) remove() {
+	f.done = true
+	_ = f.file.Close()
+	_ = os.Remove(f.file.Name())
+}
