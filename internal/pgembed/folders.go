@@ -1,0 +1,167 @@
+package pgembed
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// DataDir returns the folder that holds rotator's own data (the keyring, and
+// postgres below it): ROTATOR_DATA_DIR when it is set, /var/lib/rotator for
+// root, else rotator in XDG_DATA_HOME or ~/.local/share (XDG Base Directory
+// Specification, "Environment variables"). It does not create it.
+func DataDir() (string, error) {
+	if dir := os.Getenv("ROTATOR_DATA_DIR"); dir != "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return "", fmt.Errorf("find data folder ROTATOR_DATA_DIR: %w", err)
+		}
+		return abs, nil
+	}
+	if os.Geteuid() == 0 {
+		// Root's home cannot be reached by the account that the server runs as.
+		return "/var/lib/rotator", nil
+	}
+	// The specification says to ignore a relative path.
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "rotator"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find data folder: %w: set ROTATOR_DATA_DIR", err)
+	}
+	return filepath.Join(home, ".local", "share", "rotator"), nil
+}
+
+// DefaultDir returns the folder of the durable cluster, postgres in DataDir.
+func DefaultDir() (string, error) {
+	dir, err := DataDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "postgres"), nil
+}
+
+// maxSocketPath is the shorter of what Linux (107) and macOS (103) can bind.
+const maxSocketPath = 103
+
+// socketName is PostgreSQL's name of the socket file of port 5432.
+const socketName = ".s.PGSQL.5432"
+
+// socketFolder returns the folder for the socket of the cluster in dir: run in
+// dir, or one with a short name derived from dir where that would be too long.
+// It is below /tmp and not below XDG_RUNTIME_DIR, which goes away at logout
+// while the server stays.
+func socketFolder(dir string, uid int) string {
+	run := filepath.Join(dir, "run")
+	if len(filepath.Join(run, socketName)) <= maxSocketPath {
+		return run
+	}
+	sum := sha256.Sum256([]byte(dir))
+	return filepath.Join("/tmp", "rotator-"+strconv.Itoa(uid)+"-"+hex.EncodeToString(sum[:6]))
+}
+
+// makePrivateFolder makes dir for a alone, or checks that it is: below /tmp
+// anyone may have put something there first.
+func makePrivateFolder(dir string, a account) error {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		return a.own(dir)
+	}
+	if !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%w: choose another folder with ROTATOR_DATA_DIR", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("check folder: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("use %s: not a folder: remove it", dir)
+	}
+	if owner := ownerOf(info); owner != a.uid {
+		return fmt.Errorf("use folder %s: it belongs to user id %d, not to %s: remove it or choose another with ROTATOR_DATA_DIR", dir, owner, a)
+	}
+	if info.Mode().Perm() != 0o700 {
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return fmt.Errorf("close folder to others: %w", err)
+		}
+	}
+	return nil
+}
+
+// makeClusterFolder makes dir and what is missing above it. When the server
+// runs as another user than rotator, every folder above must let it through.
+func makeClusterFolder(dir string, a account) error {
+	parent := filepath.Dir(dir)
+	mode := os.FileMode(0o700)
+	if a.other() {
+		mode = 0o711 // pass through, without listing
+	}
+	if err := os.MkdirAll(parent, mode); err != nil {
+		return fmt.Errorf("make folder for PostgreSQL: %w: choose another with ROTATOR_DATA_DIR", err)
+	}
+	if a.other() {
+		if err := letThrough(parent, a); err != nil {
+			return err
+		}
+	}
+	if err := adoptEmptyFolder(dir, a); err != nil {
+		return err
+	}
+	if err := makePrivateFolder(dir, a); err != nil {
+		return fmt.Errorf("make folder for PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// adoptEmptyFolder gives an existing empty dir to a, so that an operator can
+// prepare the folder. A folder with content is never given away.
+func adoptEmptyFolder(dir string, a account) error {
+	if !a.other() {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) || len(entries) > 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look into folder for PostgreSQL: %w", err)
+	}
+	return a.own(dir)
+}
+
+// letThrough checks that a can pass dir and every folder above it. Rotator's
+// own data folder is opened where needed; nobody else's is.
+func letThrough(dir string, a account) error {
+	own, _ := DataDir() // without one, nothing is rotator's own
+	for d := dir; ; d = filepath.Dir(d) {
+		info, err := os.Stat(d)
+		if err != nil {
+			return fmt.Errorf("check folder for PostgreSQL: %w", err)
+		}
+		if !a.mayPass(info) {
+			if d != own {
+				return fmt.Errorf("use folder %s: the server runs as %s, who cannot pass through %s: choose another with ROTATOR_DATA_DIR", dir, a, d)
+			}
+			if err := os.Chmod(d, info.Mode().Perm()|0o011); err != nil {
+				return fmt.Errorf("open folder for the server's user: %w", err)
+			}
+		}
+		if d == filepath.Dir(d) {
+			return nil
+		}
+	}
+}
+
+func ownerOf(info os.FileInfo) int {
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
+
+func groupOf(info os.FileInfo) int {
+	return int(info.Sys().(*syscall.Stat_t).Gid)
+}
