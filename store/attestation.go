@@ -1,0 +1,47 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+var (
+	// An attestation given again, e.g. after a revoke that had not bitten yet,
+	// replaces the earlier one; the journal keeps both.
+	upsertAttestation = sql(`insert into rotator.attestations (run_id, phase, actor, note) values ($1, $2, $3, $4)
+		on conflict (run_id, phase) do update set actor = excluded.actor, note = excluded.note, at = now()`)
+	readAttestations = sql(`select phase, actor, note, at from rotator.attestations where run_id = $1`)
+)
+
+// Attest records an operator's word for the phase that it lets the run enter.
+func (t *Tx) Attest(ctx context.Context, runID int64, phase rotation.Phase, actor, note string) error {
+	if _, err := t.tx.Exec(ctx, upsertAttestation, runID, phase, actor, note); err != nil {
+		return fmt.Errorf("record the attestation: %w", err)
+	}
+	return t.Log(ctx, actor, "attested."+string(phase), runID, map[string]any{"note": note})
+}
+
+func attestations(ctx context.Context, q querier, runID int64) (map[rotation.Phase]rotation.Attestation, error) {
+	rows, err := q.Query(ctx, readAttestations, runID)
+	if err != nil {
+		return nil, fmt.Errorf("read attestations: %w", err)
+	}
+	all := map[rotation.Phase]rotation.Attestation{}
+	var phase rotation.Phase
+	var a rotation.Attestation
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&phase, &a.Actor, &a.Note, &at}, func() error {
+		a.At = at.UTC()
+		all[phase] = a
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read attestations: %w", err)
+	}
+	return all, nil
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Grant allows one job to work a batch. A newer grant of the same batch makes
+// the older one's job a no-op.
+type Grant struct {
+	RunID  int64
+	Number int
+	Grant  int
+}
+
+// Lease is a batch taken by a worker.
+type Lease struct {
+	Grant
+	// Fence was raised by taking the batch; claims are made under it.
+	Fence       int64
+	First, Last int64
+}
+
+var (
+	releaseWave = sql(`update rotator.waves set released_at = now() where run_id = $1 and number = $2 and released_at is null`)
+	settleWave  = sql(`update rotator.waves set settled_at = now() where run_id = $1 and number = $2 and settled_at is null and released_at is not null`)
+	grantWave   = sql(`update rotator.batches set grant_number = grant_number + 1, worker_id = null, taken_at = null
+		where run_id = $1 and wave = $2 and settled_at is null returning run_id, number, grant_number`)
+	// A batch is an orphan when the worker that took it is silent, or when its
+	// job is gone from River without the batch being settled.
+	grantOrphans = sql(`update rotator.batches b set grant_number = grant_number + 1, worker_id = null, taken_at = null
+		from rotator.waves w where b.run_id = $1 and w.run_id = b.run_id and w.number = b.wave
+			and w.released_at is not null and b.settled_at is null
+			and case when b.worker_id is not null then not exists
+				(select from rotator.workers k where k.id = b.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
+			else not exists (select from rotator.river_job j where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
+				and j.args @> jsonb_build_object('run', b.run_id, 'batch', b.number, 'grant', b.grant_number)) end
+		returning b.run_id, b.number, b.grant_number`)
+	takeBatch = sql(`update rotator.batches set fence = fence + 1, worker_id = $4, taken_at = now()
+		where run_id = $1 and number = $2 and grant_number = $3 and settled_at is null
+		returning fence, first_position, last_position`)
+	// What the holder before had claimed may have been sent: nobody knows.
+	// Items under a lease of their own (next_attempt_at) are not the batch's.
+	orphanItems = sql(`update rotator.items set state = 'unknown', class = 'network',
+			detail = 'the worker that held it died or was superseded; the platform may have acted'
+		where run_id = $1 and position between $2 and $3 and state = 'claimed' and next_attempt_at is null`)
+	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null
+		where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
+	settleBatch = sql(`update rotator.batches b set settled_at = now() where b.run_id = $1 and b.number = $2 and b.fence = $3
+		and not exists (select from rotator.items i where i.run_id = b.run_id and i.position between b.first_position and b.last_position
+			and i.state in ('pending', 'claimed', 'unknown', 'exchanged') and i.next_attempt_at is null)`)
+)
+
+// ReleaseWave releases a wave and grants its batches, whose jobs the caller
+// inserts in the same transaction.
+func (t *Tx) ReleaseWave(ctx context.Context, runID int64, number int, why string) ([]Grant, error) {
+	if err := t.exactlyOne(ctx, "release the wave", releaseWave, runID, number); err != nil {
+		return nil, err
+	}
+	if err := t.Log(ctx, ActorEngine, "wave.released", runID, map[string]any{"wave": number, "why": why}); err != nil {
+		return nil, err
+	}
+	return t.grants(ctx, grantWave, runID, number)
+}
+
+// SettleWave records that every shop of the wave was tried to an end.
+func (t *Tx) SettleWave(ctx context.Context, runID int64, number int) error {
+	if err := t.exactlyOne(ctx, "settle the wave", settleWave, runID, number); err != nil {
+		return err
+	}
+	return t.Log(ctx, ActorEngine, "wave.settled", runID, map[string]any{"wave": number})
+}
+
+// GrantOrphans grants batches anew whose worker has not been heard of for
+// longer than lease, or whose job of the given kind no longer exists.
+func (t *Tx) GrantOrphans(ctx context.Context, runID int64, lease time.Duration, kind string) ([]Grant, error) {
+	return t.grants(ctx, grantOrphans, runID, lease, kind)
+}
+
+func (t *Tx) grants(ctx context.Context, statement string, args ...any) ([]Grant, error) {
+	rows, err := t.tx.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, fmt.Errorf("grant batches: %w", err)
+	}
+	grants, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Grant])
+	if err != nil {
+		return nil, fmt.Errorf("grant batches: %w", err)
+	}
+	return grants, nil
+}
+
+// TakeBatch makes worker the holder of the batch. ErrConflict when the grant is
+// not the newest or the batch is settled: there is nothing to do.
+func (s *Store) TakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
+	l := Lease{Grant: g}
+	err := s.InTx(ctx, func(tx *Tx) error {
+		err := tx.tx.QueryRow(ctx, takeBatch, g.RunID, g.Number, g.Grant, worker).Scan(&l.Fence, &l.First, &l.Last)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("take batch %d: it is settled or was granted anew: %w", g.Number, ErrConflict)
+		}
+		if err != nil {
+			return fmt.Errorf("take batch %d: %w", g.Number, err)
+		}
+		if _, err := tx.tx.Exec(ctx, orphanItems, g.RunID, l.First, l.Last); err != nil {
+			return fmt.Errorf("take over the items of batch %d: %w", g.Number, err)
+		}
+		return nil
+	})
+	return l, err
+}
+
+// LeaveBatch gives up the batch without settling it.
+func (s *Store) LeaveBatch(ctx context.Context, l Lease) error {
+	if _, err := s.pool.Exec(ctx, leaveBatch, l.RunID, l.Number, l.Fence); err != nil {
+		return fmt.Errorf("leave batch %d: %w", l.Number, err)
+	}
+	return nil
+}
+
+// SettleBatch marks the batch as done unless an item of it is still open or the
+// lease was superseded, which it reports as false.
+func (s *Store) SettleBatch(ctx context.Context, l Lease) (bool, error) {
+	tag, err := s.pool.Exec(ctx, settleBatch, l.RunID, l.Number, l.Fence)
+	if err != nil {
+		return false, fmt.Errorf("settle batch %d: %w", l.Number, err)
+	}
+	return tag.RowsAffected() == 1, nil
+}

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+// Claim is one attempt on one shop: the intent, committed before any call.
+type Claim struct {
+	RunID, Position, ShopID int64
+	Domain                  string
+	// Attempt fences the outcome: a newer claim of the item makes it void.
+	Attempt int
+	// Was is the state that the claim found.
+	Was rotation.ItemState
+	// Generation is the shop's token generation at the exchange, the fence of
+	// the swap.
+	Generation int64
+	// SecretID is the version that minted the shop's current token, 0 if unknown.
+	SecretID int64
+	// Excluded is why an operator excluded the shop, "" if not.
+	Excluded string
+	// Current is the shop's access token now. New is a token that an earlier
+	// attempt stored and that is still to be proven.
+	Current, New secret.String
+}
+
+const claimReturning = ` returning i.run_id, i.position, i.shop_id, s.domain, i.attempt, next.state,
+	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), s.access_token, i.new_token`
+
+var (
+	// The batch row is locked against being taken by another worker while the
+	// claim is made, and checked for the fence again if it was.
+	claimBatch = sql(`with batch as (
+			select 1 from rotator.batches where run_id = $1 and number = $2 and fence = $3 for share
+		), next as (
+			select position, state from rotator.items
+			where run_id = $1 and position between $4 and $5 and state in ('pending', 'unknown', 'exchanged')
+				and next_attempt_at is null and exists (select from batch)
+			order by position limit $6 for update
+		)
+		update rotator.items i set attempt = i.attempt + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $7,
+			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
+			claimed_at = now(), late_exchange_at = null
+		from next, rotator.shops s
+		where i.run_id = $1 and i.position = next.position and s.id = i.shop_id` + claimReturning)
+	// The lease outlives any attempt: a job that dies leaves the item due.
+	claimItem = sql(`with next as (
+			select position, state from rotator.items
+			where run_id = $1 and position = $2 and attempt = $3 and next_attempt_at is not null
+				and state in ('claimed', 'retrying', 'unknown', 'exchanged') for update
+		)
+		update rotator.items i set attempt = i.attempt + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $4,
+			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
+			claimed_at = now(), late_exchange_at = null, next_attempt_at = now() + $5::interval
+		from next, rotator.shops s
+		where i.run_id = $1 and i.position = next.position and s.id = i.shop_id` + claimReturning)
+	// Dispatching moves next_attempt_at, so that a lost job is due again later.
+	dispatchDue = sql(`with due as (
+			select position from rotator.items where run_id = $1 and next_attempt_at <= now()
+			order by next_attempt_at limit $2 for update skip locked
+		)
+		update rotator.items i set next_attempt_at = now() + $3::interval,
+			state = case when i.state = 'claimed' then 'unknown' else i.state end
+		from due where i.run_id = $1 and i.position = due.position
+		returning i.run_id, i.position, i.attempt`)
+	// After a hold for a fault that was nobody's shop, what failed is due now; a
+	// shop that asked to be left alone still is.
+	// Without a class it does not count as failed until it was tried again.
+	forgiveItems = sql(`update rotator.items set next_attempt_at = now(), class = null, state = case
+			when state = 'parked' and new_token is not null then 'exchanged' when state = 'parked' then 'retrying' else state end
+		where run_id = $1 and class is distinct from 'rate_limited'
+			and (state in ('retrying', 'unknown', 'exchanged') and next_attempt_at is not null
+				or state = 'parked' and class in ('platform', 'network', 'bad_answer', 'ours', 'window'))`)
+	postponeItem = sql(`update rotator.items set next_attempt_at = now() + $4::interval
+		where run_id = $1 and position = $2 and attempt = $3 and next_attempt_at is not null`)
+)
+
+// ClaimBatch claims up to n open items of the leased batch, from a position on,
+// in order. An empty answer means that none is left, or that the lease was
+// superseded.
+func (s *Store) ClaimBatch(ctx context.Context, l Lease, from int64, n int, worker uuid.UUID) ([]Claim, error) {
+	rows, err := s.pool.Query(ctx, claimBatch, l.RunID, l.Number, l.Fence, from, l.Last, n, worker)
+	if err != nil {
+		return nil, fmt.Errorf("claim items of batch %d: %w", l.Number, err)
+	}
+	return s.collectClaims(rows)
+}
+
+// Due is an item whose next attempt is due, as the arguments of its job.
+type Due struct {
+	RunID, Position int64
+	Attempt         int
+}
+
+// DispatchDue takes up to n items that are due; the caller inserts a job for
+// each in the same transaction. An item whose job is lost is due again after
+// the lease.
+func (t *Tx) DispatchDue(ctx context.Context, runID int64, n int, lease time.Duration) ([]Due, error) {
+	rows, err := t.tx.Query(ctx, dispatchDue, runID, n, lease)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch due items: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Due])
+	if err != nil {
+		return nil, fmt.Errorf("dispatch due items: %w", err)
+	}
+	return due, nil
+}
+
+// ClaimDue claims one dispatched item for as long as lease. ErrNotFound when it
+// was claimed or settled since: there is nothing to do.
+func (s *Store) ClaimDue(ctx context.Context, d Due, worker uuid.UUID, lease time.Duration) (Claim, error) {
+	rows, err := s.pool.Query(ctx, claimItem, d.RunID, d.Position, d.Attempt, worker, lease)
+	if err != nil {
+		return Claim{}, fmt.Errorf("claim item %d: %w", d.Position, err)
+	}
+	claims, err := s.collectClaims(rows)
+	if err != nil {
+		return Claim{}, err
+	}
+	if len(claims) == 0 {
+		return Claim{}, fmt.Errorf("item %d at attempt %d: %w", d.Position, d.Attempt, ErrNotFound)
+	}
+	return claims[0], nil
+}
+
+// Postpone makes a dispatched item due again after delay, unclaimed.
+func (s *Store) Postpone(ctx context.Context, d Due, delay time.Duration) error {
+	if _, err := s.pool.Exec(ctx, postponeItem, d.RunID, d.Position, d.Attempt, delay); err != nil {
+		return fmt.Errorf("postpone item %d: %w", d.Position, err)
+	}
+	return nil
+}
+
+func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
+	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
+		var c Claim
+		var current, fresh []byte
+		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &current, &fresh)
+		if err != nil {
+			return c, err
+		}
+		if current != nil {
+			if c.Current, err = s.keys.Open(current, accessTokenAt(c.ShopID)); err != nil {
+				return c, fmt.Errorf("unseal the token of %s: %w", c.Domain, err)
+			}
+		}
+		if fresh != nil {
+			if c.New, err = s.keys.Open(fresh, newTokenAt(c.RunID, c.Position)); err != nil {
+				return c, fmt.Errorf("unseal the new token of %s: %w", c.Domain, err)
+			}
+		}
+		return c, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim items: %w", err)
+	}
+	return claims, nil
+}

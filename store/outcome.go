@@ -1,0 +1,354 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+// Outcome is what an attempt came to. Which fields count depends on State:
+//
+//	exchanged  New (the first time), or Class and Delay when proving failed
+//	proven     New and Old: the shop's token is swapped; neither: it was
+//	           already the new one and has been proven where it is
+//	others     Class, Detail, and Delay for retrying and unknown
+type Outcome struct {
+	Claim  Claim
+	State  rotation.ItemState
+	Class  rotation.Class
+	Detail string
+	// Delay until the next attempt; the item leaves its batch when it is set.
+	Delay   time.Duration
+	Latency time.Duration
+	// New is the token that the platform minted, Old the one it replaces.
+	New, Old secret.String
+	// SecretID is the version that minted New.
+	SecretID int64
+}
+
+// Verdict is what became of an outcome's write.
+type Verdict int
+
+const (
+	// Written: committed.
+	Written Verdict = iota
+	// Fenced: a newer claim of the item exists; nothing was changed but the
+	// mark that a token was minted late, so that it will be proven again.
+	Fenced
+	// Replaced: the shop's own token was changed by someone else since the
+	// claim; the item is due again and will look at the token that is there.
+	Replaced
+)
+
+var (
+	writeExchanged = sql(`update rotator.items i set state = 'exchanged', new_token = x.token, exchanged_at = now(), latency_ms = x.latency_ms,
+			class = null, detail = null
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::int[]) as x (run_id, position, attempt, token, latency_ms)
+		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
+		returning i.run_id, i.position`)
+	// One statement, so that a shop's swap and its item's proof are one. Of an
+	// item proven twice the first old token is kept: the second may be one of
+	// the new secret, which outlives the revoke. The last column tells whether the swap's own fence let it through.
+	writeProven = sql(`with x as (
+			select * from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[], $9::bigint[])
+				as x (run_id, position, attempt, shop_id, generation, token, fingerprint, old_token, secret_id)
+		), done as (
+			update rotator.items i set state = 'proven', proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
+				class = null, detail = null, next_attempt_at = null
+			from x where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
+			returning i.run_id, i.position
+		), swapped as (
+			update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
+				token_generation = s.token_generation + 1, secret_id = x.secret_id, updated_at = now()
+			from x join done using (run_id, position)
+			where s.id = x.shop_id and s.token_generation = x.generation
+			returning x.run_id, x.position
+		)
+		select d.run_id, d.position, s.position is not null
+		from done d left join swapped s on s.run_id = d.run_id and s.position = d.position`)
+	// Proven where it is: the shop's token was the new one already.
+	writeProvenInPlace = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, class = null, detail = null, next_attempt_at = null
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[]) as x (run_id, position, attempt, generation), rotator.shops s
+		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state in ('claimed', 'exchanged')
+			and s.id = i.shop_id and s.token_generation = x.generation
+		returning i.run_id, i.position`)
+	// A token that is not proven yet is kept as long as it may still be.
+	writeAside = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
+			latency_ms = x.latency_ms, new_token = case when x.state in ('exchanged', 'parked') then i.new_token end,
+			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[])
+			as x (run_id, position, attempt, state, class, detail, latency_ms, delay_ms)
+		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt
+			and i.state in ('claimed', 'exchanged')
+		returning i.run_id, i.position`)
+	markLate = sql(`update rotator.items i set late_exchange_at = now()
+		from unnest($1::bigint[], $2::bigint[]) as x (run_id, position)
+		where i.run_id = x.run_id and i.position = x.position`)
+	makeDue = sql(`update rotator.items i set state = 'unknown', next_attempt_at = now(), class = null, new_token = null,
+			detail = 'the shop''s token was replaced during the attempt'
+		from unnest($1::bigint[], $2::bigint[], $3::int[]) as x (run_id, position, attempt)
+		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state in ('claimed', 'exchanged')
+		returning i.run_id, i.position`)
+)
+
+type key struct{ runID, position int64 }
+
+func (c Claim) key() key { return key{c.RunID, c.Position} }
+
+// WriteOutcomes commits a group of outcomes, of different items, in one
+// transaction and tells what became of each, in order. An error means that none
+// was written.
+func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdict, error) {
+	var replaced map[key]bool
+	for {
+		verdicts, again, err := s.tryOutcomes(ctx, outcomes, replaced)
+		if err != nil || again == nil {
+			return verdicts, err
+		}
+		replaced = again
+	}
+}
+
+// tryOutcomes writes the group. If it finds shops whose token was replaced, it
+// rolls back and returns them, so that no item is proven without its swap.
+func (s *Store) tryOutcomes(ctx context.Context, outcomes []Outcome, replaced map[key]bool) (verdicts []Verdict, again map[key]bool, err error) {
+	var exchanged, proven, inPlace, aside, lost []Outcome
+	for _, o := range outcomes {
+		switch {
+		case replaced[o.Claim.key()]:
+			lost = append(lost, o)
+		case o.State == rotation.ItemExchanged && !o.New.IsZero():
+			exchanged = append(exchanged, o)
+		case o.State == rotation.ItemProven && !o.New.IsZero():
+			proven = append(proven, o)
+		case o.State == rotation.ItemProven:
+			inPlace = append(inPlace, o)
+		default:
+			aside = append(aside, o)
+		}
+	}
+	written, due := make(map[key]bool, len(outcomes)), map[key]bool{}
+	err = s.InTx(ctx, func(tx *Tx) error {
+		if err := tx.writeExchanged(ctx, exchanged, written); err != nil {
+			return err
+		}
+		unswapped, err := tx.writeProven(ctx, proven, written)
+		if err != nil {
+			return err
+		}
+		if len(unswapped) > 0 {
+			again = unswapped
+			for k := range replaced {
+				again[k] = true
+			}
+			return errRetryGroup
+		}
+		if err := tx.writeInPlace(ctx, inPlace, written, due); err != nil {
+			return err
+		}
+		if err := tx.writeAside(ctx, aside, written); err != nil {
+			return err
+		}
+		return tx.writeLost(ctx, lost, due)
+	})
+	if again != nil {
+		return nil, again, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	verdicts = make([]Verdict, len(outcomes))
+	for i, o := range outcomes {
+		switch {
+		case due[o.Claim.key()]:
+			verdicts[i] = Replaced
+		case !written[o.Claim.key()]:
+			verdicts[i] = Fenced
+		}
+	}
+	return verdicts, nil, nil
+}
+
+var errRetryGroup = fmt.Errorf("a shop's token was replaced: %w", ErrConflict)
+
+func (t *Tx) writeExchanged(ctx context.Context, group []Outcome, written map[key]bool) error {
+	if len(group) == 0 {
+		return nil
+	}
+	c := newColumns(len(group))
+	var tokens [][]byte
+	for _, o := range group {
+		sealed, err := t.keys.Seal(o.New, newTokenAt(o.Claim.RunID, o.Claim.Position))
+		if err != nil {
+			return fmt.Errorf("seal the new token of %s: %w", o.Claim.Domain, err)
+		}
+		c.add(o)
+		tokens = append(tokens, sealed)
+	}
+	if err := t.collectKeys(ctx, written, writeExchanged, c.runs, c.positions, c.attempts, tokens, c.latencies); err != nil {
+		return fmt.Errorf("write exchanged tokens: %w", err)
+	}
+	return t.markLate(ctx, group, written)
+}
+
+// markLate notes, for items that a newer claim has taken, that the platform
+// minted a token for the superseded one: the newer token must be proven again.
+func (t *Tx) markLate(ctx context.Context, group []Outcome, written map[key]bool) error {
+	c := newColumns(0)
+	for _, o := range group {
+		if !written[o.Claim.key()] {
+			c.add(o)
+		}
+	}
+	if len(c.runs) == 0 {
+		return nil
+	}
+	if _, err := t.tx.Exec(ctx, markLate, c.runs, c.positions); err != nil {
+		return fmt.Errorf("mark late exchanges: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]bool) (unswapped map[key]bool, err error) {
+	if len(group) == 0 {
+		return nil, nil
+	}
+	c := newColumns(len(group))
+	var shops, generations, secrets []int64
+	var tokens, olds [][]byte
+	var fingerprints []string
+	for _, o := range group {
+		token, err := t.keys.Seal(o.New, accessTokenAt(o.Claim.ShopID))
+		if err != nil {
+			return nil, fmt.Errorf("seal the token of %s: %w", o.Claim.Domain, err)
+		}
+		var old []byte
+		if !o.Old.IsZero() {
+			if old, err = t.keys.Seal(o.Old, oldTokenAt(o.Claim.RunID, o.Claim.Position)); err != nil {
+				return nil, fmt.Errorf("seal the old token of %s: %w", o.Claim.Domain, err)
+			}
+		}
+		c.add(o)
+		shops, generations, secrets = append(shops, o.Claim.ShopID), append(generations, o.Claim.Generation), append(secrets, o.SecretID)
+		tokens, olds = append(tokens, token), append(olds, old)
+		fingerprints = append(fingerprints, t.keys.Fingerprint(o.New))
+	}
+	rows, err := t.tx.Query(ctx, writeProven, c.runs, c.positions, c.attempts, shops, generations, tokens, fingerprints, olds, secrets)
+	if err != nil {
+		return nil, fmt.Errorf("swap tokens: %w", err)
+	}
+	var k key
+	var swapped bool
+	_, err = pgx.ForEachRow(rows, []any{&k.runID, &k.position, &swapped}, func() error {
+		written[k] = true
+		if !swapped {
+			if unswapped == nil {
+				unswapped = map[key]bool{}
+			}
+			unswapped[k] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("swap tokens: %w", err)
+	}
+	return unswapped, nil
+}
+
+func (t *Tx) writeInPlace(ctx context.Context, group []Outcome, written, due map[key]bool) error {
+	if len(group) == 0 {
+		return nil
+	}
+	c := newColumns(len(group))
+	var generations []int64
+	for _, o := range group {
+		c.add(o)
+		generations = append(generations, o.Claim.Generation)
+	}
+	if err := t.collectKeys(ctx, written, writeProvenInPlace, c.runs, c.positions, c.attempts, generations); err != nil {
+		return fmt.Errorf("write proofs: %w", err)
+	}
+	// What the fence kept out is due again, unless a newer claim has it.
+	var lost []Outcome
+	for _, o := range group {
+		if !written[o.Claim.key()] {
+			lost = append(lost, o)
+		}
+	}
+	return t.writeLost(ctx, lost, due)
+}
+
+func (t *Tx) writeAside(ctx context.Context, group []Outcome, written map[key]bool) error {
+	if len(group) == 0 {
+		return nil
+	}
+	c := newColumns(len(group))
+	var states, classes, details []string
+	var delays []int64
+	for _, o := range group {
+		c.add(o)
+		states, classes, details = append(states, string(o.State)), append(classes, string(o.Class)), append(details, o.Detail)
+		delay := int64(-1)
+		switch o.State {
+		case rotation.ItemRetrying, rotation.ItemUnknown, rotation.ItemExchanged:
+			delay = o.Delay.Milliseconds()
+		}
+		delays = append(delays, delay)
+	}
+	if err := t.collectKeys(ctx, written, writeAside, c.runs, c.positions, c.attempts, states, classes, details, c.latencies, delays); err != nil {
+		return fmt.Errorf("write outcomes: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) writeLost(ctx context.Context, group []Outcome, due map[key]bool) error {
+	if len(group) == 0 {
+		return nil
+	}
+	c := newColumns(len(group))
+	for _, o := range group {
+		c.add(o)
+	}
+	if err := t.collectKeys(ctx, due, makeDue, c.runs, c.positions, c.attempts); err != nil {
+		return fmt.Errorf("make replaced tokens due: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) collectKeys(ctx context.Context, into map[key]bool, statement string, args ...any) error {
+	rows, err := t.tx.Query(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	var k key
+	_, err = pgx.ForEachRow(rows, []any{&k.runID, &k.position}, func() error {
+		into[k] = true
+		return nil
+	})
+	return err
+}
+
+// columns are the arrays that every outcome statement takes.
+type columns struct {
+	runs, positions []int64
+	attempts        []int32
+	latencies       []int32
+}
+
+func newColumns(n int) *columns {
+	return &columns{
+		runs: make([]int64, 0, n), positions: make([]int64, 0, n),
+		attempts: make([]int32, 0, n), latencies: make([]int32, 0, n),
+	}
+}
+
+func (c *columns) add(o Outcome) {
+	c.runs, c.positions = append(c.runs, o.Claim.RunID), append(c.positions, o.Claim.Position)
+	c.attempts = append(c.attempts, int32(o.Claim.Attempt))
+	c.latencies = append(c.latencies, int32(min(o.Latency.Milliseconds(), 1<<31-1)))
+}

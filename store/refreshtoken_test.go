@@ -1,0 +1,144 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+func (r *rig) tryArm(ctx context.Context, value string) (rt store.RefreshToken, err error) {
+	err = r.InTx(ctx, func(tx *store.Tx) error {
+		rt, err = tx.Arm(ctx, storetest.Actor, r.run.ID, secret.New(value), 50*time.Minute)
+		return err
+	})
+	return rt, err
+}
+
+func (r *rig) arm(t *testing.T, value string) store.RefreshToken {
+	t.Helper()
+	rt, err := r.tryArm(t.Context(), value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rt
+}
+
+func TestARefreshTokenIsCountedByTheDatabasesClock(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	rt := r.arm(t, "refresh-1")
+	if got := rt.ExpiresAt.Sub(rt.AcceptedAt); got != 50*time.Minute {
+		t.Errorf("it lives for %s", got)
+	}
+	now, err := r.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := r.snapshot(t, store.Engine)
+	if left := s.Window.Left(now); left > 50*time.Minute || left < 49*time.Minute {
+		t.Errorf("%s left", left)
+	}
+	controls, err := r.Controls(t.Context())
+	if err != nil || len(controls) != 1 {
+		t.Fatalf("%d controls, %v", len(controls), err)
+	}
+	c := controls[0]
+	if c.RefreshTokenID != rt.ID || c.Refused || c.WindowLeft > 50*time.Minute || c.WindowLeft < 49*time.Minute || c.Workers != 1 {
+		t.Errorf("control %+v", c)
+	}
+	exec(t, r.DB, "update rotator.refresh_tokens set expires_at = now() - interval '1 minute'")
+	if s := r.snapshot(t, store.Engine); s.Window.Left(s.Now) != 0 {
+		t.Error("a dead token has life left")
+	}
+	if controls, err = r.Controls(t.Context()); err != nil || controls[0].WindowLeft >= 0 {
+		t.Errorf("the control says %s left (%v)", controls[0].WindowLeft, err)
+	}
+}
+
+func TestARefreshTokenIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	first := r.arm(t, "planted-refresh-1")
+	refuse := func(value string) {
+		t.Helper()
+		_, err := r.tryArm(t.Context(), value)
+		if !errors.Is(err, store.ErrConflict) {
+			t.Errorf("the same value again: %v", err)
+		}
+		if err != nil && strings.Contains(err.Error(), value) {
+			t.Error("the error shows the token")
+		}
+	}
+	refuse("planted-refresh-1")
+	if v, err := r.RefreshTokenValue(t.Context(), first.ID); err != nil || v.Reveal() != "planted-refresh-1" {
+		t.Errorf("the refused one took the first with it: %v", err)
+	}
+	second := r.arm(t, "planted-refresh-2")
+	if _, err := r.RefreshTokenValue(t.Context(), first.ID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the first is not shredded: %v", err)
+	}
+	refuse("planted-refresh-1")
+	if v, err := r.RefreshTokenValue(t.Context(), second.ID); err != nil || v.Reveal() != "planted-refresh-2" {
+		t.Errorf("the second: %v", err)
+	}
+}
+
+func TestEnteredTwiceAtOnceARefreshTokenIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	var all sync.WaitGroup
+	errs := make(chan error, 5)
+	for range cap(errs) {
+		all.Go(func() { _, err := r.tryArm(context.Background(), "refresh-1"); errs <- err })
+	}
+	all.Wait()
+	close(errs)
+	taken := 0
+	for err := range errs {
+		switch {
+		case err == nil:
+			taken++
+		case !errors.Is(err, store.ErrConflict):
+			t.Error(err)
+		}
+	}
+	if taken != 1 {
+		t.Errorf("taken %d times", taken)
+	}
+}
+
+func TestARefusedRefreshTokenHoldsTheRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	rt := r.arm(t, "refresh-1")
+	refuse := func(id int64) {
+		t.Helper()
+		r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.RefuseRefreshToken(ctx, r.run.ID, id, "refused")
+		})
+	}
+	refuse(rt.ID)
+	s := r.snapshot(t, store.Engine)
+	if s.Held != rotation.HeldWaiting || !s.Window.Refused || s.Window.Left(s.Now) != 0 {
+		t.Fatalf("held %q, window %+v", s.Held, s.Window)
+	}
+	next := r.arm(t, "refresh-2")
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, storetest.Actor, r.reread(t)) })
+	// A worker that still used the first is late: the second is in use now.
+	refuse(rt.ID)
+	if s := r.snapshot(t, store.Engine); s.Held != "" || s.Window.Refused {
+		t.Errorf("a late refusal held the run: %q, %+v", s.Held, s.Window)
+	}
+	refuse(next.ID)
+	if s := r.snapshot(t, store.Engine); s.Held != rotation.HeldWaiting || !s.Window.Refused {
+		t.Errorf("the second refusal: held %q, %+v", s.Held, s.Window)
+	}
+}

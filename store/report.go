@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+// ItemInfo is one shop's row in a run, as people are shown it.
+type ItemInfo struct {
+	Position      int64              `json:"position"`
+	Domain        string             `json:"domain"`
+	State         rotation.ItemState `json:"state"`
+	Class         rotation.Class     `json:"class,omitempty"`
+	Detail        string             `json:"detail,omitempty"`
+	Attempt       int                `json:"attempt"`
+	LatencyMS     int                `json:"latency_ms,omitempty"`
+	ClaimedAt     *time.Time         `json:"claimed_at,omitempty"`
+	ExchangedAt   *time.Time         `json:"exchanged_at,omitempty"`
+	ProvenAt      *time.Time         `json:"proven_at,omitempty"`
+	NextAttemptAt *time.Time         `json:"next_attempt_at,omitempty"`
+	OldDead       *bool              `json:"old_token_dead,omitempty"`
+	NewAlive      *bool              `json:"new_token_alive,omitempty"`
+}
+
+const itemColumns = `i.position, s.domain, i.state, coalesce(i.class, ''), coalesce(i.detail, ''), i.attempt, coalesce(i.latency_ms, 0),
+	i.claimed_at, i.exchanged_at, i.proven_at, i.next_attempt_at, i.old_dead, i.new_alive
+	from rotator.items i join rotator.shops s on s.id = i.shop_id`
+
+var (
+	readByState = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = any($2) and i.position > $3 order by i.position limit $4`)
+	readSlowest = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.latency_ms is not null order by i.latency_ms desc, i.position limit $2`)
+	readBroken  = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = 'proven' and (not i.new_alive or not i.old_dead) order by i.position limit $2`)
+	readItem    = sql(`select ` + itemColumns + ` where i.run_id = $1 and s.domain = $2`)
+	countClass  = sql(`select state, coalesce(class, ''), count(*) from rotator.items
+		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped') group by 1, 2 order by 3 desc, 1, 2`)
+	retryItems = sql(`update rotator.items i set state = case when i.state = 'parked' and i.new_token is not null then 'exchanged' else 'retrying' end,
+			next_attempt_at = now()
+		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and i.state in ('parked', 'retrying')
+			and ($2 = '' or i.class = $2) and ($3 = '' or s.domain = $3)`)
+	waiveItem = sql(`update rotator.items i set state = 'waived', detail = $3, next_attempt_at = null
+		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and s.domain = $2
+			and (i.state in ('parked', 'retrying') or (i.state = 'proven' and not i.new_alive))`)
+)
+
+// Items lists up to n items of a run in the given states, after a position.
+func (s *Store) Items(ctx context.Context, runID int64, states []rotation.ItemState, after int64, n int) ([]ItemInfo, error) {
+	return s.items(ctx, readByState, runID, states, after, n)
+}
+
+// Slowest lists the n items whose exchange took longest.
+func (s *Store) Slowest(ctx context.Context, runID int64, n int) ([]ItemInfo, error) {
+	return s.items(ctx, readSlowest, runID, n)
+}
+
+// Broken lists up to n shops that the check after the revoke found wanting.
+func (s *Store) Broken(ctx context.Context, runID int64, n int) ([]ItemInfo, error) {
+	return s.items(ctx, readBroken, runID, n)
+}
+
+// Item is one shop's row in the run.
+func (s *Store) Item(ctx context.Context, runID int64, domain string) (ItemInfo, error) {
+	all, err := s.items(ctx, readItem, runID, domain)
+	if err != nil {
+		return ItemInfo{}, err
+	}
+	if len(all) == 0 {
+		return ItemInfo{}, fmt.Errorf("shop %s in run %d: %w", domain, runID, ErrNotFound)
+	}
+	return all[0], nil
+}
+
+func (s *Store) items(ctx context.Context, statement string, args ...any) ([]ItemInfo, error) {
+	rows, err := s.pool.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read items: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ItemInfo])
+	if err != nil {
+		return nil, fmt.Errorf("read items: %w", err)
+	}
+	return all, nil
+}
+
+// ClassCount is how many items are in a state because of a class.
+type ClassCount struct {
+	State rotation.ItemState `json:"state"`
+	Class rotation.Class     `json:"class"`
+	Count int                `json:"count"`
+}
+
+// ClassCounts counts the exceptions of a run.
+func (s *Store) ClassCounts(ctx context.Context, runID int64) ([]ClassCount, error) {
+	rows, err := s.pool.Query(ctx, countClass, runID)
+	if err != nil {
+		return nil, fmt.Errorf("count outcomes: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ClassCount])
+	if err != nil {
+		return nil, fmt.Errorf("count outcomes: %w", err)
+	}
+	return all, nil
+}
+
+// Retry makes parked and waiting items due now: of one class or of one shop, or
+// all when both are empty. It returns how many.
+func (t *Tx) Retry(ctx context.Context, actor string, runID int64, class rotation.Class, domain string) (int64, error) {
+	tag, err := t.tx.Exec(ctx, retryItems, runID, class, domain)
+	if err != nil {
+		return 0, fmt.Errorf("retry items: %w", err)
+	}
+	return tag.RowsAffected(), t.Log(ctx, actor, "items.retried", runID, map[string]any{
+		"class": class, "domain": domain, "items": tag.RowsAffected(),
+	})
+}
+
+// Waive accepts one shop by name, with a reason.
+func (t *Tx) Waive(ctx context.Context, actor string, runID int64, domain, reason string) error {
+	tag, err := t.tx.Exec(ctx, waiveItem, runID, domain, reason)
+	if err != nil {
+		return fmt.Errorf("waive %s: %w", domain, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("waive %s: it is not parked, waiting or broken in this run: %w", domain, ErrConflict)
+	}
+	return t.Log(ctx, actor, "item.waived", runID, map[string]any{"domain": domain, "reason": reason})
+}

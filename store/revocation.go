@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+// Check is one shop to look at after the revoke: its former token must be dead
+// and its current one alive.
+type Check struct {
+	RunID, Position int64
+	Domain          string
+	Old, Current    secret.String
+}
+
+// Checked is what was seen.
+type Checked struct {
+	Check    Check
+	OldDead  bool
+	NewAlive bool
+}
+
+var (
+	planChecks = sql(`update rotator.runs set check_stride = case when $2::bigint < 0 then 1 else
+			greatest(1, (select count(*) from rotator.items where run_id = $1 and state = 'proven' and old_token is not null) / greatest($2, 1)) end
+		where id = $1`)
+	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token
+		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
+		where i.run_id = $1 and i.position > $2 and i.position % r.check_stride = 0 and i.state = 'proven'
+			and i.old_token is not null and i.checked_at is null
+		order by i.position limit $3`)
+	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive
+		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) as x (run_id, position, old_dead, new_alive)
+		where i.run_id = x.run_id and i.position = x.position`)
+	forgetAlive = sql(`update rotator.items set checked_at = null, old_dead = null, new_alive = null
+		where run_id = $1 and checked_at is not null and not (old_dead and new_alive)`)
+	countChecks = sql(`select count(*), count(*) filter (where old_dead), count(*) filter (where not old_dead),
+			count(*) filter (where new_alive), count(*) filter (where not new_alive)
+		from rotator.items i join rotator.runs r on r.id = i.run_id
+		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven' and i.old_token is not null`)
+	shredItems = sql(`update rotator.items set old_token = null, new_token = null
+		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
+	anyUnshredded = sql(`select exists (select from rotator.items where run_id = $1 and (old_token is not null or new_token is not null))`)
+)
+
+func (t *Tx) planChecks(ctx context.Context, r Run) error {
+	if _, err := t.tx.Exec(ctx, planChecks, r.ID, r.Settings.CheckSample); err != nil {
+		return fmt.Errorf("plan the check after the revoke: %w", err)
+	}
+	return nil
+}
+
+// Recheck makes every shop that failed the check due for another look.
+func (t *Tx) Recheck(ctx context.Context, runID int64) error {
+	if _, err := t.tx.Exec(ctx, forgetAlive, runID); err != nil {
+		return fmt.Errorf("look again after the revoke: %w", err)
+	}
+	return nil
+}
+
+// NextChecks returns up to n shops that the check has not looked at yet, from
+// after a position on.
+func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Check, error) {
+	rows, err := s.pool.Query(ctx, nextChecks, runID, after, n)
+	if err != nil {
+		return nil, fmt.Errorf("read shops to check: %w", err)
+	}
+	checks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Check, error) {
+		var c Check
+		var shopID int64
+		var old, current []byte
+		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &current); err != nil {
+			return c, err
+		}
+		var err error
+		if c.Old, err = s.keys.Open(old, oldTokenAt(c.RunID, c.Position)); err != nil {
+			return c, fmt.Errorf("unseal the old token of %s: %w", c.Domain, err)
+		}
+		if c.Current, err = s.keys.Open(current, accessTokenAt(shopID)); err != nil {
+			return c, fmt.Errorf("unseal the token of %s: %w", c.Domain, err)
+		}
+		return c, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read shops to check: %w", err)
+	}
+	return checks, nil
+}
+
+// WriteChecks commits what the check saw.
+func (s *Store) WriteChecks(ctx context.Context, group []Checked) error {
+	var runs, positions []int64
+	var dead, alive []bool
+	for _, c := range group {
+		runs, positions = append(runs, c.Check.RunID), append(positions, c.Check.Position)
+		dead, alive = append(dead, c.OldDead), append(alive, c.NewAlive)
+	}
+	if _, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive); err != nil {
+		return fmt.Errorf("write checks: %w", err)
+	}
+	return nil
+}
+
+func revocation(ctx context.Context, q querier, runID int64) (rotation.Revocation, error) {
+	var r rotation.Revocation
+	if err := q.QueryRow(ctx, countChecks, runID).Scan(&r.Planned, &r.OldDead, &r.OldAlive, &r.NewAlive, &r.NewDead); err != nil {
+		return r, fmt.Errorf("count checks: %w", err)
+	}
+	return r, nil
+}
+
+// shredPage keeps a shredding statement short, so that vacuum can follow it.
+const shredPage = 20_000
+
+// ShredTokens empties the items' old and unused tokens, page by page. It may be
+// stopped and run again. progress is told how many positions are done.
+func (s *Store) ShredTokens(ctx context.Context, r Run, progress func(done, total int64)) error {
+	for first := int64(1); first <= r.LastPosition; first += shredPage {
+		last := min(first+shredPage-1, r.LastPosition)
+		if _, err := s.pool.Exec(ctx, shredItems, r.ID, first, last); err != nil {
+			return fmt.Errorf("shred old tokens: %w", err)
+		}
+		progress(last, r.LastPosition)
+	}
+	return nil
+}
+
+// shred completes a run's end: nothing that is left may open anything.
+func (t *Tx) shred(ctx context.Context, r Run) error {
+	var left bool
+	if err := t.tx.QueryRow(ctx, anyUnshredded, r.ID).Scan(&left); err != nil {
+		return fmt.Errorf("look for old tokens: %w", err)
+	}
+	if left {
+		return fmt.Errorf("close the run: old tokens are still stored: %w", ErrConflict)
+	}
+	if err := t.shredRefreshTokens(ctx, r.ID); err != nil {
+		return err
+	}
+	return t.exactlyOne(ctx, "shred the old secret", shredSecret, r.OldSecretID)
+}
+
+// Now is the database's clock, for measuring skew.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := s.pool.QueryRow(ctx, readNow).Scan(&now); err != nil {
+		return now, fmt.Errorf("ask the database's clock: %w", err)
+	}
+	return now.UTC(), nil
+}
+
+var readNow = sql(`select clock_timestamp()`)

@@ -1,0 +1,282 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+// Run is one operator-started pass over the fleet.
+type Run struct {
+	ID          int64
+	AppID       int64
+	Kind        rotation.Kind
+	Mode        rotation.Mode
+	Phase       rotation.Phase
+	PhaseAt     time.Time
+	Held        rotation.Held
+	HeldWhy     string
+	HeldAt      *time.Time
+	OldSecretID int64
+	NewSecretID int64
+	Settings    RunSettings
+	WalkCursor  int64
+	WalkDoneAt  *time.Time
+	// LastPosition is the highest position that an item of the run has.
+	LastPosition int64
+	CreatedAt    time.Time
+	ClosedAt     *time.Time
+	CancelledAt  *time.Time
+}
+
+// Open reports whether the run is neither closed nor cancelled.
+func (r Run) Open() bool { return r.ClosedAt == nil && r.CancelledAt == nil }
+
+// RunSettings is fixed when the run starts, so that a resume under other
+// settings is impossible; only what tune changes may move.
+type RunSettings struct {
+	Waves     rotation.WavePolicy `json:"waves"`
+	BatchSize int64               `json:"batch_size"`
+	// InFlight caps the calls in flight of all workers together.
+	InFlight int `json:"inflight"`
+	// Wire is the pinned wire variant, as package haravan encodes it.
+	Wire json.RawMessage `json:"wire,omitempty"`
+	// CheckSample is how many shops are looked at after the revoke, -1 for all.
+	CheckSample int `json:"check_sample"`
+	// GraceSeconds is the grace for old-signed webhooks after the revoke.
+	GraceSeconds int `json:"webhook_grace_seconds"`
+	// AcceptWindows lets the exchange begin although one window is not enough.
+	AcceptWindows bool `json:"accept_windows,omitempty"`
+}
+
+// Defaults of a run.
+const (
+	DefaultBatchSize = 500
+	DefaultInFlight  = 256
+)
+
+const runColumns = `id, app_id, kind, mode, phase, phase_at, coalesce(held, ''), coalesce(held_why, ''), held_at,
+	coalesce(old_secret_id, 0), coalesce(new_secret_id, 0), settings, walk_cursor, walk_done_at, last_position,
+	created_at, closed_at, cancelled_at`
+
+var (
+	insertRun = sql(`insert into rotator.runs (app_id, kind, mode, phase, old_secret_id, new_secret_id, settings)
+		values ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7) returning ` + runColumns)
+	readRun      = sql(`select ` + runColumns + ` from rotator.runs where id = $1`)
+	lockOpenRun  = sql(`select from rotator.runs where id = $1 and closed_at is null and cancelled_at is null for no key update`)
+	readOpenRuns = sql(`select ` + runColumns + ` from rotator.runs where closed_at is null and cancelled_at is null order by id`)
+	readAppRuns  = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 order by id desc`)
+	enterPhase   = sql(`update rotator.runs set phase = $3, phase_at = now(), closed_at = case when $3 = 'closed' then now() end
+		where id = $1 and phase = $2 and closed_at is null and cancelled_at is null`)
+	holdRun = sql(`update rotator.runs set held = $2, held_why = $3, held_at = now()
+		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
+	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
+		where id = $1 and held is not null and closed_at is null and cancelled_at is null`)
+	cancelRun    = sql(`update rotator.runs set cancelled_at = now() where id = $1 and closed_at is null and cancelled_at is null`)
+	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null`)
+	uncertifyRun = sql(`update rotator.runs set certificate = null where id = $1`)
+	saveRunSet   = sql(`update rotator.runs set settings = $2 where id = $1 and closed_at is null and cancelled_at is null`)
+	readCertify  = sql(`select certificate from rotator.runs where id = $1`)
+)
+
+// NewRun is what a run starts with.
+type NewRun struct {
+	App                      App
+	Kind                     rotation.Kind
+	Mode                     rotation.Mode
+	OldSecretID, NewSecretID int64
+	Settings                 RunSettings
+}
+
+// StartRun opens a run in its first phase. ErrRunOpen if the app has one.
+func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) {
+	settings, err := json.Marshal(n.Settings)
+	if err != nil {
+		return Run{}, fmt.Errorf("encode the run's settings: %w", err)
+	}
+	rows, err := t.tx.Query(ctx, insertRun, n.App.ID, n.Kind, n.Mode, rotation.PhasePrepared, n.OldSecretID, n.NewSecretID, settings)
+	var r Run
+	if err == nil {
+		r, err = pgx.CollectExactlyOneRow(rows, scanRun)
+	}
+	if violates(err, "runs_one_open") {
+		return r, fmt.Errorf("start a run of app %s: %w", n.App.Name, ErrRunOpen)
+	}
+	if err != nil {
+		return r, fmt.Errorf("start a run: %w", err)
+	}
+	return r, t.Log(ctx, actor, "run.started", r.ID, map[string]any{
+		"app": n.App.Name, "kind": n.Kind, "mode": n.Mode, "settings": n.Settings,
+	})
+}
+
+// Run returns the run with that id.
+func (s *Store) Run(ctx context.Context, id int64) (Run, error) { return readRunFrom(ctx, s.pool, id) }
+
+func (t *Tx) run(ctx context.Context, id int64) (Run, error) { return readRunFrom(ctx, t.tx, id) }
+
+func readRunFrom(ctx context.Context, q querier, id int64) (Run, error) {
+	rows, err := q.Query(ctx, readRun, id)
+	if err != nil {
+		return Run{}, fmt.Errorf("read run %d: %w", id, err)
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scanRun)
+	return r, one(err, "run %d", id)
+}
+
+// lockOpenRun makes others that lock or change the run wait until commit.
+// ErrConflict when it is not open.
+func (t *Tx) lockOpenRun(ctx context.Context, id int64) error {
+	return t.exactlyOne(ctx, fmt.Sprintf("find run %d open", id), lockOpenRun, id)
+}
+
+// OpenRuns lists the runs that are neither closed nor cancelled.
+func (s *Store) OpenRuns(ctx context.Context) ([]Run, error) { return s.runs(ctx, readOpenRuns) }
+
+// Runs lists an app's runs, newest first.
+func (s *Store) Runs(ctx context.Context, appID int64) ([]Run, error) {
+	return s.runs(ctx, readAppRuns, appID)
+}
+
+func (s *Store) runs(ctx context.Context, statement string, args ...any) ([]Run, error) {
+	rows, err := s.pool.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	runs, err := pgx.CollectRows(rows, scanRun)
+	if err != nil {
+		return nil, fmt.Errorf("read runs: %w", err)
+	}
+	return runs, nil
+}
+
+// EnterPhase moves the run from the phase it was seen in. ErrConflict when the
+// run is elsewhere by now. What a phase change does to secrets and tokens
+// happens in the same transaction.
+func (t *Tx) EnterPhase(ctx context.Context, actor string, r Run, to rotation.Phase, evidence any) error {
+	if err := t.exactlyOne(ctx, "enter phase "+string(to), enterPhase, r.ID, r.Phase, to); err != nil {
+		return err
+	}
+	if err := t.onEnter(ctx, r, to); err != nil {
+		return err
+	}
+	return t.Log(ctx, actor, "phase."+string(to), r.ID, map[string]any{"from": r.Phase, "evidence": evidence})
+}
+
+func (t *Tx) onEnter(ctx context.Context, r Run, to rotation.Phase) error {
+	switch to {
+	case rotation.PhaseOAuthSwitched:
+		return t.switchSecrets(ctx, r)
+	case rotation.PhaseExchanging:
+		return t.dropCertificate(ctx, r)
+	case rotation.PhaseRevoked:
+		if err := t.exactlyOne(ctx, "mark the old secret as revoked", revokeSecret, r.OldSecretID); err != nil {
+			return err
+		}
+		return t.planChecks(ctx, r)
+	case rotation.PhaseClosed:
+		return t.shred(ctx, r)
+	}
+	return nil
+}
+
+// Hold stops the run's calls. It reports false, and changes nothing, when the
+// run is held already: the first reason stands.
+func (t *Tx) Hold(ctx context.Context, actor string, runID int64, held rotation.Held, why string) (bool, error) {
+	tag, err := t.tx.Exec(ctx, holdRun, runID, held, why)
+	if err != nil {
+		return false, fmt.Errorf("hold run %d: %w", runID, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return false, nil
+	}
+	return true, t.Log(ctx, actor, "run.held", runID, map[string]any{"held": held, "why": why})
+}
+
+// Resume lets a held run work again. The caller grants its batches anew.
+func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
+	if err := t.exactlyOne(ctx, "resume the run", resumeRun, r.ID); err != nil {
+		return err
+	}
+	if r.Held != rotation.HeldPaused {
+		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID); err != nil {
+			return fmt.Errorf("make failed shops due: %w", err)
+		}
+	}
+	return t.Log(ctx, actor, "run.resumed", r.ID, map[string]any{"was": r.Held, "why": r.HeldWhy})
+}
+
+// Cancel ends the run where it stands: tokens that were swapped stay, nothing
+// is undone, the refresh token is shredded.
+func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
+	if err := t.exactlyOne(ctx, "cancel the run", cancelRun, r.ID); err != nil {
+		return err
+	}
+	if err := t.shredRefreshTokens(ctx, r.ID); err != nil {
+		return err
+	}
+	return t.Log(ctx, actor, "run.cancelled", r.ID, map[string]any{"phase": r.Phase})
+}
+
+// Certify writes the certificate of proof, once.
+func (t *Tx) Certify(ctx context.Context, actor string, runID int64, certificate any) error {
+	text, err := json.Marshal(certificate)
+	if err != nil {
+		return fmt.Errorf("encode the certificate: %w", err)
+	}
+	if err := t.exactlyOne(ctx, "write the certificate", certifyRun, runID, text); err != nil {
+		return err
+	}
+	return t.Log(ctx, actor, "run.certified", runID, json.RawMessage(text))
+}
+
+// dropCertificate voids a certificate when its run goes back to exchanging; the
+// journal keeps the text.
+func (t *Tx) dropCertificate(ctx context.Context, r Run) error {
+	if _, err := t.tx.Exec(ctx, uncertifyRun, r.ID); err != nil {
+		return fmt.Errorf("void the certificate: %w", err)
+	}
+	return nil
+}
+
+// Certificate returns the run's certificate, nil before it is written.
+func (s *Store) Certificate(ctx context.Context, runID int64) (json.RawMessage, error) {
+	var text []byte
+	if err := s.pool.QueryRow(ctx, readCertify, runID).Scan(&text); err != nil {
+		return nil, one(err, "run %d", runID)
+	}
+	return text, nil
+}
+
+// SaveSettings changes what may move while a run is open, and journals it.
+func (t *Tx) SaveSettings(ctx context.Context, actor string, r Run) error {
+	settings, err := json.Marshal(r.Settings)
+	if err != nil {
+		return fmt.Errorf("encode the run's settings: %w", err)
+	}
+	if err := t.exactlyOne(ctx, "save the run's settings", saveRunSet, r.ID, settings); err != nil {
+		return err
+	}
+	return t.Log(ctx, actor, "run.tuned", r.ID, r.Settings)
+}
+
+func scanRun(row pgx.CollectableRow) (Run, error) {
+	var r Run
+	var settings []byte
+	err := row.Scan(&r.ID, &r.AppID, &r.Kind, &r.Mode, &r.Phase, &r.PhaseAt, &r.Held, &r.HeldWhy, &r.HeldAt,
+		&r.OldSecretID, &r.NewSecretID, &settings, &r.WalkCursor, &r.WalkDoneAt, &r.LastPosition,
+		&r.CreatedAt, &r.ClosedAt, &r.CancelledAt)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(settings, &r.Settings); err != nil {
+		return r, errors.Join(fmt.Errorf("settings of run %d cannot be read", r.ID), err)
+	}
+	return r, nil
+}

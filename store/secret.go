@@ -1,0 +1,160 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+)
+
+// SecretState is where a version of the app's secret stands.
+type SecretState string
+
+const (
+	// SecretPending: stored, not used yet.
+	SecretPending SecretState = "pending"
+	// SecretActive: the app uses it for OAuth.
+	SecretActive SecretState = "active"
+	// SecretRetiring: superseded, still alive at the platform.
+	SecretRetiring SecretState = "retiring"
+	// SecretRevoked: dead at the platform; its value is shredded here.
+	SecretRevoked SecretState = "revoked"
+)
+
+// Secret describes a version of an app's shared secret; never its value.
+type Secret struct {
+	ID          int64       `json:"-"`
+	AppID       int64       `json:"-"`
+	Version     int         `json:"version"`
+	State       SecretState `json:"state"`
+	Fingerprint string      `json:"fingerprint"`
+	KeyID       int64       `json:"key_id,omitempty"`
+	CreatedAt   time.Time   `json:"created_at"`
+	ActivatedAt *time.Time  `json:"activated_at,omitempty"`
+	RetiringAt  *time.Time  `json:"retiring_at,omitempty"`
+	RevokedAt   *time.Time  `json:"revoked_at,omitempty"`
+}
+
+// ErrSameSecret: the value is stored already, under some version.
+var ErrSameSecret = errors.New("this value is stored already")
+
+// ErrPendingSecret: another version is still pending.
+var ErrPendingSecret = errors.New("another version is still pending: rotate to it first")
+
+const secretColumns = `id, app_id, version, state, fingerprint, coalesce(key_id, 0), created_at, activated_at, retiring_at, revoked_at`
+
+var (
+	lockApp        = sql(`select 1 from rotator.apps where id = $1 for update`)
+	nextSecret     = sql(`select coalesce(max(version), 0) + 1 from rotator.secrets where app_id = $1`)
+	anySecretLives = sql(`select exists (select from rotator.secrets where app_id = $1 and state in ('active', 'retiring'))`)
+	insertSecret   = sql(`insert into rotator.secrets (app_id, version, state, value, fingerprint, activated_at)
+		values ($1, $2, $3, $4, $5, case when $3 = 'active' then now() end) returning ` + secretColumns)
+	readSecrets     = sql(`select ` + secretColumns + ` from rotator.secrets where app_id = $1 order by version`)
+	readSecretValue = sql(`select app_id, version, value from rotator.secrets where id = $1 and value is not null`)
+	// A run that was cancelled after the switch leaves it done: the next run
+	// between the same versions finds nothing to change.
+	activateSecret = sql(`update rotator.secrets set state = 'active', activated_at = coalesce(activated_at, now()) where id = $1 and state in ('pending', 'active')`)
+	retireSecret   = sql(`update rotator.secrets set state = 'retiring', retiring_at = coalesce(retiring_at, now()) where id = $1 and state in ('active', 'retiring')`)
+	revokeSecret   = sql(`update rotator.secrets set state = 'revoked', revoked_at = now() where id = $1 and state in ('active', 'retiring')`)
+	shredSecret    = sql(`update rotator.secrets set value = null where id = $1 and state = 'revoked'`)
+)
+
+// AddSecret seals a new version: the first of an app is active, every later one
+// pending until a rotation puts it to use.
+func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value secret.String) (Secret, error) {
+	var added Secret
+	err := s.InTx(ctx, func(tx *Tx) error {
+		if _, err := tx.tx.Exec(ctx, lockApp, appID); err != nil {
+			return fmt.Errorf("lock the app: %w", err)
+		}
+		var version int
+		var lives bool
+		if err := tx.tx.QueryRow(ctx, nextSecret, appID).Scan(&version); err != nil {
+			return fmt.Errorf("number the secret: %w", err)
+		}
+		if err := tx.tx.QueryRow(ctx, anySecretLives, appID).Scan(&lives); err != nil {
+			return fmt.Errorf("look for older secrets: %w", err)
+		}
+		state := SecretActive
+		if lives {
+			state = SecretPending
+		}
+		sealed, err := tx.keys.Seal(value, secretAt(appID, version))
+		if err != nil {
+			return fmt.Errorf("seal the secret: %w", err)
+		}
+		rows, err := tx.tx.Query(ctx, insertSecret, appID, version, state, sealed, tx.keys.Fingerprint(value))
+		if err == nil {
+			added, err = pgx.CollectExactlyOneRow(rows, scanSecret)
+		}
+		switch {
+		case violates(err, "secrets_app_id_fingerprint_key"):
+			return ErrSameSecret
+		case violates(err, "secrets_one_pending"):
+			return ErrPendingSecret
+		case err != nil:
+			return fmt.Errorf("store the secret: %w", err)
+		}
+		return tx.Log(ctx, actor, "secret.added", 0, added)
+	})
+	return added, err
+}
+
+// Secrets lists the versions of an app's secret, oldest first.
+func (s *Store) Secrets(ctx context.Context, appID int64) ([]Secret, error) {
+	rows, err := s.pool.Query(ctx, readSecrets, appID)
+	if err != nil {
+		return nil, fmt.Errorf("read secrets: %w", err)
+	}
+	secrets, err := pgx.CollectRows(rows, scanSecret)
+	if err != nil {
+		return nil, fmt.Errorf("read secrets: %w", err)
+	}
+	return secrets, nil
+}
+
+// SecretValue unseals one version.
+func (s *Store) SecretValue(ctx context.Context, id int64) (secret.String, error) {
+	var appID int64
+	var version int
+	var sealed []byte
+	if err := s.pool.QueryRow(ctx, readSecretValue, id).Scan(&appID, &version, &sealed); err != nil {
+		return secret.String{}, one(err, "the value of secret %d", id)
+	}
+	v, err := s.keys.Open(sealed, secretAt(appID, version))
+	if err != nil {
+		return v, fmt.Errorf("unseal secret version %d: %w", version, err)
+	}
+	return v, nil
+}
+
+// switchSecrets makes the run's new secret the active one.
+func (t *Tx) switchSecrets(ctx context.Context, r Run) error {
+	if err := t.exactlyOne(ctx, "retire the old secret", retireSecret, r.OldSecretID); err != nil {
+		return err
+	}
+	return t.exactlyOne(ctx, "activate the new secret", activateSecret, r.NewSecretID)
+}
+
+// exactlyOne runs a fenced update and fails with ErrConflict unless it changed
+// one row.
+func (t *Tx) exactlyOne(ctx context.Context, what, statement string, args ...any) error {
+	tag, err := t.tx.Exec(ctx, statement, args...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if tag.RowsAffected() != 1 {
+		return fmt.Errorf("%s: %w", what, ErrConflict)
+	}
+	return nil
+}
+
+func scanSecret(row pgx.CollectableRow) (Secret, error) {
+	var s Secret
+	err := row.Scan(&s.ID, &s.AppID, &s.Version, &s.State, &s.Fingerprint, &s.KeyID, &s.CreatedAt, &s.ActivatedAt, &s.RetiringAt, &s.RevokedAt)
+	return s, err
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+)
+
+// Shop describes one stored shop; its token only by fingerprint.
+type Shop struct {
+	ID             int64      `json:"-"`
+	Domain         string     `json:"domain"`
+	OrgID          int64      `json:"org_id,omitempty"`
+	Fingerprint    string     `json:"access_token_fingerprint,omitempty"`
+	Generation     int64      `json:"token_generation"`
+	SecretVersion  int        `json:"secret_version,omitempty"`
+	LegacyKind     string     `json:"legacy_kind,omitempty"`
+	InstalledAt    *time.Time `json:"installed_at,omitempty"`
+	ExcludedReason string     `json:"excluded_reason,omitempty"`
+	UpdatedAt      time.Time  `json:"updated_at"`
+}
+
+const shopColumns = `s.id, s.domain, coalesce(s.org_id, 0), coalesce(s.access_token_fingerprint, ''), s.token_generation,
+	coalesce(k.version, 0), coalesce(s.legacy_kind, ''), s.installed_at, coalesce(s.excluded_reason, ''), s.updated_at
+	from rotator.shops s left join rotator.secrets k on k.id = s.secret_id`
+
+var (
+	readShops   = sql(`select ` + shopColumns + ` where s.app_id = $1 and s.id > $2 order by s.id limit $3`)
+	readShop    = sql(`select ` + shopColumns + ` where s.app_id = $1 and s.domain = $2`)
+	countShops  = sql(`select count(*) from rotator.shops where app_id = $1`)
+	excludeShop = sql(`update rotator.shops set excluded_at = case when $3 <> '' then now() end, excluded_reason = nullif($3, ''), updated_at = now()
+		where app_id = $1 and domain = $2`)
+	sampleShops = sql(`select id, domain, access_token from rotator.shops
+		where app_id = $1 and access_token is not null and excluded_at is null order by md5(id::text) limit $2`)
+	readShopToken = sql(`select id, access_token from rotator.shops where app_id = $1 and domain = $2 and access_token is not null`)
+)
+
+// Shops lists up to n shops of an app after an id, in the order of their ids.
+func (s *Store) Shops(ctx context.Context, appID, after int64, n int) ([]Shop, error) {
+	rows, err := s.pool.Query(ctx, readShops, appID, after, n)
+	if err != nil {
+		return nil, fmt.Errorf("read shops: %w", err)
+	}
+	shops, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Shop])
+	if err != nil {
+		return nil, fmt.Errorf("read shops: %w", err)
+	}
+	return shops, nil
+}
+
+// Shop returns one shop by its normalised domain.
+func (s *Store) Shop(ctx context.Context, appID int64, domain string) (Shop, error) {
+	rows, err := s.pool.Query(ctx, readShop, appID, domain)
+	if err != nil {
+		return Shop{}, fmt.Errorf("read shop %s: %w", domain, err)
+	}
+	shop, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Shop])
+	return shop, one(err, "shop %s", domain)
+}
+
+// CountShops is the number of an app's stored shops.
+func (s *Store) CountShops(ctx context.Context, appID int64) (int, error) {
+	var n int
+	if err := s.pool.QueryRow(ctx, countShops, appID).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count shops: %w", err)
+	}
+	return n, nil
+}
+
+// Exclude leaves a shop out of runs, or takes it in again when reason is empty.
+func (s *Store) Exclude(ctx context.Context, actor string, appID int64, domain, reason string) error {
+	return s.InTx(ctx, func(tx *Tx) error {
+		tag, err := tx.tx.Exec(ctx, excludeShop, appID, domain, reason)
+		if err != nil {
+			return fmt.Errorf("exclude %s: %w", domain, err)
+		}
+		if tag.RowsAffected() == 0 {
+			return fmt.Errorf("shop %s: %w", domain, ErrNotFound)
+		}
+		return tx.Log(ctx, actor, "shop.excluded", 0, map[string]any{"domain": domain, "reason": reason})
+	})
+}
+
+// Token is a shop with its unsealed token.
+type Token struct {
+	ShopID int64
+	Domain string
+	Access secret.String
+}
+
+// Sample returns n shops with their tokens, spread over the fleet, the same
+// ones each time.
+func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error) {
+	rows, err := s.pool.Query(ctx, sampleShops, appID, n)
+	if err != nil {
+		return nil, fmt.Errorf("sample shops: %w", err)
+	}
+	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Token, error) {
+		var t Token
+		var sealed []byte
+		if err := row.Scan(&t.ShopID, &t.Domain, &sealed); err != nil {
+			return t, err
+		}
+		var err error
+		t.Access, err = s.keys.Open(sealed, accessTokenAt(t.ShopID))
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sample shops: %w", err)
+	}
+	return tokens, nil
+}
+
+// ShopToken unseals the current access token of one shop.
+func (s *Store) ShopToken(ctx context.Context, appID int64, domain string) (secret.String, error) {
+	var id int64
+	var sealed []byte
+	if err := s.pool.QueryRow(ctx, readShopToken, appID, domain).Scan(&id, &sealed); err != nil {
+		return secret.String{}, one(err, "the token of shop %s", domain)
+	}
+	v, err := s.keys.Open(sealed, accessTokenAt(id))
+	if err != nil {
+		return v, fmt.Errorf("unseal the token of %s: %w", domain, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/internal/shopfile"
+)
+
+// exportPage shops are read and unsealed at a time.
+const exportPage = 2000
+
+var readExport = sql(`select id, domain, coalesce(org_id, 0), access_token, legacy_token, coalesce(legacy_kind, ''),
+	installed_at, coalesce(excluded_reason, '') from rotator.shops where app_id = $1 and id > $2 order by id limit $3`)
+
+// ExportShops calls yield for every stored shop with its unsealed credentials,
+// in the order of their ids.
+func (s *Store) ExportShops(ctx context.Context, appID int64, yield func(shopfile.Row) error) error {
+	for after := int64(0); ; {
+		rows, err := s.pool.Query(ctx, readExport, appID, after, exportPage)
+		if err != nil {
+			return fmt.Errorf("read shops: %w", err)
+		}
+		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shopfile.Row, error) {
+			return s.exportRow(row, &after)
+		})
+		if err != nil {
+			return fmt.Errorf("read shops: %w", err)
+		}
+		for _, row := range page {
+			if err := yield(row); err != nil {
+				return err
+			}
+		}
+		if len(page) < exportPage {
+			return nil
+		}
+	}
+}
+
+func (s *Store) exportRow(row pgx.CollectableRow, id *int64) (shopfile.Row, error) {
+	var r shopfile.Row
+	var access, legacy []byte
+	var kind string
+	var installed *time.Time
+	if err := row.Scan(id, &r.Domain, &r.OrgID, &access, &legacy, &kind, &installed, &r.ExcludedReason); err != nil {
+		return r, err
+	}
+	if installed != nil {
+		r.InstalledAt = installed.UTC()
+	}
+	var err error
+	if r.AccessToken, err = s.openOptional(access, accessTokenAt(*id)); err != nil {
+		return r, fmt.Errorf("unseal the token of %s: %w", r.Domain, err)
+	}
+	value, err := s.openOptional(legacy, legacyTokenAt(*id))
+	if err != nil {
+		return r, fmt.Errorf("unseal the legacy token of %s: %w", r.Domain, err)
+	}
+	if kind == "password" {
+		r.LegacyPassword = value
+	} else {
+		r.LegacyToken = value
+	}
+	return r, nil
+}
+
+// openOptional unseals a column that may be null.
+func (s *Store) openOptional(sealed []byte, at secret.Column) (secret.String, error) {
+	if sealed == nil {
+		return secret.String{}, nil
+	}
+	return s.keys.Open(sealed, at)
+}

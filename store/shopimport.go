@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/internal/shopfile"
+)
+
+// Duplicate is a domain that a list names more than once.
+type Duplicate struct {
+	Domain string
+	// Lines are the first few of them, in order.
+	Lines []int
+}
+
+// ImportResult counts what an import did.
+type ImportResult struct {
+	Rows      int `json:"rows"`
+	Added     int `json:"added"`
+	Updated   int `json:"updated"`
+	Unchanged int `json:"unchanged"`
+	// Duplicates counts domains that were named more than once.
+	Duplicates int `json:"duplicates"`
+}
+
+const (
+	// importChunk rows are sealed and copied at a time.
+	importChunk = 2000
+	// maxDuplicates is how many duplicates are named.
+	maxDuplicates = 1000
+)
+
+var (
+	makeStaging = `create temporary table import_rows (line integer, shop_id bigint, domain text, org_id bigint,
+		access_token bytea, access_token_fingerprint text, legacy_token bytea, legacy_token_fingerprint text, legacy_kind text,
+		installed_at timestamptz, excluded_reason text) on commit drop`
+	stagingColumns = []string{
+		"line", "shop_id", "domain", "org_id", "access_token", "access_token_fingerprint",
+		"legacy_token", "legacy_token_fingerprint", "legacy_kind", "installed_at", "excluded_reason",
+	}
+	findDuplicates = `select domain, (array_agg(line order by line))[1:10] from import_rows
+		group by domain having count(*) > 1 order by min(line) limit $1`
+	countDuplicates = `select count(*) from (select from import_rows group by domain having count(*) > 1) d`
+	// Of a domain named twice the first line counts. A token that is stored
+	// already, known by its fingerprint, is left alone: importing again changes
+	// nothing. A column that the list leaves empty is kept as stored.
+	mergeStaging = `with merged as (
+			insert into rotator.shops as s (id, app_id, domain, org_id, access_token, access_token_fingerprint, secret_id,
+				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason)
+			select distinct on (domain) shop_id, $1, domain, org_id, access_token, access_token_fingerprint,
+				case when access_token is not null then $2::bigint end, legacy_token, legacy_token_fingerprint, legacy_kind,
+				installed_at, case when excluded_reason is not null then now() end, excluded_reason
+			from import_rows order by domain, line
+			on conflict (app_id, domain) do update set
+				org_id = coalesce(excluded.org_id, s.org_id),
+				access_token = case when excluded.access_token_fingerprint is distinct from s.access_token_fingerprint
+					and excluded.access_token is not null then excluded.access_token else s.access_token end,
+				access_token_fingerprint = coalesce(excluded.access_token_fingerprint, s.access_token_fingerprint),
+				token_generation = s.token_generation + case when excluded.access_token is not null
+					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then 1 else 0 end,
+				secret_id = case when excluded.access_token is not null
+					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then excluded.secret_id else s.secret_id end,
+				legacy_token = coalesce(excluded.legacy_token, s.legacy_token),
+				legacy_token_fingerprint = coalesce(excluded.legacy_token_fingerprint, s.legacy_token_fingerprint),
+				legacy_kind = coalesce(excluded.legacy_kind, s.legacy_kind),
+				installed_at = coalesce(excluded.installed_at, s.installed_at),
+				excluded_at = case when excluded.excluded_reason is null then s.excluded_at else coalesce(s.excluded_at, now()) end,
+				excluded_reason = coalesce(excluded.excluded_reason, s.excluded_reason),
+				updated_at = now()
+			where s.id = excluded.id and (
+				(excluded.access_token is not null and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint)
+				or (excluded.legacy_token is not null and (excluded.legacy_token_fingerprint, excluded.legacy_kind) is distinct from (s.legacy_token_fingerprint, s.legacy_kind))
+				or (excluded.org_id is not null and excluded.org_id is distinct from s.org_id)
+				or (excluded.installed_at is not null and excluded.installed_at is distinct from s.installed_at)
+				or (excluded.excluded_reason is not null and excluded.excluded_reason is distinct from s.excluded_reason))
+			returning s.xmax = 0 as added
+		)
+		select count(*) filter (where added), count(*) filter (where not added), (select count(distinct domain) from import_rows) from merged`
+	readShopIDs = sql(`select domain, id from rotator.shops where app_id = $1 and domain = any($2)`)
+	newShopIDs  = sql(`select nextval(pg_get_serial_sequence('rotator.shops', 'id')) from generate_series(1, $1::int)`)
+)
+
+// ImportShops stores a list of shops in one transaction, in memory that does
+// not grow with the list. secretID is the version that minted the tokens, 0 if
+// unknown. After the last row decide is told which domains came twice; unless
+// it returns nil nothing is stored. A failing row ends the import likewise.
+func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID int64, rows iter.Seq2[shopfile.Row, error], decide func([]Duplicate) error) (ImportResult, error) {
+	var result ImportResult
+	err := s.InTx(ctx, func(tx *Tx) error {
+		// Imports of one app wait for each other: a sealed token is bound to
+		// its shop's id, which must not be given twice.
+		if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
+			return fmt.Errorf("lock the app: %w", err)
+		}
+		if _, err := tx.tx.Exec(ctx, makeStaging); err != nil {
+			return fmt.Errorf("prepare the import: %w", err)
+		}
+		n, err := tx.stage(ctx, app.ID, rows)
+		if err != nil {
+			return err
+		}
+		result.Rows = n
+		if err := tx.judgeDuplicates(ctx, &result, decide); err != nil {
+			return err
+		}
+		var domains int
+		if err := tx.tx.QueryRow(ctx, mergeStaging, app.ID, nullID(secretID)).Scan(&result.Added, &result.Updated, &domains); err != nil {
+			return fmt.Errorf("store the shops: %w", err)
+		}
+		result.Unchanged = domains - result.Added - result.Updated
+		return tx.Log(ctx, actor, "shops.imported", 0, map[string]any{"app": app.Name, "result": result})
+	})
+	return result, err
+}
+
+func (t *Tx) judgeDuplicates(ctx context.Context, result *ImportResult, decide func([]Duplicate) error) error {
+	if err := t.tx.QueryRow(ctx, countDuplicates).Scan(&result.Duplicates); err != nil {
+		return fmt.Errorf("look for duplicates: %w", err)
+	}
+	var dups []Duplicate
+	if result.Duplicates > 0 {
+		rows, err := t.tx.Query(ctx, findDuplicates, maxDuplicates)
+		if err != nil {
+			return fmt.Errorf("look for duplicates: %w", err)
+		}
+		if dups, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Duplicate]); err != nil {
+			return fmt.Errorf("look for duplicates: %w", err)
+		}
+	}
+	return decide(dups)
+}
+
+func (t *Tx) stage(ctx context.Context, appID int64, rows iter.Seq2[shopfile.Row, error]) (int, error) {
+	chunk := make([]shopfile.Row, 0, importChunk)
+	total := 0
+	flush := func() error {
+		total += len(chunk)
+		err := t.copyChunk(ctx, appID, chunk)
+		chunk = chunk[:0]
+		return err
+	}
+	for row, err := range rows {
+		if err != nil {
+			return total, err
+		}
+		if chunk = append(chunk, row); len(chunk) == importChunk {
+			if err := flush(); err != nil {
+				return total, err
+			}
+		}
+	}
+	return total, flush()
+}
+
+func (t *Tx) copyChunk(ctx context.Context, appID int64, chunk []shopfile.Row) error {
+	if len(chunk) == 0 {
+		return nil
+	}
+	ids, err := t.shopIDs(ctx, appID, chunk)
+	if err != nil {
+		return err
+	}
+	_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"import_rows"}, stagingColumns, pgx.CopyFromSlice(len(chunk), func(i int) ([]any, error) {
+		return t.stagingRow(ids[chunk[i].Domain], chunk[i])
+	}))
+	if err != nil {
+		return fmt.Errorf("copy shops to the database: %w", err)
+	}
+	return nil
+}
+
+// shopIDs gives each domain its id: the stored one, or a new one, since a token
+// is sealed for its shop's id before the shop is inserted.
+func (t *Tx) shopIDs(ctx context.Context, appID int64, chunk []shopfile.Row) (map[string]int64, error) {
+	ids := make(map[string]int64, len(chunk))
+	domains := make([]string, len(chunk))
+	for i, row := range chunk {
+		domains[i] = row.Domain
+	}
+	rows, err := t.tx.Query(ctx, readShopIDs, appID, domains)
+	if err != nil {
+		return nil, fmt.Errorf("look for stored shops: %w", err)
+	}
+	var domain string
+	var id int64
+	if _, err := pgx.ForEachRow(rows, []any{&domain, &id}, func() error { ids[domain] = id; return nil }); err != nil {
+		return nil, fmt.Errorf("look for stored shops: %w", err)
+	}
+	var missing []string
+	for _, d := range domains {
+		if _, ok := ids[d]; !ok {
+			ids[d] = 0
+			missing = append(missing, d)
+		}
+	}
+	rows, err = t.tx.Query(ctx, newShopIDs, len(missing))
+	if err != nil {
+		return nil, fmt.Errorf("number new shops: %w", err)
+	}
+	fresh, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("number new shops: %w", err)
+	}
+	for i, d := range missing {
+		ids[d] = fresh[i]
+	}
+	return ids, nil
+}
+
+func (t *Tx) stagingRow(id int64, row shopfile.Row) ([]any, error) {
+	access, accessPrint, err := t.sealed(row.AccessToken, accessTokenAt(id))
+	if err != nil {
+		return nil, fmt.Errorf("seal the token of %s: %w", row.Domain, err)
+	}
+	legacyValue, kind := row.LegacyToken, any("token")
+	if !row.LegacyPassword.IsZero() {
+		legacyValue, kind = row.LegacyPassword, "password"
+	}
+	if legacyValue.IsZero() {
+		kind = nil
+	}
+	legacy, legacyPrint, err := t.sealed(legacyValue, legacyTokenAt(id))
+	if err != nil {
+		return nil, fmt.Errorf("seal the legacy token of %s: %w", row.Domain, err)
+	}
+	return []any{
+		row.Line, id, row.Domain, nullID(row.OrgID), access, accessPrint, legacy, legacyPrint, kind,
+		nullTime(row.InstalledAt), nullText(row.ExcludedReason),
+	}, nil
+}
+
+// sealed returns the ciphertext and fingerprint of v, nil for no value.
+func (t *Tx) sealed(v secret.String, at secret.Column) (ciphertext []byte, fingerprint any, err error) {
+	if v.IsZero() {
+		return nil, nil, nil
+	}
+	ciphertext, err = t.keys.Seal(v, at)
+	return ciphertext, t.keys.Fingerprint(v), err
+}
+
+func nullID(id int64) any {
+	if id == 0 {
+		return nil
+	}
+	return id
+}
+
+func nullText(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func nullTime(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
+}

@@ -1,0 +1,241 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+// LiveWithin is how recent a worker's heartbeat must be for it to count as
+// alive; after it, others take over its batches.
+const LiveWithin = 15 * time.Second
+
+var (
+	readWindow = sql(`select id, fingerprint, accepted_at, expires_at, refused_at from rotator.refresh_tokens
+		where run_id = $1 order by id desc limit 1`)
+	readSecretPair = sql(`select coalesce(o.fingerprint <> n.fingerprint, false), a.name
+		from rotator.runs r join rotator.apps a on a.id = r.app_id
+		left join rotator.secrets o on o.id = r.old_secret_id left join rotator.secrets n on n.id = r.new_secret_id where r.id = $1`)
+	readWaves = sql(`select w.number, w.name, w.first_position, w.last_position, w.released_at is not null, w.settled_at is not null,
+			(select count(*) from rotator.batches b where b.run_id = w.run_id and b.wave = w.number and b.settled_at is null)
+		from rotator.waves w where w.run_id = $1 order by w.number`)
+	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and class in ('platform', 'network', 'bad_answer', 'ours', 'window')),
+			count(*) filter (where state = 'retrying' and class is null)
+		from rotator.items where run_id = $1 and position between $2 and $3 group by state`)
+	countWorkers = sql(`select count(*) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
+	readSnapNow  = sql(`select now()`)
+)
+
+// Detail says how much a snapshot counts.
+type Detail bool
+
+const (
+	// Counted counts every item: what a person is shown.
+	Counted Detail = true
+	// Engine counts the items of a wave only once its batches are settled, and
+	// calls them pending until then: what a decision needs, cheap enough for
+	// every tick over a million items.
+	Engine Detail = false
+)
+
+// Snapshot reads all that a decision about the run needs, at one moment.
+func (s *Store) Snapshot(ctx context.Context, runID int64, detail Detail) (rotation.Snapshot, Run, error) {
+	var snap rotation.Snapshot
+	var r Run
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
+		t := &Tx{tx: tx, keys: s.keys}
+		var err error
+		snap, r, err = t.snapshot(ctx, runID, detail)
+		return err
+	})
+	return snap, r, err
+}
+
+func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation.Snapshot, Run, error) {
+	var s rotation.Snapshot
+	r, err := t.run(ctx, runID)
+	if err != nil {
+		return s, r, err
+	}
+	s = rotation.Snapshot{
+		RunID: r.ID, Kind: r.Kind, Mode: r.Mode, Phase: r.Phase, PhaseAt: r.PhaseAt.UTC(), Held: r.Held, HeldWhy: r.HeldWhy,
+		WalkDone: r.WalkDoneAt != nil, WavePolicy: r.Settings.Waves, Grace: time.Duration(r.Settings.GraceSeconds) * time.Second,
+	}
+	if err := t.tx.QueryRow(ctx, readSnapNow).Scan(&s.Now); err != nil {
+		return s, r, fmt.Errorf("ask the database's clock: %w", err)
+	}
+	s.Now = s.Now.UTC()
+	for _, fill := range []func(context.Context, Run, *rotation.Snapshot) error{t.fillFacts, t.fillWindow} {
+		if err := fill(ctx, r, &s); err != nil {
+			return s, r, err
+		}
+	}
+	if err := t.fillWaves(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
+	return s, r, t.fillSweep(ctx, r, &s, detail)
+}
+
+func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
+	var err error
+	if s.Attested, err = attestations(ctx, t.tx, r.ID); err != nil {
+		return err
+	}
+	if err := t.tx.QueryRow(ctx, readSecretPair, r.ID).Scan(&s.SecretsDiffer, &s.App); err != nil {
+		return fmt.Errorf("compare the secrets: %w", err)
+	}
+	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers); err != nil {
+		return fmt.Errorf("count workers: %w", err)
+	}
+	var certificate []byte
+	if err := t.tx.QueryRow(ctx, readCertify, r.ID).Scan(&certificate); err != nil {
+		return fmt.Errorf("look for the certificate: %w", err)
+	}
+	s.Certificate = certificate != nil
+	if r.Phase == rotation.PhaseRevoked || r.Phase == rotation.PhaseWebhooksSingle {
+		if s.Revocation, err = revocation(ctx, t.tx, r.ID); err != nil {
+			return err
+		}
+	}
+	if r.Phase == rotation.PhasePrepared {
+		s.KeyringOpens = t.opensSecrets(ctx, r)
+	}
+	return nil
+}
+
+// opensSecrets tries the keyring on both secrets; any failure means no.
+func (t *Tx) opensSecrets(ctx context.Context, r Run) bool {
+	for _, id := range []int64{r.OldSecretID, r.NewSecretID} {
+		var appID int64
+		var version int
+		var sealed []byte
+		if err := t.tx.QueryRow(ctx, readSecretValue, id).Scan(&appID, &version, &sealed); err != nil {
+			return false
+		}
+		if _, err := t.keys.Open(sealed, secretAt(appID, version)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Tx) fillWindow(ctx context.Context, r Run, s *rotation.Snapshot) error {
+	rt, err := currentRefreshToken(ctx, t.tx, r.ID)
+	if err != nil {
+		return err
+	}
+	if rt.ID != 0 {
+		s.Window = rotation.Window{ExpiresAt: rt.ExpiresAt.UTC(), Refused: rt.RefusedAt != nil}
+	}
+	return nil
+}
+
+func currentRefreshToken(ctx context.Context, q querier, runID int64) (RefreshToken, error) {
+	rows, err := q.Query(ctx, readWindow, runID)
+	if err != nil {
+		return RefreshToken{}, fmt.Errorf("read the refresh token: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RefreshToken])
+	if err != nil || len(all) == 0 {
+		return RefreshToken{}, err
+	}
+	return all[0], nil
+}
+
+func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail Detail) error {
+	rows, err := t.tx.Query(ctx, readWaves, r.ID)
+	if err != nil {
+		return fmt.Errorf("read waves: %w", err)
+	}
+	var w rotation.WaveStatus
+	var unsettled int
+	_, err = pgx.ForEachRow(rows, []any{&w.Number, &w.Name, &w.First, &w.Last, &w.Released, &w.Settled, &unsettled}, func() error {
+		w.Counts = rotation.Counts{}
+		if detail == Engine && unsettled > 0 {
+			w.Counts.Add(rotation.ItemPending, int(w.Len()))
+		}
+		s.Waves = append(s.Waves, w)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read waves: %w", err)
+	}
+	busy := slices.ContainsFunc(s.Waves, func(w rotation.WaveStatus) bool { return !w.Released || w.Counts.Pending > 0 })
+	for i := range s.Waves {
+		w := &s.Waves[i]
+		if detail == Engine && busy && w.Settled {
+			w.Counts.Add(rotation.ItemProven, int(w.Len())) // not looked at while another wave works
+		}
+		if w.Counts.Total == 0 {
+			if err := t.countItems(ctx, r.ID, w.Range, w); err != nil {
+				return err
+			}
+		}
+		addCounts(&s.Counts, w.Counts)
+	}
+	if len(s.Waves) > 0 || r.LastPosition == 0 {
+		return nil
+	}
+	var all rotation.WaveStatus
+	err = t.countItems(ctx, r.ID, rotation.Range{First: 1, Last: r.LastPosition}, &all)
+	s.Counts = all.Counts
+	return err
+}
+
+func (t *Tx) countItems(ctx context.Context, runID int64, in rotation.Range, w *rotation.WaveStatus) error {
+	rows, err := t.tx.Query(ctx, countRange, runID, in.First, in.Last)
+	if err != nil {
+		return fmt.Errorf("count items: %w", err)
+	}
+	var state rotation.ItemState
+	var n, failed, again int
+	_, err = pgx.ForEachRow(rows, []any{&state, &n, &failed, &again}, func() error {
+		w.Counts.Add(state, n)
+		w.Failed += failed
+		w.Again += again
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count items: %w", err)
+	}
+	return nil
+}
+
+func addCounts(to *rotation.Counts, c rotation.Counts) {
+	for state, n := range map[rotation.ItemState]int{
+		rotation.ItemPending: c.Pending, rotation.ItemClaimed: c.Claimed, rotation.ItemExchanged: c.Exchanged,
+		rotation.ItemProven: c.Proven, rotation.ItemRetrying: c.Retrying, rotation.ItemUnknown: c.Unknown,
+		rotation.ItemParked: c.Parked, rotation.ItemSkipped: c.Skipped, rotation.ItemWaived: c.Waived,
+	} {
+		to.Add(state, n)
+	}
+}
+
+// fillSweep counts what the end of the exchange must still take care of. These
+// look at every shop, so the engine asks only when nothing else is open.
+func (t *Tx) fillSweep(ctx context.Context, r Run, s *rotation.Snapshot, detail Detail) error {
+	sweeping := r.Phase == rotation.PhaseExchanging || r.Phase == rotation.PhaseProven
+	if !sweeping || (detail == Engine && s.Counts.Open() > 0) {
+		return nil
+	}
+	for _, q := range []struct {
+		into      *int
+		statement string
+		args      []any
+	}{
+		{&s.LateInstalls, lateInstalls, []any{r.ID, r.AppID}},
+		{&s.LateExchanges, lateExchanges, []any{r.ID}},
+		{&s.OldVersionShops, oldVersionShops, []any{r.ID, r.NewSecretID}},
+	} {
+		if err := t.tx.QueryRow(ctx, q.statement, q.args...).Scan(q.into); err != nil {
+			return fmt.Errorf("count what is left to sweep: %w", err)
+		}
+	}
+	return nil
+}

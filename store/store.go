@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+)
+
+var (
+	// ErrNotFound: the row that was named does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: the row is not in the state that the write expected.
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrRunOpen: another run of the app is open.
+	ErrRunOpen = errors.New("another run of this app is open")
+)
+
+// Store reads and writes rotator's tables. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	keys *secret.Keyring
+}
+
+// New returns a store on a migrated database. keys must have passed CheckKeyring
+// before anything is sealed or opened.
+func New(pool *pgxpool.Pool, keys *secret.Keyring) *Store { return &Store{pool: pool, keys: keys} }
+
+// Pool is the store's connection pool, for River's client.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Tx is a transaction with the store's statements on it.
+type Tx struct {
+	tx   pgx.Tx
+	keys *secret.Keyring
+}
+
+// Pgx is the transaction itself, for inserting River jobs in it.
+func (t *Tx) Pgx() pgx.Tx { return t.tx }
+
+// InTx runs fn in one transaction and commits it unless fn fails. fn must use
+// nothing but the Tx and make no network call.
+func (s *Store) InTx(ctx context.Context, fn func(*Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		return fn(&Tx{tx: tx, keys: s.keys})
+	})
+}
+
+// querier is a pool or a transaction, for statements that only read.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Connect opens a pool of at most conns connections. name is shown as the
+// application's name in pg_stat_activity.
+func Connect(ctx context.Context, url secret.String, name string, conns int) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url.Reveal())
+	if err != nil {
+		return nil, errors.New("DATABASE_URL cannot be read as a PostgreSQL connection string")
+	}
+	cfg.MaxConns = int32(max(conns, 2))
+	cfg.ConnConfig.RuntimeParams["application_name"] = name
+	// A worker that is cut off must not hold its claims' locks for long.
+	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the database pool: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return pool, nil
+}
+
+// statements lists the text of every statement in the package, so that one test
+// can prepare each against the migrated schema.
+var statements []string
+
+// sql registers a statement.
+func sql(text string) string {
+	statements = append(statements, text)
+	return text
+}
+
+// one turns "no rows" into ErrNotFound naming what was looked for.
+func one(err error, what string, args ...any) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), ErrNotFound)
+	default:
+		return fmt.Errorf("read %s: %w", fmt.Sprintf(what, args...), err)
+	}
+}
+
+// violates reports whether err is a violation of the named constraint.
+func violates(err error, constraint string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == constraint
+}
