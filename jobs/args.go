@@ -1,0 +1,91 @@
+package jobs
+
+import (
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Queues. Batches take whole ranges of shops, items are the few that wait alone.
+const (
+	queueBatches = "batches"
+	queueItems   = "items"
+)
+
+// WalkArgs takes the fleet into a run, page by page. The cursor makes a walk
+// that died without moving on different from the next one.
+type WalkArgs struct {
+	Run    int64 `json:"run"`
+	Cursor int64 `json:"cursor"`
+}
+
+// Kind implements river.JobArgs.
+func (WalkArgs) Kind() string { return "walk" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts.
+func (WalkArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+}
+
+// BatchArgs works the shops of one batch, under one grant.
+type BatchArgs struct {
+	Run   int64 `json:"run"`
+	Batch int   `json:"batch"`
+	Grant int   `json:"grant"`
+}
+
+// BatchKind is the kind of batch jobs in River's table.
+const BatchKind = "exchange_batch"
+
+// Kind implements river.JobArgs.
+func (BatchArgs) Kind() string { return BatchKind }
+
+// InsertOpts implements river.JobArgsWithInsertOpts.
+func (BatchArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: queueBatches} }
+
+func (a BatchArgs) grant() store.Grant {
+	return store.Grant{RunID: a.Run, Number: a.Batch, Grant: a.Grant}
+}
+
+// ItemArgs tries one shop again.
+type ItemArgs struct {
+	Run      int64 `json:"run"`
+	Position int64 `json:"position"`
+	Attempt  int   `json:"attempt"`
+}
+
+// Kind implements river.JobArgs.
+func (ItemArgs) Kind() string { return "exchange_item" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts. A lost item is due again
+// by its lease, so a job that keeps failing may be given up early.
+func (ItemArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: queueItems, MaxAttempts: 3}
+}
+
+func (a ItemArgs) due() store.Due {
+	return store.Due{RunID: a.Run, Position: a.Position, Attempt: a.Attempt}
+}
+
+// CheckArgs looks at old and new tokens after the revoke. Done is the number of
+// shops that were looked at when the job was made, to tell one from the next.
+type CheckArgs struct {
+	Run  int64 `json:"run"`
+	Done int   `json:"done"`
+}
+
+// Kind implements river.JobArgs.
+func (CheckArgs) Kind() string { return "check_revoke" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts.
+func (CheckArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+}
+
+// onceWhileOpen lets no second job with the same arguments in while one is not
+// finished; a finished one does not count.
+var onceWhileOpen = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
+	rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}}

@@ -1,0 +1,246 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// attempt carries one claimed shop as far as it gets: exchange, commit, prove,
+// commit with the swap. Whatever happens, it leaves an outcome.
+type attempt struct {
+	engine *Engine
+	run    *runState
+	claim  store.Claim
+	// latency is the exchange's.
+	latency time.Duration
+}
+
+// do is not cancelled once it began a call: a call's answer is always read and
+// committed, because it may be a token.
+func (a *attempt) do(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	c := a.claim
+	switch {
+	case c.Excluded != "":
+		a.write(store.Outcome{State: rotation.ItemSkipped, Detail: "excluded: " + c.Excluded})
+	case c.Current.IsZero() && c.New.IsZero():
+		a.write(store.Outcome{State: rotation.ItemSkipped, Detail: "no access token is stored"})
+	case !c.New.IsZero():
+		a.prove(ctx, c.New)
+	case c.SecretID == a.run.view().NewSecretID:
+		a.proveInPlace(ctx)
+	default:
+		a.exchange(ctx)
+	}
+}
+
+// exchange gets the new token, commits it, and goes on to prove it.
+func (a *attempt) exchange(ctx context.Context) {
+	creds, err := a.run.credentials(ctx, a.engine.store)
+	if err != nil {
+		a.engine.log.Error("cannot unseal the credentials of a run", "run", a.run.id, "error", err)
+		a.fail(rotation.ItemRetrying, rotation.ClassOurs, "the keyring does not open the run's credentials", 10*time.Second)
+		return
+	}
+	var got haravan.Exchanged
+	err = a.ladder(ctx, true, func(ctx context.Context) (meta haravan.Meta, err error) {
+		got, err = a.run.client.Exchange(ctx, haravan.ExchangeRequest{
+			Shop: a.claim.Domain, ClientID: a.run.app.ClientID,
+			Secret: creds.secret, RefreshToken: creds.refresh, AccessToken: a.claim.Current,
+		})
+		return got.Meta, err
+	})
+	if err != nil {
+		a.exchangeFailed(ctx, creds, err)
+		return
+	}
+	a.observe("", "", 0)
+	a.latency = got.Meta.Latency
+	verdict := a.write(store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency})
+	if verdict == store.Written {
+		a.prove(ctx, got.AccessToken)
+	}
+}
+
+func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err error) {
+	var he *haravan.Error
+	if !errors.As(err, &he) {
+		a.notSent(err)
+		return
+	}
+	class, detail := he.Class, he.Error()
+	if refusesShop(class) {
+		class, detail = a.judgeRefusal(ctx, he)
+	}
+	a.observe(class, detail, creds.refreshID)
+	switch {
+	case he.Acted:
+		a.failUnless(attemptsNetwork, rotation.ItemUnknown, class, detail, a.backoff(he))
+	case class == rotation.ClassRateLimited:
+		a.failUnless(attemptsRateLimited, rotation.ItemRetrying, class, detail, a.backoff(he))
+	case class.Retryable():
+		a.failUnless(attemptsNetwork, rotation.ItemRetrying, class, detail, a.backoff(he))
+	case class.StopsRun():
+		// Not the shop's fault: it waits for the run to be put right.
+		a.fail(rotation.ItemRetrying, class, detail, a.backoff(he))
+	case class.ShopIsGone():
+		a.fail(rotation.ItemSkipped, class, detail, 0)
+	case class == rotation.ClassUnauthorized:
+		a.fail(rotation.ItemSkipped, class, "its stored token was dead before: "+detail, 0)
+	default:
+		a.fail(rotation.ItemParked, class, detail, 0)
+	}
+}
+
+// refusesShop reports whether the class could be the shop's own fate as well as
+// a wrong path or a refused credential that all shops share.
+func refusesShop(c rotation.Class) bool {
+	return c == rotation.ClassUnauthorized || c == rotation.ClassScope || c.ShopIsGone()
+}
+
+// judgeRefusal asks the shop itself, with its current token, whose fault a
+// refused exchange is. A shop that answers is alive: then it is ours.
+func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rotation.Class, string) {
+	err := a.ladder(ctx, false, func(ctx context.Context) (haravan.Meta, error) {
+		id, err := a.run.client.Identity(ctx, a.claim.Domain, a.claim.Current)
+		return id.Meta, err
+	})
+	if err == nil {
+		return rotation.ClassOurs, "the shop lives under its old token, but the exchange was refused: " + refusal.Error()
+	}
+	var he *haravan.Error
+	if !errors.As(err, &he) || he.Class.Retryable() {
+		return rotation.ClassNetwork, "the exchange was refused, and the shop could not be asked why: " + refusal.Error()
+	}
+	if refusal.Class.ShopIsGone() {
+		return refusal.Class, refusal.Error()
+	}
+	return he.Class, he.Error()
+}
+
+// prove reads the identity behind the new token and makes it the current one.
+func (a *attempt) prove(ctx context.Context, token secret.String) {
+	err := a.identity(ctx, token)
+	if err == nil {
+		verdict := a.write(store.Outcome{
+			State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: a.run.view().NewSecretID,
+		})
+		if verdict == store.Written {
+			a.engine.proven.Add(1)
+		}
+		return
+	}
+	a.proofFailed(err, rotation.ItemExchanged)
+}
+
+// proveInPlace reads the identity behind a token that is of the new secret
+// already; a dead one is exchanged again.
+func (a *attempt) proveInPlace(ctx context.Context) {
+	err := a.identity(ctx, a.claim.Current)
+	var he *haravan.Error
+	switch {
+	case err == nil:
+		if a.write(store.Outcome{State: rotation.ItemProven}) == store.Written {
+			a.engine.proven.Add(1)
+		}
+	case errors.As(err, &he) && he.Class == rotation.ClassUnauthorized:
+		a.exchange(ctx)
+	default:
+		a.proofFailed(err, rotation.ItemUnknown)
+	}
+}
+
+func (a *attempt) identity(ctx context.Context, token secret.String) error {
+	return a.ladder(ctx, false, func(ctx context.Context) (haravan.Meta, error) {
+		id, err := a.run.client.Identity(ctx, a.claim.Domain, token)
+		return id.Meta, err
+	})
+}
+
+// proofFailed leaves the token where it is (state) if proving can still work
+// out, and otherwise says why not.
+func (a *attempt) proofFailed(err error, state rotation.ItemState) {
+	var he *haravan.Error
+	if !errors.As(err, &he) {
+		if state == rotation.ItemExchanged {
+			a.fail(state, "", "", 0) // the token is stored; only its proof is due
+		} else {
+			a.notSent(err)
+		}
+		return
+	}
+	a.observe(he.Class, he.Error(), 0)
+	switch {
+	case he.Class.Retryable():
+		a.failUnless(attemptsRateLimited, state, he.Class, he.Error(), a.backoff(he))
+	case he.Class == rotation.ClassUnauthorized:
+		a.failUnless(attemptsNetwork, rotation.ItemRetrying, he.Class, "the new token was refused: "+he.Error(), a.backoff(he))
+	case he.Class.ShopIsGone():
+		a.fail(rotation.ItemSkipped, he.Class, he.Error(), 0)
+	default:
+		a.fail(rotation.ItemParked, he.Class, he.Error(), 0)
+	}
+}
+
+// notSent puts the item back: nothing was asked of the platform.
+func (a *attempt) notSent(err error) {
+	o := store.Outcome{State: rotation.ItemRetrying, Delay: time.Second, Detail: err.Error()}
+	switch a.claim.Was {
+	case rotation.ItemPending:
+		o = store.Outcome{State: rotation.ItemPending}
+	case rotation.ItemUnknown, rotation.ItemExchanged:
+		o.State = a.claim.Was
+	}
+	a.write(o)
+}
+
+// How many attempts a shop gets before a human must look. A full bucket is the
+// platform's way of saying "later", so it gets more.
+const (
+	attemptsNetwork     = 8
+	attemptsRateLimited = 20
+)
+
+func (a *attempt) failUnless(most int, state rotation.ItemState, class rotation.Class, detail string, delay time.Duration) {
+	if a.claim.Attempt >= most {
+		state, delay = rotation.ItemParked, 0
+	}
+	a.fail(state, class, detail, delay)
+}
+
+func (a *attempt) fail(state rotation.ItemState, class rotation.Class, detail string, delay time.Duration) {
+	a.write(store.Outcome{State: state, Class: class, Detail: detail, Delay: delay, Latency: a.latency})
+}
+
+func (a *attempt) write(o store.Outcome) store.Verdict {
+	o.Claim = a.claim
+	return a.engine.flusher.Write(o)
+}
+
+// backoff is how long the shop is left alone: what it asked for at least, more
+// with every attempt that failed.
+func (a *attempt) backoff(he *haravan.Error) time.Duration {
+	grown := time.Duration(1<<min(a.claim.Attempt-1, 5)) * 500 * time.Millisecond
+	b := retry.WithJitterPercent(20, retry.NewConstant(max(he.RetryAfter+100*time.Millisecond, grown)))
+	d, _ := b.Next()
+	return max(d, he.RetryAfter)
+}
+
+// observe feeds the run's breaker; a trip holds the run for every worker. A
+// refusal of a refresh token that was replaced meanwhile says nothing.
+func (a *attempt) observe(class rotation.Class, detail string, refreshID int64) {
+	if class == rotation.ClassWindow && refreshID != a.run.view().RefreshTokenID {
+		return
+	}
+	if a.run.observe(class, detail, refreshID) {
+		a.engine.saveTrip(context.Background(), a.run)
+	}
+}

@@ -1,0 +1,105 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// batchWorker works what is still open in one batch: running it again, at any
+// time and anywhere, is harmless.
+type batchWorker struct {
+	river.WorkerDefaults[BatchArgs]
+	engine *Engine
+}
+
+// Work implements river.Worker.
+func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error {
+	e := w.engine
+	run, err := e.run(ctx, job.Args.Run)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // closed or cancelled
+	}
+	if err != nil {
+		return err
+	}
+	if e.mayCall(run, true, 0) != nil {
+		return e.later() // not taken: whoever resumes the run grants it anew
+	}
+	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // superseded or settled
+	}
+	if err != nil {
+		return err
+	}
+	stopped, err := e.workBatch(ctx, run, lease)
+	if err != nil {
+		return err
+	}
+	settled, err := e.store.SettleBatch(ctx, lease)
+	if err != nil || settled {
+		e.kick()
+		return err
+	}
+	if err := e.store.LeaveBatch(ctx, lease); err != nil {
+		return err
+	}
+	if stopped == nil { // only the budget was used up
+		return river.JobSnooze(0)
+	}
+	return e.later()
+}
+
+// later ends a job whose run may make no calls now. While the worker drains the
+// job goes back to the queue; otherwise the supervisor grants the batch anew
+// once the run may go on.
+func (e *Engine) later() error {
+	if e.draining.Load() || !e.leased() {
+		return river.JobSnooze(0)
+	}
+	return nil
+}
+
+// workBatch claims and works shops until none is left, the budget is used up,
+// or no call may be made (stopped tells why).
+func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease) (stopped, err error) {
+	claims := make(chan store.Claim)
+	var working sync.WaitGroup
+	for range batchWidth {
+		working.Go(func() {
+			for c := range claims {
+				a := attempt{engine: e, run: run, claim: c}
+				a.do(ctx)
+			}
+		})
+	}
+	stopped, err = e.claimAll(ctx, run, lease, claims)
+	close(claims)
+	working.Wait()
+	return stopped, err
+}
+
+// claimAll claims in order, a chunk ahead of the calls.
+func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, claims chan<- store.Claim) (stopped, err error) {
+	from := lease.First
+	for begin := time.Now(); time.Since(begin) < batchBudget; {
+		if stopped := e.mayCall(run, true, 0); stopped != nil {
+			return stopped, nil
+		}
+		chunk, err := e.store.ClaimBatch(ctx, lease, from, batchWidth, e.id)
+		if err != nil || len(chunk) == 0 {
+			return nil, err
+		}
+		for _, c := range chunk {
+			from = max(from, c.Position+1)
+			claims <- c
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,119 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// checkWorker looks at shops after the revoke: former tokens must be dead, the
+// current ones alive. A shop that gives no clear answer is looked at again.
+type checkWorker struct {
+	river.WorkerDefaults[CheckArgs]
+	engine *Engine
+}
+
+const (
+	// checkPage shops are looked at side by side.
+	checkPage = 200
+	// checkPause lies between two looks at shops that gave no clear answer.
+	checkPause = time.Second
+)
+
+// Work implements river.Worker.
+func (w *checkWorker) Work(ctx context.Context, job *river.Job[CheckArgs]) error {
+	e := w.engine
+	run, err := e.run(ctx, job.Args.Run)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	after, unclear := int64(0), 0
+	for begin := time.Now(); time.Since(begin) < batchBudget && e.mayCall(run, false, 0) == nil; {
+		page, err := e.store.NextChecks(ctx, run.id, after, checkPage)
+		switch {
+		case err != nil:
+			return err
+		case len(page) == 0 && unclear == 0:
+			e.kick()
+			return nil
+		case len(page) == 0: // once more, for those that gave no clear answer
+			after, unclear = 0, 0
+			if err := pause(ctx, checkPause); err != nil {
+				return err
+			}
+			continue
+		}
+		after = page[len(page)-1].Position
+		seen := e.checkAll(ctx, run, page)
+		unclear += len(page) - len(seen)
+		if err := e.store.WriteChecks(ctx, seen); err != nil {
+			return err
+		}
+	}
+	return nil // the supervisor sends another
+}
+
+// pause waits, or fails with ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (e *Engine) checkAll(ctx context.Context, run *runState, page []store.Check) []store.Checked {
+	var mu sync.Mutex
+	var seen []store.Checked
+	var checking sync.WaitGroup
+	for _, c := range page {
+		checking.Go(func() {
+			got, ok := e.check(ctx, run, c)
+			if !ok {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, got)
+		})
+	}
+	checking.Wait()
+	return seen
+}
+
+// check asks with both tokens. ok is false when an answer was neither yes nor
+// no: the next pass asks again.
+func (e *Engine) check(ctx context.Context, run *runState, c store.Check) (store.Checked, bool) {
+	oldAlive, ok := e.alive(ctx, run, c.Domain, c.Old)
+	if !ok {
+		return store.Checked{}, false
+	}
+	newAlive, ok := e.alive(ctx, run, c.Domain, c.Current)
+	return store.Checked{Check: c, OldDead: !oldAlive, NewAlive: newAlive}, ok
+}
+
+func (e *Engine) alive(ctx context.Context, run *runState, domain string, token secret.String) (alive, ok bool) {
+	a := attempt{engine: e, run: run, claim: store.Claim{RunID: run.id, Domain: domain}}
+	err := a.identity(context.WithoutCancel(ctx), token)
+	var he *haravan.Error
+	switch {
+	case err == nil:
+		return true, true
+	case !errors.As(err, &he), he.Class.Retryable():
+		return false, false
+	default: // alive but lacking a scope is alive
+		return he.Class == rotation.ClassScope, true
+	}
+}

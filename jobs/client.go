@@ -1,0 +1,64 @@
+package jobs
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/haravan-rotator/rotator/migrations"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// newClient makes River's client for a worker.
+func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &walkWorker{engine: e})
+	river.AddWorker(workers, &batchWorker{engine: e})
+	river.AddWorker(workers, &itemWorker{engine: e})
+	river.AddWorker(workers, &checkWorker{engine: e})
+	client, err := river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
+		Schema: migrations.Schema,
+		// River's own chatter about fetching is noise to an operator.
+		Logger:  slog.New(quiet{log.Handler()}),
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{
+			// Half as many places again as calls in flight: while some shops
+			// wait for their commit, others call.
+			queueBatches: {MaxWorkers: max(2, (e.inflight*3/2+batchWidth-1)/batchWidth)},
+			queueItems:   {MaxWorkers: max(4, e.inflight/4)},
+		},
+		FetchCooldown:        20 * time.Millisecond,
+		FetchPollInterval:    500 * time.Millisecond,
+		JobTimeout:           jobTimeout,
+		RescueStuckJobsAfter: rescueAfter,
+		RetryPolicy:          soonRetry{},
+		// The index that it rebuilds is small and the run's hour is not the time.
+		ReindexerSchedule: never{},
+		// Finished jobs tell nothing that the tables do not.
+		CompletedJobRetentionPeriod: time.Hour,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare River: %w", err)
+	}
+	return client, nil
+}
+
+// soonRetry tries a failed job again within seconds: River's own policy would
+// use up the window in a few attempts.
+type soonRetry struct{}
+
+// NextRetry implements river.ClientRetryPolicy.
+func (soonRetry) NextRetry(job *rivertype.JobRow) time.Time {
+	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
+}
+
+// never is a schedule that does not come.
+type never struct{}
+
+// Next implements river.PeriodicSchedule.
+func (never) Next(t time.Time) time.Time { return t.AddDate(100, 0, 0) }

@@ -1,0 +1,252 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Reasons why no call may begin now. They end an attempt without an outcome of
+// the shop's: the item goes back to where it was.
+var (
+	errHeld     = errors.New("the run is held")
+	errPhase    = errors.New("the run is in another phase")
+	errWindow   = errors.New("too little of the window is left")
+	errLease    = errors.New("the database has not heard of this worker for too long")
+	errDraining = errors.New("the worker is stopping")
+)
+
+// windowMargin is added to the 99th percentile of a call when judging whether
+// one more can end inside the window: time to commit its answer.
+const windowMargin = 2 * time.Second
+
+// runState is what this process knows about one open run.
+type runState struct {
+	id  int64
+	app store.App
+
+	client *haravan.Client
+
+	mu      sync.Mutex
+	control store.Control
+	// windowEnds is by this machine's monotonic clock, computed from the time
+	// left by the database's clock, so that a wrong clock here does not matter.
+	windowEnds time.Time
+	secretID   int64
+	secret     secret.String
+	refreshID  int64
+	refresh    secret.String
+	breaker    *rotation.Breaker
+	// tripped closes the run here at once. It opens again when a look at the
+	// database, begun after the hold was committed at savedAt, finds none.
+	tripped bool
+	savedAt time.Time
+	// unsaved is a trip that the database does not know yet.
+	unsaved *trip
+}
+
+// trip is the breaker's decision with what it was taken on.
+type trip struct {
+	rotation.Trip
+	// refreshID is the refresh token that was refused, for ClassWindow.
+	refreshID int64
+}
+
+// update takes controls that were read between began and at. It reports that
+// the run goes on after a hold.
+func (r *runState) update(c store.Control, began, at time.Time) (resumed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.control.Held
+	r.control, r.windowEnds = c, at.Add(c.WindowLeft)
+	if c.Held != rotation.HeldNot {
+		return false
+	}
+	if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
+		r.tripped = false
+		r.breaker = rotation.NewBreaker()
+		return true
+	}
+	return was != rotation.HeldNot
+}
+
+// mayCall tells why no call of the run may begin now, nil if one may. exchange
+// tells that the call uses the refresh token.
+func (r *runState) mayCall(exchange bool, p99 time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.tripped || r.control.Held != rotation.HeldNot:
+		return errHeld
+	case r.control.Phase != rotation.PhaseExchanging && r.control.Phase != rotation.PhaseRevoked:
+		return errPhase
+	case exchange && (r.control.RefreshTokenID == 0 || r.control.Refused):
+		return errWindow
+	case exchange && !rotation.MayBegin(time.Until(r.windowEnds), p99, windowMargin):
+		return errWindow
+	}
+	return nil
+}
+
+// observe feeds the breaker and reports a trip once.
+func (r *runState) observe(c rotation.Class, detail string, refreshID int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tripped {
+		return false
+	}
+	t, tripped := r.breaker.Observe(c)
+	if !tripped {
+		return false
+	}
+	if detail != "" {
+		t.Why += ": " + detail
+	}
+	r.tripped, r.unsaved = true, &trip{Trip: t, refreshID: refreshID}
+	return true
+}
+
+// saveTrip holds the run in the database. Should that fail, the run stays
+// closed here and the supervisor tries again.
+func (e *Engine) saveTrip(ctx context.Context, r *runState) {
+	r.mu.Lock()
+	t := r.unsaved
+	r.mu.Unlock()
+	if t == nil {
+		return
+	}
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+		if t.Class == rotation.ClassWindow {
+			return tx.RefuseRefreshToken(ctx, r.id, t.refreshID, t.Why)
+		}
+		_, err := tx.Hold(ctx, store.ActorEngine, r.id, t.Held, t.Why)
+		return err
+	})
+	if err != nil {
+		e.log.Warn("cannot hold the run yet; no call is made meanwhile", "run", r.id, "error", err)
+		return
+	}
+	e.log.Warn("run held", "run", r.id, "held", t.Held, "why", t.Why)
+	r.mu.Lock()
+	r.unsaved, r.savedAt = nil, time.Now()
+	r.mu.Unlock()
+}
+
+// view is the run's control now.
+func (r *runState) view() store.Control {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.control
+}
+
+// credentials are what an exchange is made with.
+type credentials struct {
+	secret, refresh secret.String
+	refreshID       int64
+}
+
+// credentials unseals the new secret and the newest refresh token, once each.
+func (r *runState) credentials(ctx context.Context, s *store.Store) (credentials, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.control
+	if r.secretID != c.NewSecretID {
+		v, err := s.SecretValue(ctx, c.NewSecretID)
+		if err != nil {
+			return credentials{}, err
+		}
+		r.secret, r.secretID = v, c.NewSecretID
+	}
+	if r.refreshID != c.RefreshTokenID {
+		v, err := s.RefreshTokenValue(ctx, c.RefreshTokenID)
+		if err != nil {
+			return credentials{}, err
+		}
+		r.refresh, r.refreshID = v, c.RefreshTokenID
+	}
+	return credentials{secret: r.secret, refresh: r.refresh, refreshID: r.refreshID}, nil
+}
+
+// runs are the open runs that this process knows.
+type runs struct {
+	mu   sync.Mutex
+	open map[int64]*runState
+}
+
+// get returns the run's state, loading it on first sight.
+func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
+	e.runs.mu.Lock()
+	r := e.runs.open[id]
+	e.runs.mu.Unlock()
+	if r != nil {
+		return r, nil
+	}
+	if err := e.refreshControls(ctx); err != nil {
+		return nil, err
+	}
+	e.runs.mu.Lock()
+	defer e.runs.mu.Unlock()
+	if r := e.runs.open[id]; r != nil {
+		return r, nil
+	}
+	return nil, fmt.Errorf("run %d: %w", id, store.ErrNotFound)
+}
+
+// refreshControls reads what may be done now and tells which runs were resumed
+// since the last time.
+func (e *Engine) refreshControls(ctx context.Context) error {
+	began := time.Now()
+	controls, err := e.store.Controls(ctx)
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	e.runs.mu.Lock()
+	defer e.runs.mu.Unlock()
+	seen := make(map[int64]bool, len(controls))
+	share := 0
+	for _, c := range controls {
+		seen[c.RunID] = true
+		r := e.runs.open[c.RunID]
+		if r == nil {
+			if r, err = e.open(ctx, c); err != nil {
+				return err
+			}
+			e.runs.open[c.RunID] = r
+		}
+		if r.update(c, began, at) {
+			e.resumed.Store(true)
+			e.kick()
+		}
+		share += max(1, c.Settings.InFlight/max(1, c.Workers))
+	}
+	if share > 0 {
+		e.pace.SetCap(min(e.inflight, share))
+	}
+	for id, r := range e.runs.open {
+		if !seen[id] {
+			r.client.CloseIdle()
+			delete(e.runs.open, id)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
+	app, err := e.store.AppByID(ctx, c.AppID)
+	if err != nil {
+		return nil, err
+	}
+	client, err := e.client(app, c.Settings)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
+	}
+	return &runState{id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker()}, nil
+}

@@ -1,0 +1,232 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Config is what a worker process needs.
+type Config struct {
+	Store *store.Store
+	// Client makes the platform's client for an app; its pool must be sized for
+	// InFlight calls.
+	Client func(store.App, store.RunSettings) (*haravan.Client, error)
+	Log    *slog.Logger
+	// InFlight caps this process's calls; 0 is store.DefaultInFlight.
+	InFlight int
+	// Version names the binary in the list of workers.
+	Version string
+	// Once makes Run return when nothing is left that this worker could do.
+	Once bool
+	// Started is called once the worker takes jobs; nil for none.
+	Started func()
+}
+
+// Engine is one worker process.
+type Engine struct {
+	store    *store.Store
+	client   func(store.App, store.RunSettings) (*haravan.Client, error)
+	log      *slog.Logger
+	inflight int
+	version  string
+	once     bool
+	started  func()
+
+	id      uuid.UUID
+	river   *river.Client[pgx.Tx]
+	pace    *Pace
+	shops   *shopLimits
+	flusher *Flusher
+	runs    runs
+
+	lastBeat atomic.Int64 // nanoseconds since begin
+	begin    time.Time
+	draining atomic.Bool
+	proven   atomic.Int64
+	// resumed asks the supervisor to look for batches without a job at once.
+	resumed atomic.Bool
+	kicked  chan struct{}
+	// checked is the supervisor's last count of shops looked at after a revoke.
+	checked int
+}
+
+const (
+	// controlEvery bounds how long a pause or a tune takes to be seen.
+	controlEvery = 250 * time.Millisecond
+	beatEvery    = 2 * time.Second
+	// leaseMargin: this worker stops calling before others may take over.
+	leaseMargin = 4 * time.Second
+	// A batch is left to a fresh job after batchBudget; jobTimeout only guards
+	// against bugs, and rescueAfter finds jobs of dead clients.
+	batchBudget = 45 * time.Second
+	jobTimeout  = 2 * time.Minute
+	rescueAfter = 3 * time.Minute
+	// itemLease outlives jobTimeout, so that a live attempt is never doubled.
+	itemLease = jobTimeout + 30*time.Second
+	// batchWidth shops of one batch are worked at once.
+	batchWidth = 64
+)
+
+// New prepares a worker. Nothing runs before Run.
+func New(c Config) (*Engine, error) {
+	if c.InFlight == 0 {
+		c.InFlight = store.DefaultInFlight
+	}
+	if c.Started == nil {
+		c.Started = func() {}
+	}
+	e := &Engine{
+		store: c.Store, client: c.Client, log: c.Log, inflight: c.InFlight, version: c.Version, once: c.Once, started: c.Started,
+		id: uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
+		runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1),
+	}
+	client, err := newClient(c.Store, c.Log, e)
+	if err != nil {
+		return nil, err
+	}
+	e.river = client
+	return e, nil
+}
+
+// Run works until ctx ends, then drains: calls in flight finish and their
+// outcomes are committed, claims that were not sent go back. With Once it ends
+// by itself when nothing is left to do.
+func (e *Engine) Run(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	if err := e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version}); err != nil {
+		return err
+	}
+	e.beaten()
+	e.flusher = NewFlusher(e.store, e.log)
+	if err := e.refreshControls(ctx); err != nil {
+		return err
+	}
+	// River's own context must outlive ctx: draining is not cancelling.
+	if err := e.river.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start River: %w", err)
+	}
+	e.started()
+	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	beats := make(chan struct{})
+	go func() { defer close(beats); e.beatLoop(loops) }()
+	err = e.superviseLoop(ctx)
+	e.draining.Store(true)
+	drainErr := e.drain(context.WithoutCancel(ctx))
+	stop()
+	<-beats
+	signOff, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, drainErr, e.store.StopWorker(signOff, e.id))
+}
+
+// drain lets running jobs end, which they do soon once draining is set.
+func (e *Engine) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
+	defer cancel()
+	err := e.river.Stop(ctx)
+	if err != nil {
+		return fmt.Errorf("stop River: %w", err)
+	}
+	e.flusher.Close()
+	return nil
+}
+
+// beatLoop keeps the controls fresh and the others informed.
+func (e *Engine) beatLoop(ctx context.Context) {
+	ticker := time.NewTicker(controlEvery)
+	defer ticker.Stop()
+	var beatAt time.Time
+	var provenThen int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := e.refreshControls(ctx); err != nil {
+			e.quietly(ctx, "cannot read the runs' controls", err)
+			continue
+		}
+		if since := time.Since(beatAt); since >= beatEvery {
+			proven := e.proven.Load()
+			rate := float64(proven-provenThen) / since.Seconds()
+			if beatAt.IsZero() {
+				rate = 0
+			}
+			beatAt, provenThen = time.Now(), proven
+			e.beat(ctx, rate)
+		}
+	}
+}
+
+func (e *Engine) beat(ctx context.Context, rate float64) {
+	sent := time.Now()
+	state := e.pace.State()
+	err := e.store.Beat(ctx, store.WorkerInfo{
+		ID: e.id, InFlight: state.InFlight, Limit: state.Limit, ShopsPerS: rate, ThrottledBy: e.throttledBy(state),
+	})
+	if err != nil {
+		e.quietly(ctx, "cannot send the heartbeat", err)
+		return
+	}
+	e.lastBeat.Store(int64(sent.Sub(e.begin)))
+}
+
+func (e *Engine) beaten() { e.lastBeat.Store(int64(time.Since(e.begin))) }
+
+// leased reports whether the others still take this worker for alive.
+func (e *Engine) leased() bool {
+	return time.Since(e.begin)-time.Duration(e.lastBeat.Load()) < store.LiveWithin-leaseMargin
+}
+
+// throttledBy names what limits the speed now.
+func (e *Engine) throttledBy(p PaceState) string {
+	e.runs.mu.Lock()
+	defer e.runs.mu.Unlock()
+	reason := ""
+	for _, r := range e.runs.open {
+		c := r.view()
+		switch {
+		case c.Held != rotation.HeldNot:
+			reason = string(c.Held)
+		case c.Phase == rotation.PhaseExchanging:
+			reason = p.Reason
+		}
+	}
+	if e.flusher.Failing() {
+		return "database"
+	}
+	return reason
+}
+
+// quietly logs an error of a loop that goes on; the end of ctx is none.
+func (e *Engine) quietly(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		e.log.Warn(what, "error", err)
+	}
+}
+
+// kick makes the supervisor look now.
+func (e *Engine) kick() {
+	select {
+	case e.kicked <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,121 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Flusher commits the outcomes of all shops in flight in groups: a transaction
+// per hundred shops costs PostgreSQL a tenth of a transaction per shop. Write
+// returns only when its outcome has committed.
+//
+// While PostgreSQL is away a group is tried again until it is back: the tokens
+// in it exist nowhere else. Those who wait make no further calls meanwhile.
+type Flusher struct {
+	store *store.Store
+	log   *slog.Logger
+	in    chan *pending
+	done  sync.WaitGroup
+	// failing tells that the last try of a group failed.
+	failing atomic.Bool
+	proven  atomic.Int64
+}
+
+type pending struct {
+	outcome store.Outcome
+	verdict store.Verdict
+	written chan struct{}
+}
+
+const (
+	// flushRows is a full group; flushers run side by side.
+	flushRows = 100
+	flushers  = 3
+	// flushDelay is how long a group waits for company.
+	flushDelay = 8 * time.Millisecond
+	// Between tries while the database is away.
+	flushRetryMin = 100 * time.Millisecond
+	flushRetryMax = 2 * time.Second
+)
+
+// NewFlusher starts the flushers; Close ends them.
+func NewFlusher(s *store.Store, log *slog.Logger) *Flusher {
+	f := &Flusher{store: s, log: log, in: make(chan *pending, flushRows*flushers)}
+	for range flushers {
+		f.done.Go(f.run)
+	}
+	return f
+}
+
+// Write commits one outcome and tells what became of it.
+func (f *Flusher) Write(o store.Outcome) store.Verdict {
+	p := &pending{outcome: o, written: make(chan struct{})}
+	f.in <- p
+	<-p.written
+	return p.verdict
+}
+
+// Close commits what was written and ends the flushers. Nobody may be in Write.
+func (f *Flusher) Close() {
+	close(f.in)
+	f.done.Wait()
+}
+
+// Failing reports whether the database takes no writes at the moment.
+func (f *Flusher) Failing() bool { return f.failing.Load() }
+
+func (f *Flusher) run() {
+	timer := time.NewTimer(flushDelay)
+	timer.Stop()
+	for first := range f.in {
+		group := append(make([]*pending, 0, flushRows), first)
+		timer.Reset(flushDelay)
+	collect:
+		for len(group) < flushRows {
+			select {
+			case p, open := <-f.in:
+				if !open {
+					break collect
+				}
+				group = append(group, p)
+			case <-timer.C:
+				break collect
+			}
+		}
+		timer.Stop()
+		f.flush(group)
+	}
+}
+
+func (f *Flusher) flush(group []*pending) {
+	outcomes := make([]store.Outcome, len(group))
+	for i, p := range group {
+		outcomes[i] = p.outcome
+	}
+	wait := flushRetryMin
+	for {
+		// A commit that takes this long has lost its server; after a lost
+		// answer to a commit the fences make the second try harmless.
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		verdicts, err := f.store.WriteOutcomes(ctx, outcomes)
+		cancel()
+		if err == nil {
+			f.failing.Store(false)
+			for i, p := range group {
+				p.verdict = verdicts[i]
+				close(p.written)
+			}
+			return
+		}
+		if !f.failing.Swap(true) {
+			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(group), "error", err)
+		}
+		time.Sleep(wait)
+		wait = min(wait*2, flushRetryMax)
+	}
+}

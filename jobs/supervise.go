@@ -1,0 +1,208 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+const (
+	// superviseEvery is the pause between looks at the open runs, stretched so
+	// that looking never takes more than a fifth of the time.
+	superviseEvery = 500 * time.Millisecond
+	superviseLeast = 50 * time.Millisecond
+	// repairEvery is how often lost jobs are looked for.
+	repairEvery = 5 * time.Second
+	// dispatchMost items that are due get a job in one look.
+	dispatchMost = 500
+	// dispatchLease: a dispatched item whose job is lost is due again after it.
+	dispatchLease = time.Minute
+)
+
+// superviseLoop moves the open runs until ctx ends; with Once until nothing is
+// left to do. Every worker supervises: each step is fenced by the state that it
+// was decided on, so that the second of two changes nothing.
+func (e *Engine) superviseLoop(ctx context.Context) error {
+	var repairAt time.Time
+	idle := 0
+	for {
+		begin := time.Now()
+		repair := e.resumed.Swap(false) || begin.Sub(repairAt) >= repairEvery
+		busy, err := e.superviseAll(ctx, repair)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			e.log.Warn("cannot look after the runs", "error", err)
+		case repair:
+			repairAt = begin
+		}
+		if err != nil || busy {
+			idle = 0
+		} else if idle++; e.once && idle > 1 {
+			return nil
+		}
+		took := time.Since(begin)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(max(superviseLeast, 4*took)):
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.kicked:
+		case <-time.After(superviseEvery):
+		}
+	}
+}
+
+// superviseAll looks at every open run. busy tells that a worker has something
+// to do for one of them.
+func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err error) {
+	open, err := e.store.OpenRuns(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, r := range open {
+		e.runs.mu.Lock()
+		state := e.runs.open[r.ID]
+		e.runs.mu.Unlock()
+		if state != nil {
+			e.saveTrip(ctx, state)
+		}
+		working, runErr := e.supervise(ctx, r.ID, repair)
+		busy = busy || working
+		if runErr != nil && !errors.Is(runErr, store.ErrConflict) {
+			err = errors.Join(err, runErr)
+		}
+	}
+	return busy, err
+}
+
+// supervise moves one run.
+func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy bool, err error) {
+	snap, run, err := e.store.Snapshot(ctx, runID, store.Engine)
+	if err != nil {
+		return false, err
+	}
+	for _, a := range rotation.Advance(snap) {
+		busy = true
+		if err := e.apply(ctx, snap, run, a); err != nil {
+			return busy, err
+		}
+	}
+	if run.WalkDoneAt == nil {
+		if _, err := e.river.Insert(ctx, WalkArgs{Run: run.ID, Cursor: run.WalkCursor}, nil); err != nil {
+			return true, err
+		}
+	}
+	if run.Held != rotation.HeldNot {
+		return false, nil
+	}
+	switch run.Phase {
+	case rotation.PhaseExchanging:
+		open := snap.Counts.Open() > 0
+		return busy || open, errors.Join(e.dispatch(ctx, run), e.repair(ctx, run, repair))
+	case rotation.PhaseRevoked:
+		if !snap.Revocation.Done() {
+			return true, e.checkMore(ctx, snap, repair)
+		}
+	}
+	return busy || run.WalkDoneAt == nil, nil
+}
+
+// apply carries out one action, in a transaction fenced by what was seen.
+func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Run, a rotation.Action) error {
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		switch {
+		case a.Enter != "":
+			e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why)
+			return tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
+		case a.Hold != "":
+			held, err := tx.Hold(ctx, store.ActorEngine, run.ID, a.Hold, a.Why)
+			if held {
+				e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why)
+			}
+			return err
+		case a.Settle != 0:
+			return tx.SettleWave(ctx, run.ID, a.Settle)
+		case a.Release != 0:
+			grants, err := tx.ReleaseWave(ctx, run.ID, a.Release, a.Why)
+			if err != nil {
+				return err
+			}
+			e.log.Info("wave released", "run", run.ID, "wave", a.Release, "batches", len(grants))
+			return e.insertBatches(ctx, tx, grants)
+		case a.Sweep:
+			return tx.Sweep(ctx, run)
+		case a.Certify:
+			return tx.Certify(ctx, store.ActorEngine, run.ID, rotation.Certify(snap))
+		}
+		return nil
+	})
+}
+
+// dispatch gives a job to every shop whose next attempt is due.
+func (e *Engine) dispatch(ctx context.Context, run store.Run) error {
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		due, err := tx.DispatchDue(ctx, run.ID, dispatchMost, dispatchLease)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		jobs := make([]river.InsertManyParams, len(due))
+		for i, d := range due {
+			jobs[i].Args = ItemArgs{Run: d.RunID, Position: d.Position, Attempt: d.Attempt}
+		}
+		_, err = e.river.InsertManyFastTx(ctx, tx.Pgx(), jobs)
+		return err
+	})
+}
+
+// repair finds batches that nobody works any more.
+func (e *Engine) repair(ctx context.Context, run store.Run, due bool) error {
+	if !due {
+		return nil
+	}
+	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		grants, err := tx.GrantOrphans(ctx, run.ID, store.LiveWithin, BatchKind)
+		if err != nil {
+			return err
+		}
+		return e.insertBatches(ctx, tx, grants)
+	})
+}
+
+func (e *Engine) insertBatches(ctx context.Context, tx *store.Tx, grants []store.Grant) error {
+	if len(grants) == 0 {
+		return nil
+	}
+	jobs := make([]river.InsertManyParams, len(grants))
+	for i, g := range grants {
+		jobs[i].Args = BatchArgs{Run: g.RunID, Batch: g.Number, Grant: g.Grant}
+	}
+	_, err := e.river.InsertManyFastTx(ctx, tx.Pgx(), jobs)
+	return err
+}
+
+// checkMore makes sure that somebody looks at the tokens after the revoke: once
+// at first, and again when the count has not moved between two repairs.
+func (e *Engine) checkMore(ctx context.Context, snap rotation.Snapshot, repair bool) error {
+	done := snap.Revocation.OldDead + snap.Revocation.OldAlive
+	if done > 0 {
+		if !repair {
+			return nil
+		}
+		if e.checked != done {
+			e.checked = done
+			return nil
+		}
+	}
+	_, err := e.river.Insert(ctx, CheckArgs{Run: snap.RunID, Done: done}, nil)
+	return err
+}

@@ -1,0 +1,11 @@
+// Package operate is what a person may do to a run: plan, start, confirm a step,
+// arm, pause, resume, cancel, retry, waive, tune. The command line and the HTTP
+// surface both go through it, so that a gate cannot be walked around.
+//
+// Each operation reads the run's snapshot, asks package rotation whether it is
+// allowed, and writes the decision with its journal entry in one transaction
+// fenced by the phase it saw. What is not allowed comes back as a *Refused that
+// names the unmet conditions and the next safe step.
+//
+// Plan has no write path: it takes a Reader, which has none.
+package operate

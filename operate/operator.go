@@ -1,0 +1,283 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Operator acts on runs in somebody's name.
+type Operator struct {
+	Store *store.Store
+	// Actor is who, for the journal.
+	Actor string
+}
+
+// StartOptions overrides the app's settings for one run; zero values do not.
+type StartOptions struct {
+	InFlight    int
+	BatchSize   int64
+	CheckSample int
+	Waves       *rotation.WavePolicy
+}
+
+// Start opens a planned rotation from the active secret to the pending one.
+func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (store.Run, error) {
+	const what = "start"
+	secrets, err := o.Store.Secrets(ctx, app.ID)
+	if err != nil {
+		return store.Run{}, err
+	}
+	var active, pending *store.Secret
+	for i, s := range secrets {
+		switch s.State {
+		case store.SecretActive:
+			active = &secrets[i]
+		case store.SecretPending:
+			pending = &secrets[i]
+		}
+	}
+	switch {
+	case active == nil:
+		return store.Run{}, &Refused{What: what, Why: "the app's present secret is not stored: enter it with `rotator secret add`"}
+	case pending == nil:
+		return store.Run{}, &Refused{
+			What: what, Why: fmt.Sprintf("no new secret is stored (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version),
+		}
+	}
+	var run store.Run
+	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
+		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
+			App: app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
+			OldSecretID: active.ID, NewSecretID: pending.ID, Settings: settings(app, opt),
+		})
+		return err
+	})
+	if errors.Is(err, store.ErrRunOpen) {
+		return run, &Refused{What: what, Why: "another run of this app is open: see `rotator rotation status`"}
+	}
+	return run, err
+}
+
+func settings(app store.App, opt StartOptions) store.RunSettings {
+	s := store.RunSettings{
+		Waves: rotation.DefaultWavePolicy, BatchSize: store.DefaultBatchSize, InFlight: store.DefaultInFlight,
+		Wire: app.Settings.Wire, CheckSample: store.DefaultCheckSample,
+		GraceSeconds: int(app.Settings.Grace().Seconds()),
+	}
+	if app.Settings.Waves != nil {
+		s.Waves = *app.Settings.Waves
+	}
+	if opt.Waves != nil {
+		s.Waves = *opt.Waves
+	}
+	override(&s.InFlight, app.Settings.InFlight, opt.InFlight)
+	override(&s.CheckSample, app.Settings.CheckSample, opt.CheckSample)
+	override(&s.BatchSize, 0, opt.BatchSize)
+	return s
+}
+
+func override[T int | int64](v *T, choices ...T) {
+	for _, c := range choices {
+		if c != 0 {
+			*v = c
+		}
+	}
+}
+
+// Confirm records that a human step is done and enters its phase. confirmed is
+// the app's name, typed by the operator, where the step cannot be undone;
+// progress is told how far a long step is.
+func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase, note, confirmed string, progress func(done, total int64)) error {
+	what := "confirm " + string(phase)
+	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
+	if err != nil {
+		return err
+	}
+	if !run.Open() {
+		return refuse(what, "the run is over", snap)
+	}
+	if phase == run.Phase {
+		return o.again(ctx, run, phase, note, confirmed, snap)
+	}
+	t, ok := rotation.TransitionFrom(run.Phase)
+	switch {
+	case !ok || t.To != phase || t.Driver != rotation.DriverHuman:
+		return refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
+	case phase == rotation.PhaseArmed:
+		return refuse(what, "a refresh token arms the run", snap)
+	case t.Irreversible && confirmed != snap.App:
+		return refuse(what, fmt.Sprintf("it cannot be undone: repeat the app's name with --confirm %s", snap.App), snap)
+	}
+	if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
+		return gateRefusal(what, snap, gate)
+	}
+	if phase == rotation.PhaseClosed {
+		if err := o.Store.ShredTokens(ctx, run, progress); err != nil {
+			return err
+		}
+	}
+	return o.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil {
+			return err
+		}
+		return tx.EnterPhase(ctx, o.Actor, run, phase, rotation.Gate(snap))
+	})
+}
+
+// again handles a step that was confirmed before: only the revoke means
+// something twice, since it can take a while to bite.
+func (o Operator) again(ctx context.Context, run store.Run, phase rotation.Phase, note, confirmed string, snap rotation.Snapshot) error {
+	if phase != rotation.PhaseRevoked || !snap.Revocation.Done() {
+		return nil
+	}
+	if confirmed != snap.App {
+		return refuse("confirm revoked", fmt.Sprintf("repeat the app's name with --confirm %s", snap.App), snap)
+	}
+	return o.Store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil {
+			return err
+		}
+		return tx.Recheck(ctx, run.ID)
+	})
+}
+
+// Arm stores a refresh token that was made age ago, and lets the exchange begin,
+// or continue if its window had ended.
+func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age time.Duration, acceptWindows bool) (store.RefreshToken, error) {
+	const what = "arm"
+	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
+	if err != nil {
+		return store.RefreshToken{}, err
+	}
+	life := rotation.WindowLength - age
+	switch {
+	case !run.Open():
+		return store.RefreshToken{}, refuse(what, "the run is over", snap)
+	case life <= 0:
+		return store.RefreshToken{}, refuse(what, "its hour is over already", snap)
+	case run.Phase == rotation.PhaseOAuthSwitched:
+		if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
+			return store.RefreshToken{}, gateRefusal(what, snap, gate)
+		}
+	case run.Phase != rotation.PhaseArmed && run.Phase != rotation.PhaseExchanging:
+		return store.RefreshToken{}, refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
+	}
+	var rt store.RefreshToken
+	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
+		if rt, err = tx.Arm(ctx, o.Actor, run.ID, token, life); err != nil {
+			return err
+		}
+		if acceptWindows && !run.Settings.AcceptWindows {
+			run.Settings.AcceptWindows = true
+			if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
+				return err
+			}
+		}
+		if run.Phase == rotation.PhaseOAuthSwitched {
+			return tx.EnterPhase(ctx, o.Actor, run, rotation.PhaseArmed, rotation.Gate(snap))
+		}
+		if windowIsWhy(snap) {
+			return tx.Resume(ctx, o.Actor, run)
+		}
+		return nil
+	})
+	if errors.Is(err, store.ErrConflict) && rt.ID != 0 {
+		return rt, refuse(what, "this refresh token was entered before; its hour does not begin anew", snap)
+	}
+	return rt, err
+}
+
+// windowIsWhy reports whether the run is held for want of a refresh token.
+func windowIsWhy(s rotation.Snapshot) bool {
+	return s.Held == rotation.HeldWindowExpired || s.Held == rotation.HeldWaiting && s.Window.Refused
+}
+
+// Pause holds the run; calls in flight finish.
+func (o Operator) Pause(ctx context.Context, runID int64, why string) error {
+	return o.onOpen(ctx, runID, "pause", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		held, err := tx.Hold(ctx, o.Actor, run.ID, rotation.HeldPaused, why)
+		if err == nil && !held {
+			return refuse("pause", fmt.Sprintf("the run is held already (%s)", run.Held), snap)
+		}
+		return err
+	})
+}
+
+// Resume lets a held run go on. A run without a window needs arm instead.
+func (o Operator) Resume(ctx context.Context, runID int64) error {
+	return o.onOpen(ctx, runID, "resume", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		switch {
+		case run.Held == rotation.HeldNot:
+			return refuse("resume", "the run is not held", snap)
+		case windowIsWhy(snap):
+			return refuse("resume", "it needs another refresh token", snap)
+		}
+		return tx.Resume(ctx, o.Actor, run)
+	})
+}
+
+// Cancel ends the run where it stands. Swapped tokens stay; both secrets stay
+// alive; a later run takes up the rest.
+func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
+	return o.onOpen(ctx, runID, "cancel", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		switch {
+		case !run.Phase.Before(rotation.PhaseRevoked):
+			return refuse("cancel", "the old secret is revoked: the run can only be finished", snap)
+		case confirmed != snap.App:
+			return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
+		}
+		return tx.Cancel(ctx, o.Actor, run)
+	})
+}
+
+// Leaves says what a cancelled run leaves behind.
+func Leaves(s rotation.Snapshot) string {
+	return fmt.Sprintf("%d shops keep their new, proven token, %d keep the old one; both secrets must stay alive until another rotation has finished",
+		s.Counts.Proven, s.Counts.Total-s.Counts.Proven)
+}
+
+// Retry makes parked and waiting shops due now.
+func (o Operator) Retry(ctx context.Context, runID int64, class rotation.Class, domain string) (int64, error) {
+	var n int64
+	err := o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) (err error) {
+		n, err = tx.Retry(ctx, o.Actor, run.ID, class, domain)
+		return err
+	})
+	return n, err
+}
+
+// Waive accepts one shop as it is, by name and with a reason.
+func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string) error {
+	return o.onOpen(ctx, runID, "waive", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		err := tx.Waive(ctx, o.Actor, run.ID, domain, reason)
+		if errors.Is(err, store.ErrConflict) {
+			return refuse("waive", err.Error(), snap)
+		}
+		return err
+	})
+}
+
+// Tune changes the run's cap on calls in flight; workers see it within a second.
+func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
+	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
+		run.Settings.InFlight = inflight
+		return tx.SaveSettings(ctx, o.Actor, run)
+	})
+}
+
+func (o Operator) onOpen(ctx context.Context, runID int64, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
+	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
+	if err != nil {
+		return err
+	}
+	if !run.Open() {
+		return refuse(what, "the run is over", snap)
+	}
+	return o.Store.InTx(ctx, func(tx *store.Tx) error { return fn(tx, run, snap) })
+}

@@ -1,0 +1,173 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Reader is what a plan may do: nothing but read.
+type Reader interface {
+	CountShops(ctx context.Context, appID int64) (int, error)
+	Sample(ctx context.Context, appID int64, n int) ([]store.Token, error)
+	Workers(ctx context.Context) ([]store.WorkerInfo, error)
+	Now(ctx context.Context) (time.Time, error)
+}
+
+// Identifier reads the identity behind a token.
+type Identifier interface {
+	Identity(ctx context.Context, shop string, token secret.String) (haravan.Identity, error)
+}
+
+// PlanOptions steer a plan.
+type PlanOptions struct {
+	// Sample is how many shops are asked; 0 asks none.
+	Sample int
+	// Latency is assumed instead of measured when it is set.
+	Latency time.Duration
+	// InFlight is what the run would be capped at.
+	InFlight int
+	// MaxInFlight is the most that may be advised.
+	MaxInFlight int
+	// Left is the window that the plan must fit, rotation.WindowLength if zero.
+	Left time.Duration
+}
+
+// MaxAdvisedInFlight is the most calls in flight that a plan advises for one
+// app: beyond it sockets and file handles become the limit.
+const MaxAdvisedInFlight = 4096
+
+// Plan is the answer to "does this fleet fit the hour".
+type Plan struct {
+	Shops    int `json:"shops"`
+	Workers  int `json:"workers"`
+	InFlight int `json:"inflight"`
+	// Latencies of the sampled identity reads, in milliseconds.
+	P50MS float64 `json:"p50_ms"`
+	P95MS float64 `json:"p95_ms"`
+	P99MS float64 `json:"p99_ms"`
+	// Sampled is how many shops were asked, by the class of the answer.
+	Sampled map[string]int   `json:"sampled"`
+	Assumed bool             `json:"assumed_latency"`
+	Verdict rotation.Verdict `json:"verdict"`
+	Skew    Skew             `json:"clock_skew"`
+}
+
+// Skew is how far clocks are from this machine's, in seconds; positive when
+// they are ahead. Platform is 0 when no answer carried a date.
+type Skew struct {
+	Database float64 `json:"database_seconds"`
+	Platform float64 `json:"platform_seconds"`
+}
+
+// SkewLimit is the difference from which a clock is worth a warning.
+const SkewLimit = time.Minute
+
+// Warnings says in words which clocks are off.
+func (s Skew) Warnings() []string {
+	var out []string
+	for name, seconds := range map[string]float64{"the database's clock": s.Database, "Haravan's clock": s.Platform} {
+		d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
+		if d.Abs() > SkewLimit {
+			out = append(out, fmt.Sprintf("%s is %s away from this machine's (%+.0f s): the window is counted by the database's clock, set the clocks", name, d.Abs(), seconds))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// MakePlan counts, measures and judges. It writes nothing anywhere.
+func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o PlanOptions) (Plan, error) {
+	p := Plan{InFlight: o.InFlight, Sampled: map[string]int{}}
+	var err error
+	if p.Shops, err = r.CountShops(ctx, app.ID); err != nil {
+		return p, err
+	}
+	workers, err := r.Workers(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.Workers = len(workers)
+	asked := time.Now()
+	now, err := r.Now(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.Skew.Database = now.Sub(asked).Seconds()
+	latencies, err := p.sample(ctx, r, client, app, o.Sample)
+	if err != nil {
+		return p, err
+	}
+	median := percentile(latencies, 50)
+	p.P50MS, p.P95MS, p.P99MS = ms(median), ms(percentile(latencies, 95)), ms(percentile(latencies, 99))
+	if o.Latency > 0 {
+		median, p.Assumed = o.Latency, true
+	}
+	if median == 0 && p.Shops > 0 {
+		return p, errors.New("no shop answered, so nothing is known of the latency: look at `rotator doctor`, or give --assume-latency")
+	}
+	p.Verdict = rotation.Judge(rotation.Load{
+		Shops: p.Shops, Latency: median, InFlight: o.InFlight, MaxInFlight: o.MaxInFlight,
+		Left: o.Left, Retries: 0.05,
+	})
+	return p, nil
+}
+
+func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app store.App, n int) ([]time.Duration, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	tokens, err := r.Sample(ctx, app.ID, n)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]haravan.Meta, len(tokens))
+	classes := make([]string, len(tokens))
+	var g errgroup.Group
+	g.SetLimit(4)
+	for i, t := range tokens {
+		g.Go(func() error {
+			id, err := client.Identity(ctx, t.Domain, t.Access)
+			answers[i], classes[i] = id.Meta, "alive"
+			var he *haravan.Error
+			if errors.As(err, &he) {
+				answers[i], classes[i] = he.Meta, string(he.Class)
+			}
+			return ctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var latencies []time.Duration
+	for i, m := range answers {
+		p.Sampled[classes[i]]++
+		if m.Status != 0 {
+			latencies = append(latencies, m.Latency)
+		}
+		if !m.Date.IsZero() {
+			p.Skew.Platform = time.Until(m.Date).Seconds()
+		}
+	}
+	slices.Sort(latencies)
+	return latencies, nil
+}
+
+// percentile of sorted values, 0 for none.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
