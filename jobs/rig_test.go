@@ -32,6 +32,7 @@ type rig struct {
 	app store.App
 	op  operate.Operator
 	run store.Run
+	log *slog.Logger
 }
 
 func newRig(t *testing.T, o haravansim.Options) *rig {
@@ -56,6 +57,7 @@ func rigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 		}
 	})
 	r := &rig{t: t, ctx: ctx, db: db, sim: sim}
+	r.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	r.op = operate.Operator{Store: r.db.Store, Actor: storetest.Actor}
 	fresh, err := sim.CreateSecret()
 	r.must(err)
@@ -113,7 +115,7 @@ func (r *rig) worker() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	started, ended := make(chan struct{}), make(chan error, 1)
 	e, err := jobs.New(jobs.Config{
-		Store: r.db.Store, Log: slog.New(slog.NewTextHandler(r.t.Output(), nil)), InFlight: 64, Version: "test",
+		Store: r.db.Store, Log: r.log, InFlight: 64, Version: "test",
 		Started: func() { close(started) },
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
 			return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: 64, Timeout: 5 * time.Second})
