@@ -32,7 +32,7 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrConflict) {
 		return nil // superseded or settled
 	}
 	if err != nil {

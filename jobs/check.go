@@ -22,8 +22,9 @@ type checkWorker struct {
 }
 
 const (
-	// checkPage shops are looked at side by side.
-	checkPage = 200
+	// checkPage shops are looked at side by side; the slowest of them holds up
+	// the next page.
+	checkPage = 1000
 	// checkPause lies between two looks at shops that gave no clear answer.
 	checkPause = time.Second
 )
@@ -96,6 +97,11 @@ func (e *Engine) checkAll(ctx context.Context, run *runState, page []store.Check
 // check asks with both tokens. ok is false when an answer was neither yes nor
 // no: the next pass asks again.
 func (e *Engine) check(ctx context.Context, run *runState, c store.Check) (store.Checked, bool) {
+	if c.Old.Equal(c.Current) {
+		// The platform kept the token at the exchange: there is no old one.
+		alive, ok := e.alive(ctx, run, c.Domain, c.Current)
+		return store.Checked{Check: c, OldDead: true, NewAlive: alive}, ok
+	}
 	oldAlive, ok := e.alive(ctx, run, c.Domain, c.Old)
 	if !ok {
 		return store.Checked{}, false

@@ -55,10 +55,14 @@ create table rotator.shops (
     access_token             bytea,
     access_token_key_id      bigint generated always as (rotator.sealed_key_id(access_token)) stored,
     access_token_fingerprint text,
+    -- Fingerprints of the last tokens that runs replaced: a list that still has
+    -- one of them is out of date.
+    former_fingerprints      text[] not null default '{}',
     -- Raised by every write of access_token; the fence of a swap.
     token_generation         bigint not null default 1,
-    -- The secret that minted the token; null when nobody knows.
-    secret_id                bigint references rotator.secrets,
+    -- The secret that minted the token; null when nobody knows. No foreign key:
+    -- secrets are never deleted, and its trigger took a third of a swap's time.
+    secret_id                bigint,
     legacy_token             bytea,
     legacy_token_key_id      bigint generated always as (rotator.sealed_key_id(legacy_token)) stored,
     legacy_token_fingerprint text,
@@ -75,6 +79,7 @@ create table rotator.shops (
     check ((excluded_at is null) = (excluded_reason is null)),
     check ((access_token is null) = (access_token_fingerprint is null))
 ) with (fillfactor = 70);
+create index shops_walk on rotator.shops (app_id, id);
 
 create table rotator.runs (
     id             bigint generated always as identity primary key,

@@ -33,28 +33,15 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 	if err != nil {
 		return store.Run{}, err
 	}
-	var active, pending *store.Secret
-	for i, s := range secrets {
-		switch s.State {
-		case store.SecretActive:
-			active = &secrets[i]
-		case store.SecretPending:
-			pending = &secrets[i]
-		}
-	}
-	switch {
-	case active == nil:
-		return store.Run{}, &Refused{What: what, Why: "the app's present secret is not stored: enter it with `rotator secret add`"}
-	case pending == nil:
-		return store.Run{}, &Refused{
-			What: what, Why: fmt.Sprintf("no new secret is stored (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version),
-		}
+	from, to, why := choose(secrets)
+	if why != "" {
+		return store.Run{}, &Refused{What: what, Why: why}
 	}
 	var run store.Run
 	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
 		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
 			App: app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
-			OldSecretID: active.ID, NewSecretID: pending.ID, Settings: settings(app, opt),
+			OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
 		})
 		return err
 	})
@@ -62,6 +49,30 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 		return run, &Refused{What: what, Why: "another run of this app is open: see `rotator rotation status`"}
 	}
 	return run, err
+}
+
+// choose finds the secrets that a rotation goes between: from the active to the
+// pending one or, after a run that was cancelled once the app had switched, from
+// the retiring to the active one.
+func choose(secrets []store.Secret) (from, to store.Secret, why string) {
+	by := map[store.SecretState]store.Secret{}
+	for _, s := range secrets {
+		by[s.State] = s
+	}
+	active, hasActive := by[store.SecretActive]
+	pending, hasPending := by[store.SecretPending]
+	retiring, hasRetiring := by[store.SecretRetiring]
+	switch {
+	case !hasActive:
+		return from, to, "the app's present secret is not stored: enter it with `rotator secret add`"
+	case hasRetiring && hasPending:
+		return from, to, fmt.Sprintf("version %d is not revoked yet: a rotation away from it must be finished before one to version %d", retiring.Version, pending.Version)
+	case hasRetiring:
+		return retiring, active, ""
+	case !hasPending:
+		return from, to, fmt.Sprintf("no new secret is stored (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version)
+	}
+	return active, pending, ""
 }
 
 func settings(app store.App, opt StartOptions) store.RunSettings {

@@ -44,6 +44,9 @@ func Next(s Snapshot) Step {
 }
 
 func human(s Snapshot, verb, why string) Step {
+	if s.Workers == 0 && !s.WalkDone {
+		why += "; start `rotator worker` meanwhile, none is alive to count the shops"
+	}
 	return Step{Command: command(s, verb), Why: why, Human: true}
 }
 
@@ -104,5 +107,5 @@ func needsWorker(s Snapshot) bool {
 	case PhaseRevoked:
 		return !s.Revocation.Done()
 	}
-	return !s.WalkDone
+	return false
 }

@@ -42,7 +42,7 @@ func TestNext(t *testing.T) {
 		"revoked, new died":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
 		"revoked, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},
 
-		"no worker, walk open":   {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator worker", true, "no worker is alive"},
+		"no worker, walk open":   {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator rotation confirm webhooks_dual", true, "start `rotator worker` meanwhile"},
 		"no worker, walk done":   {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
 		"no worker, armed":       {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},
 		"no worker, exchanging":  {rotation.PhaseExchanging, noWorker, "rotator worker", true, "no worker is alive"},

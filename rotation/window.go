@@ -95,10 +95,9 @@ func Judge(l Load) Verdict {
 		v.Margin = l.Left.Seconds()/seconds - 1
 	}
 	sum := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight = %s, %s left",
-		l.Shops, CallsPerShop, l.Latency.Round(time.Millisecond), 1+l.Retries, l.InFlight,
-		v.Needs.Round(time.Second), l.Left.Round(time.Second))
+		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, l.InFlight, short(v.Needs), short(l.Left))
 	if seconds <= usable {
-		v.Words = fmt.Sprintf("fits with a margin of %.0f %%: %s", v.Margin*100, sum)
+		v.Words = fmt.Sprintf("fits, taking %s of the window: %s", share(seconds/l.Left.Seconds()), sum)
 		return v
 	}
 	if need := int(math.Ceil(work / usable)); capped <= usable && need <= l.MaxInFlight {
@@ -114,4 +113,23 @@ func Judge(l Load) Verdict {
 	v.Windows = 1 + int(math.Ceil(rest/(WindowLength.Seconds()*(1-Safety))))
 	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other, with %d in flight: %s", v.Windows, v.InFlight, sum)
 	return v
+}
+
+// short rounds to what a person reads: three digits or so.
+func short(d time.Duration) time.Duration {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(time.Second)
+	case d >= 10*time.Millisecond:
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(10 * time.Microsecond)
+}
+
+// share writes a fraction in percent.
+func share(f float64) string {
+	if f < 0.01 {
+		return "less than 1 %"
+	}
+	return fmt.Sprintf("%.0f %%", f*100)
 }

@@ -76,7 +76,7 @@ func TestJudge(t *testing.T) {
 		windows  int
 		words    string
 	}{
-		"fits to the second": {load(func(l *rotation.Load) { l.Shops = 1530 }), rotation.OutlookFits, 3060, 1, 1, "fits with a margin of 18 %"},
+		"fits to the second": {load(func(l *rotation.Load) { l.Shops = 1530 }), rotation.OutlookFits, 3060, 1, 1, "taking 85 % of the window"},
 		"one shop too many":  {load(func(l *rotation.Load) { l.Shops = 1531 }), rotation.OutlookWindows, 3062, 1, 2, "needs 2 refresh tokens"},
 		"fits if raised":     {load(func(l *rotation.Load) { l.MaxInFlight = 2 }), rotation.OutlookRaise, 3400, 2, 1, "fits if in-flight is raised to 2"},
 		"raised to the most": {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_300, 10 }), rotation.OutlookRaise, 30_600, 10, 1, "raised to 10"},

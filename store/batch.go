@@ -96,7 +96,15 @@ func (t *Tx) grants(ctx context.Context, statement string, args ...any) ([]Grant
 
 // TakeBatch makes worker the holder of the batch. ErrConflict when the grant is
 // not the newest or the batch is settled: there is nothing to do.
-func (s *Store) TakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
+func (s *Store) TakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (l Lease, err error) {
+	err = againIfDeadlocked(func() error {
+		l, err = s.tryTakeBatch(ctx, g, worker)
+		return err
+	})
+	return l, err
+}
+
+func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
 	l := Lease{Grant: g}
 	err := s.InTx(ctx, func(tx *Tx) error {
 		err := tx.tx.QueryRow(ctx, takeBatch, g.RunID, g.Number, g.Grant, worker).Scan(&l.Fence, &l.First, &l.Last)

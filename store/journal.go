@@ -47,6 +47,7 @@ func (e Entry) sum() ([]byte, error) {
 }
 
 var (
+	lockRun      = sql(`select from rotator.runs where id = $1 for no key update`)
 	lockJournal  = sql(`select now() from pg_advisory_xact_lock(7021791822310)`)
 	lastJournal  = sql(`select seq, hash from rotator.journal order by seq desc limit 1`)
 	writeJournal = sql(`insert into rotator.journal (seq, at, actor, event, run_id, detail, prev_hash, hash)
@@ -61,6 +62,12 @@ func (t *Tx) Log(ctx context.Context, actor, event string, runID int64, detail a
 	text, err := json.Marshal(detail)
 	if err != nil {
 		return fmt.Errorf("encode journal detail of %s: %w", event, err)
+	}
+	// The run before the journal, always: two orders would be a deadlock.
+	if runID != 0 {
+		if _, err := t.tx.Exec(ctx, lockRun, runID); err != nil {
+			return fmt.Errorf("lock run %d: %w", runID, err)
+		}
 	}
 	e := Entry{Actor: actor, Event: event, RunID: runID, Detail: text}
 	if err := t.tx.QueryRow(ctx, lockJournal).Scan(&e.At); err != nil {

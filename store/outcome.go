@@ -64,6 +64,7 @@ var (
 			returning i.run_id, i.position
 		), swapped as (
 			update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
+				former_fingerprints = (s.access_token_fingerprint || s.former_fingerprints)[1:4],
 				token_generation = s.token_generation + 1, secret_id = x.secret_id, updated_at = now()
 			from x join done using (run_id, position)
 			where s.id = x.shop_id and s.token_generation = x.generation
@@ -106,7 +107,12 @@ func (c Claim) key() key { return key{c.RunID, c.Position} }
 func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdict, error) {
 	var replaced map[key]bool
 	for {
-		verdicts, again, err := s.tryOutcomes(ctx, outcomes, replaced)
+		var verdicts []Verdict
+		var again map[key]bool
+		err := againIfDeadlocked(func() (err error) {
+			verdicts, again, err = s.tryOutcomes(ctx, outcomes, replaced)
+			return err
+		})
 		if err != nil || again == nil {
 			return verdicts, err
 		}

@@ -30,6 +30,9 @@ var (
 	planChecks = sql(`update rotator.runs set check_stride = case when $2::bigint < 0 then 1 else
 			greatest(1, (select count(*) from rotator.items where run_id = $1 and state = 'proven' and old_token is not null) / greatest($2, 1)) end
 		where id = $1`)
+	// A coarse stride may meet no proven shop at all: then every one is due.
+	refineChecks = sql(`update rotator.runs r set check_stride = 1 where id = $1 and not exists
+		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven' and old_token is not null)`)
 	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.position > $2 and i.position % r.check_stride = 0 and i.state = 'proven'
@@ -51,6 +54,9 @@ var (
 
 func (t *Tx) planChecks(ctx context.Context, r Run) error {
 	if _, err := t.tx.Exec(ctx, planChecks, r.ID, r.Settings.CheckSample); err != nil {
+		return fmt.Errorf("plan the check after the revoke: %w", err)
+	}
+	if _, err := t.tx.Exec(ctx, refineChecks, r.ID); err != nil {
 		return fmt.Errorf("plan the check after the revoke: %w", err)
 	}
 	return nil

@@ -36,8 +36,14 @@ func newRig(t *testing.T, n int) *rig {
 
 func newRigWith(t *testing.T, n int, settings store.RunSettings) *rig {
 	t.Helper()
-	r := &rig{DB: storetest.New(t)}
-	r.app = r.App(t, "shopbot", oldSecret, newSecret)
+	return newRigIn(t, storetest.New(t), "shopbot", n, settings)
+}
+
+// newRigIn is a rig in a database that other tests' apps share.
+func newRigIn(t *testing.T, db *storetest.DB, app string, n int, settings store.RunSettings) *rig {
+	t.Helper()
+	r := &rig{DB: db}
+	r.app = r.App(t, app, oldSecret, newSecret)
 	r.Import(t, r.app, storetest.Fleet(n))
 	r.run = r.Run(t, r.app, settings)
 	r.worker = r.startWorker(t)

@@ -48,7 +48,7 @@ var ErrPendingSecret = errors.New("another version is still pending: rotate to i
 const secretColumns = `id, app_id, version, state, fingerprint, coalesce(key_id, 0), created_at, activated_at, retiring_at, revoked_at`
 
 var (
-	lockApp        = sql(`select 1 from rotator.apps where id = $1 for update`)
+	lockApp        = sql(`select 1 from rotator.apps where id = $1 for no key update`)
 	nextSecret     = sql(`select coalesce(max(version), 0) + 1 from rotator.secrets where app_id = $1`)
 	anySecretLives = sql(`select exists (select from rotator.secrets where app_id = $1 and state in ('active', 'retiring'))`)
 	insertSecret   = sql(`insert into rotator.secrets (app_id, version, state, value, fingerprint, activated_at)
@@ -132,7 +132,8 @@ func (s *Store) SecretValue(ctx context.Context, id int64) (secret.String, error
 	return v, nil
 }
 
-// switchSecrets makes the run's new secret the active one.
+// switchSecrets makes the run's new secret the active one. A run that takes up
+// what a cancelled one left finds it active already.
 func (t *Tx) switchSecrets(ctx context.Context, r Run) error {
 	if err := t.exactlyOne(ctx, "retire the old secret", retireSecret, r.OldSecretID); err != nil {
 		return err

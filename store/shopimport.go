@@ -19,6 +19,18 @@ type Duplicate struct {
 	Lines []int
 }
 
+// Findings is what the database sees wrong with a list whose rows are good one
+// by one.
+type Findings struct {
+	Duplicates []Duplicate
+	// Stale are domains whose listed token a run has replaced: the list is older
+	// than the run, and its token is dead or will be.
+	Stale []Duplicate
+}
+
+// None reports whether nothing was found.
+func (f Findings) None() bool { return len(f.Duplicates)+len(f.Stale) == 0 }
+
 // ImportResult counts what an import did.
 type ImportResult struct {
 	Rows      int `json:"rows"`
@@ -27,13 +39,15 @@ type ImportResult struct {
 	Unchanged int `json:"unchanged"`
 	// Duplicates counts domains that were named more than once.
 	Duplicates int `json:"duplicates"`
+	// Stale counts rows with a token that a run has replaced; they are left out.
+	Stale int `json:"stale"`
 }
 
 const (
 	// importChunk rows are sealed and copied at a time.
 	importChunk = 2000
-	// maxDuplicates is how many duplicates are named.
-	maxDuplicates = 1000
+	// maxFindings is how many duplicates, and how many stale rows, are named.
+	maxFindings = 1000
 )
 
 var (
@@ -47,6 +61,11 @@ var (
 	findDuplicates = `select domain, (array_agg(line order by line))[1:10] from import_rows
 		group by domain having count(*) > 1 order by min(line) limit $1`
 	countDuplicates = `select count(*) from (select from import_rows group by domain having count(*) > 1) d`
+	staleRows       = `from import_rows r join rotator.shops s on s.id = r.shop_id
+		where r.access_token_fingerprint = any(s.former_fingerprints) and r.access_token_fingerprint <> s.access_token_fingerprint`
+	findStale  = `select r.domain, array[r.line] ` + staleRows + ` order by r.line limit $1`
+	dropStale  = `delete from import_rows where (shop_id, line) in (select r.shop_id, r.line ` + staleRows + `)`
+	keepListed = `set local idle_in_transaction_session_timeout = 0`
 	// Of a domain named twice the first line counts. A token that is stored
 	// already, known by its fingerprint, is left alone: importing again changes
 	// nothing. A column that the list leaves empty is kept as stored.
@@ -88,15 +107,19 @@ var (
 
 // ImportShops stores a list of shops in one transaction, in memory that does
 // not grow with the list. secretID is the version that minted the tokens, 0 if
-// unknown. After the last row decide is told which domains came twice; unless
-// it returns nil nothing is stored. A failing row ends the import likewise.
-func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID int64, rows iter.Seq2[shopfile.Row, error], decide func([]Duplicate) error) (ImportResult, error) {
+// unknown. After the last row decide is told what the database found; unless it
+// returns nil nothing is stored. A failing row ends the import likewise.
+func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID int64, rows iter.Seq2[shopfile.Row, error], decide func(Findings) error) (ImportResult, error) {
 	var result ImportResult
 	err := s.InTx(ctx, func(tx *Tx) error {
 		// Imports of one app wait for each other: a sealed token is bound to
 		// its shop's id, which must not be given twice.
 		if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
 			return fmt.Errorf("lock the app: %w", err)
+		}
+		// The list may come from a pipe that is silent for long.
+		if _, err := tx.tx.Exec(ctx, keepListed); err != nil {
+			return fmt.Errorf("prepare the import: %w", err)
 		}
 		if _, err := tx.tx.Exec(ctx, makeStaging); err != nil {
 			return fmt.Errorf("prepare the import: %w", err)
@@ -106,7 +129,7 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 			return err
 		}
 		result.Rows = n
-		if err := tx.judgeDuplicates(ctx, &result, decide); err != nil {
+		if err := tx.judge(ctx, &result, decide); err != nil {
 			return err
 		}
 		var domains int
@@ -119,21 +142,35 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 	return result, err
 }
 
-func (t *Tx) judgeDuplicates(ctx context.Context, result *ImportResult, decide func([]Duplicate) error) error {
+// judge looks at the staged list as a whole and takes stale rows out of it.
+func (t *Tx) judge(ctx context.Context, result *ImportResult, decide func(Findings) error) error {
 	if err := t.tx.QueryRow(ctx, countDuplicates).Scan(&result.Duplicates); err != nil {
 		return fmt.Errorf("look for duplicates: %w", err)
 	}
-	var dups []Duplicate
+	var found Findings
+	var err error
 	if result.Duplicates > 0 {
-		rows, err := t.tx.Query(ctx, findDuplicates, maxDuplicates)
-		if err != nil {
-			return fmt.Errorf("look for duplicates: %w", err)
-		}
-		if dups, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Duplicate]); err != nil {
+		if found.Duplicates, err = t.findings(ctx, findDuplicates); err != nil {
 			return fmt.Errorf("look for duplicates: %w", err)
 		}
 	}
-	return decide(dups)
+	if found.Stale, err = t.findings(ctx, findStale); err != nil {
+		return fmt.Errorf("look for stale tokens: %w", err)
+	}
+	tag, err := t.tx.Exec(ctx, dropStale)
+	if err != nil {
+		return fmt.Errorf("leave stale tokens out: %w", err)
+	}
+	result.Stale = int(tag.RowsAffected())
+	return decide(found)
+}
+
+func (t *Tx) findings(ctx context.Context, statement string) ([]Duplicate, error) {
+	rows, err := t.tx.Query(ctx, statement, maxFindings)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Duplicate])
 }
 
 func (t *Tx) stage(ctx context.Context, appID int64, rows iter.Seq2[shopfile.Row, error]) (int, error) {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -32,7 +33,7 @@ func list(rows ...shopfile.Row) iter.Seq2[shopfile.Row, error] {
 	}
 }
 
-func keepFirst([]store.Duplicate) error { return nil }
+func keepFirst(store.Findings) error { return nil }
 
 // importer is a database with an app that has two secrets.
 type importer struct {
@@ -149,7 +150,7 @@ func TestOfADuplicateTheFirstLineCounts(t *testing.T) {
 		}
 		_ = yield(row(5000, "twice.myharavan.com", "third"), nil) && yield(row(5001, "s0.myharavan.com", "again"), nil)
 	}
-	got, err := i.ImportShops(t.Context(), storetest.Actor, i.app, i.first, rows, func(d []store.Duplicate) error { told = d; return nil })
+	got, err := i.ImportShops(t.Context(), storetest.Actor, i.app, i.first, rows, func(f store.Findings) error { told = f.Duplicates; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,15 +174,15 @@ func TestNothingIsStoredWhenAnImportFails(t *testing.T) {
 	good := row(2, "a.myharavan.com", "planted-token-a")
 	tests := map[string]struct {
 		rows   iter.Seq2[shopfile.Row, error]
-		decide func([]store.Duplicate) error
+		decide func(store.Findings) error
 	}{
-		"duplicates are refused": {list(good, row(3, "a.myharavan.com", "b")), func(d []store.Duplicate) error {
-			if len(d) > 0 {
+		"duplicates are refused": {list(good, row(3, "a.myharavan.com", "b")), func(f store.Findings) error {
+			if !f.None() {
 				return errNo
 			}
 			return nil
 		}},
-		"decided against": {list(good), func([]store.Duplicate) error { return errNo }},
+		"decided against": {list(good), func(store.Findings) error { return errNo }},
 		"a bad row": {func(yield func(shopfile.Row, error) bool) {
 			for n := range 2500 { // the first chunk is copied by then
 				if !yield(row(n+2, fmt.Sprintf("s%d.myharavan.com", n), "t"), nil) {
@@ -210,34 +211,41 @@ func TestNothingIsStoredWhenAnImportFails(t *testing.T) {
 	}
 }
 
-func TestImportsAtOnceStoreEachShopOnce(t *testing.T) {
+func TestImportsAtOnceWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	i := newImporter(t)
-	var rows []shopfile.Row
-	for n := range 500 {
-		rows = append(rows, row(n+2, fmt.Sprintf("s%d.myharavan.com", n), fmt.Sprintf("t%d", n)))
-	}
 	var all sync.WaitGroup
 	results := make([]store.ImportResult, 4)
 	for n := range results {
 		all.Go(func() {
+			var rows []shopfile.Row
+			for s := range 500 {
+				rows = append(rows, row(s+2, fmt.Sprintf("s%d.myharavan.com", s), fmt.Sprintf("t%d of list %d", s, n)))
+			}
 			var err error
-			if results[n], err = i.ImportShops(t.Context(), storetest.Actor, i.app, i.first, list(rows...), keepFirst); err != nil {
+			if results[n], err = i.ImportShops(context.Background(), storetest.Actor, i.app, i.first, list(rows...), keepFirst); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	added, unchanged := 0, 0
+	added, updated := 0, 0
 	for _, r := range results {
-		added, unchanged = added+r.Added, unchanged+r.Unchanged
+		added, updated = added+r.Added, updated+r.Updated
 	}
-	if added != 500 || unchanged != 1500 {
-		t.Errorf("added %d, unchanged %d", added, unchanged)
+	if added != 500 || updated != 1500 {
+		t.Errorf("added %d, updated %d", added, updated)
 	}
-	// Every token must open under the id that its shop got.
-	if tokens, err := i.Sample(t.Context(), i.app.ID, 1000); err != nil || len(tokens) != 500 {
-		t.Errorf("%d tokens open (%v)", len(tokens), err)
+	// Every token must open under its shop's id, and all come of one list.
+	tokens, err := i.Sample(t.Context(), i.app.ID, 1000)
+	if err != nil || len(tokens) != 500 {
+		t.Fatalf("%d tokens open (%v)", len(tokens), err)
+	}
+	_, last, _ := strings.Cut(tokens[0].Access.Reveal(), " of ")
+	for _, token := range tokens {
+		if !strings.HasSuffix(token.Access.Reveal(), last) {
+			t.Fatalf("the token of %s is of another list than the last", token.Domain)
+		}
 	}
 }
 
@@ -270,5 +278,41 @@ func TestImportNeedsNoMemoryThatGrowsWithTheList(t *testing.T) {
 	const slack = 4 << 20
 	if grown := int64(heap[len(heap)-1]) - int64(heap[1]); grown > slack {
 		t.Errorf("the heap grew by %d bytes over %d rows: %v", grown, total-2*every, heap)
+	}
+}
+
+func TestAListOlderThanARotationBringsNoTokenBack(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	app := db.App(t, "shopbot", "old secret", "new secret")
+	db.Import(t, app, storetest.Fleet(3))
+	secrets, err := db.Secrets(t.Context(), app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What a swap leaves behind, without a run around it.
+	replaced := db.Keys.Fingerprint(secret.New("token-1"))
+	if _, err := db.Pool.Exec(t.Context(), `update rotator.shops set former_fingerprints = array[$1], access_token_fingerprint = 'new'
+		where access_token_fingerprint = $1`, replaced); err != nil {
+		t.Fatal(err)
+	}
+	list := func(yield func(shopfile.Row, error) bool) {
+		for i := range 4 {
+			row := shopfile.Row{Line: i + 2, Domain: fmt.Sprintf("shop-%d.myharavan.com", i), AccessToken: secret.New(fmt.Sprintf("token-%d", i))}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+	var told store.Findings
+	got, err := db.ImportShops(t.Context(), storetest.Actor, app, secrets[0].ID, list, func(f store.Findings) error { told = f; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(store.ImportResult{Rows: 4, Added: 1, Unchanged: 2, Stale: 1}, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]store.Duplicate{{Domain: "shop-1.myharavan.com", Lines: []int{3}}}, told.Stale); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -105,6 +105,22 @@ func one(err error, what string, args ...any) error {
 	}
 }
 
+// againIfDeadlocked tries a transaction again that PostgreSQL sacrificed. Late
+// outcomes of a batch's former holder and its taking over lock the same items,
+// each in an order of its own; to lock all in one order first would cost every
+// group of outcomes a statement.
+func againIfDeadlocked(try func() error) error {
+	const tries, deadlockDetected = 5, "40P01"
+	var err error
+	for range tries {
+		var pg *pgconn.PgError
+		if err = try(); !errors.As(err, &pg) || pg.Code != deadlockDetected {
+			break
+		}
+	}
+	return err
+}
+
 // violates reports whether err is a violation of the named constraint.
 func violates(err error, constraint string) bool {
 	var pg *pgconn.PgError

@@ -32,7 +32,8 @@ var (
 	insertBatch = sql(`insert into rotator.batches (run_id, number, wave, first_position, last_position)
 		select $1, $2::int + row_number() over (order by f), $3, f, least(f + $6::bigint - 1, $5::bigint)
 		from generate_series($4::bigint, $5::bigint, $6::bigint) f`)
-	nextNumbers = sql(`select coalesce((select max(number) from rotator.waves where run_id = $1), 0),
+	analyzeItems = sql(`analyze rotator.items, rotator.shops`)
+	nextNumbers  = sql(`select coalesce((select max(number) from rotator.waves where run_id = $1), 0),
 		coalesce((select max(number) from rotator.batches where run_id = $1), 0)`)
 )
 
@@ -76,6 +77,11 @@ func (t *Tx) finishWalk(ctx context.Context, r Run) error {
 		if err := t.addWave(ctx, r, w); err != nil {
 			return err
 		}
+	}
+	// Without statistics the planner takes the items for few and reads them all
+	// for each group of outcomes, until autovacuum comes by.
+	if _, err := t.tx.Exec(ctx, analyzeItems); err != nil {
+		return fmt.Errorf("analyze the items: %w", err)
 	}
 	return t.Log(ctx, ActorEngine, "run.walked", r.ID, map[string]any{"shops": r.LastPosition})
 }

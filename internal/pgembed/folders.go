@@ -83,7 +83,10 @@ func makePrivateFolder(dir string, a account) error {
 	if !info.IsDir() {
 		return fmt.Errorf("use %s: not a folder: remove it", dir)
 	}
-	if owner := ownerOf(info); owner != a.uid {
+	// Another root process may have made it a moment ago and not handed it over.
+	if owner := ownerOf(info); owner == 0 && os.Geteuid() == 0 && info.Mode().Perm() == 0o700 {
+		return a.own(dir)
+	} else if owner != a.uid {
 		return fmt.Errorf("use folder %s: it belongs to user id %d, not to %s: remove it or choose another with ROTATOR_DATA_DIR", dir, owner, a)
 	}
 	if info.Mode().Perm() != 0o700 {

@@ -51,9 +51,9 @@ func (db *DB) Import(t testing.TB, app store.App, shops iter.Seq2[string, string
 			}
 		}
 	}
-	unique := func(d []store.Duplicate) error {
-		if len(d) > 0 {
-			return fmt.Errorf("duplicates: %v", d)
+	unique := func(d store.Findings) error {
+		if !d.None() {
+			return fmt.Errorf("found: %+v", d)
 		}
 		return nil
 	}

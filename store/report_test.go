@@ -1,0 +1,131 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+// mixed is a run with a shop in each of the states that a report is about.
+func mixed(t *testing.T) (*rig, []store.Claim) {
+	t.Helper()
+	r, _, c := claimAll(t, 6)
+	r.prove(t, c[0])
+	r.write(t, store.Written, exchanged(c[5]))
+	r.write(t, store.Written,
+		store.Outcome{Claim: c[1], State: rotation.ItemParked, Class: rotation.ClassScope, Detail: "403", Latency: 900 * time.Millisecond},
+		store.Outcome{Claim: c[2], State: rotation.ItemParked, Class: rotation.ClassNetwork, Detail: "reset"},
+		store.Outcome{Claim: c[3], State: rotation.ItemRetrying, Class: rotation.ClassNetwork, Detail: "reset", Delay: time.Hour},
+		store.Outcome{Claim: c[4], State: rotation.ItemSkipped, Class: rotation.ClassFrozen, Detail: "423"},
+		store.Outcome{Claim: c[5], State: rotation.ItemParked, Class: rotation.ClassWrongShop, Detail: "another shop's"})
+	return r, c
+}
+
+func TestReportsOfARun(t *testing.T) {
+	t.Parallel()
+	r, c := mixed(t)
+	parked, err := r.Items(t.Context(), r.run.ID, []rotation.ItemState{rotation.ItemParked}, 2, 10)
+	if err != nil || len(parked) != 2 || parked[0].Domain != c[2].Domain || parked[1].Domain != c[5].Domain {
+		t.Errorf("parked after position 2: %+v, %v", parked, err)
+	}
+	slowest, err := r.Slowest(t.Context(), r.run.ID, 1)
+	if err != nil || len(slowest) != 1 || slowest[0].Domain != c[1].Domain || slowest[0].LatencyMS != 900 {
+		t.Errorf("slowest %+v, %v", slowest, err)
+	}
+	counts, err := r.ClassCounts(t.Context(), r.run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []store.ClassCount{
+		{State: rotation.ItemParked, Class: rotation.ClassNetwork, Count: 1}, {State: rotation.ItemParked, Class: rotation.ClassScope, Count: 1},
+		{State: rotation.ItemParked, Class: rotation.ClassWrongShop, Count: 1}, {State: rotation.ItemRetrying, Class: rotation.ClassNetwork, Count: 1},
+		{State: rotation.ItemSkipped, Class: rotation.ClassFrozen, Count: 1},
+	}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if _, err := r.Item(t.Context(), r.run.ID, "nobody.myharavan.com"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a shop that is not in the run: %v", err)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		class  rotation.Class
+		domain string
+		want   map[int]rotation.ItemState
+	}{
+		"all":                {"", "", map[int]rotation.ItemState{1: rotation.ItemRetrying, 2: rotation.ItemRetrying, 3: rotation.ItemRetrying, 5: rotation.ItemExchanged}},
+		"one class":          {rotation.ClassNetwork, "", map[int]rotation.ItemState{2: rotation.ItemRetrying, 3: rotation.ItemRetrying}},
+		"one shop":           {"", "shop-1.myharavan.com", map[int]rotation.ItemState{1: rotation.ItemRetrying}},
+		"one shop, no class": {rotation.ClassNetwork, "shop-1.myharavan.com", nil},
+		"a proven shop":      {"", "shop-0.myharavan.com", nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, c := mixed(t)
+			var n int64
+			r.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+				n, err = tx.Retry(ctx, storetest.Actor, r.run.ID, tt.class, tt.domain)
+				return err
+			})
+			due := map[int]rotation.ItemState{}
+			for i := range c {
+				if got := r.item(t, c[i].Domain); got.NextAttemptAt != nil && got.NextAttemptAt.Before(time.Now().Add(time.Minute)) {
+					due[i] = got.State
+				}
+			}
+			if tt.want == nil {
+				tt.want = map[int]rotation.ItemState{}
+			}
+			if diff := cmp.Diff(tt.want, due); diff != "" || int(n) != len(tt.want) {
+				t.Errorf("%d items retried (-want +got):\n%s", n, diff)
+			}
+		})
+	}
+}
+
+func TestWaive(t *testing.T) {
+	t.Parallel()
+	r, c := mixed(t)
+	waive := func(i int) error {
+		return r.try(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.Waive(ctx, storetest.Actor, r.run.ID, c[i].Domain, "closing down")
+		})
+	}
+	for i, want := range []error{store.ErrConflict, nil, nil, nil, store.ErrConflict} {
+		if err := waive(i); !errors.Is(err, want) {
+			t.Errorf("shop %d: error %v, want %v", i, err, want)
+		}
+	}
+	if got := r.item(t, c[1].Domain); got.State != rotation.ItemWaived || got.Detail != "closing down" || got.NextAttemptAt != nil {
+		t.Errorf("waived %+v", got)
+	}
+	if err := waive(1); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("waived twice: %v", err)
+	}
+	// A proven shop may be waived once the check found its token dead.
+	r.enter(t, rotation.PhaseRevoked)
+	if err := r.WriteChecks(t.Context(), []store.Checked{{Check: r.checks(t)[0], OldDead: true, NewAlive: false}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := waive(0); err != nil {
+		t.Error(err)
+	}
+	if got := r.snapshot(t, store.Engine).Revocation; got.NewDead != 0 {
+		t.Errorf("after the waiver: %+v", got)
+	}
+	events := ask[int](t, r.DB, "select count(*)::int from rotator.journal where event = 'item.waived' and detail like '%closing down%'")
+	if events[0] != 4 {
+		t.Errorf("the journal names %d of 4 waivers", events[0])
+	}
+}

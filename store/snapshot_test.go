@@ -1,0 +1,169 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+func TestASnapshotOfAFreshRun(t *testing.T) {
+	t.Parallel()
+	r := newRigWith(t, 2, store.RunSettings{BatchSize: 10, GraceSeconds: 90, Waves: rotation.DefaultWavePolicy})
+	s := r.snapshot(t, store.Counted)
+	want := rotation.Snapshot{
+		Now: s.Now, PhaseAt: s.PhaseAt, App: "shopbot", RunID: r.run.ID, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
+		Phase: rotation.PhasePrepared, SecretsDiffer: true, KeyringOpens: true, Attested: map[rotation.Phase]rotation.Attestation{},
+		WavePolicy: rotation.DefaultWavePolicy, Workers: 1, Grace: 90 * time.Second,
+	}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Errorf("snapshot (-want +got):\n%s", diff)
+	}
+	if _, err := r.WalkPage(t.Context(), r.run.ID, 1); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.snapshot(t, store.Engine); s.Counts.Total != 1 || s.Counts.Pending != 1 || s.WalkDone {
+		t.Errorf("during the walk: %+v", s.Counts)
+	}
+	if _, _, err := r.Snapshot(t.Context(), r.run.ID+1, store.Engine); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a run that does not exist: %v", err)
+	}
+}
+
+func TestTheEngineCountsAWaveOnceItsBatchesAreSettled(t *testing.T) {
+	t.Parallel()
+	r := newRigWith(t, 12, store.RunSettings{BatchSize: 10, Waves: rotation.WavePolicy{Canary: 2, Budget: 0.25}})
+	r.walk(t)
+	r.enter(t, rotation.PhaseExchanging)
+	l := r.take(t, r.release(t, 1)[0])
+	claims := r.claim(t, l)
+	r.prove(t, claims[0])
+	r.write(t, store.Written, store.Outcome{Claim: claims[1], State: rotation.ItemParked, Class: rotation.ClassNetwork, Detail: "reset"})
+
+	counted := r.snapshot(t, store.Counted)
+	if diff := cmp.Diff(rotation.Counts{Total: 12, Pending: 10, Proven: 1, Parked: 1}, counted.Counts); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
+	}
+	if w := counted.Waves[0]; w.Failed != 1 || !w.Released || w.Settled || w.Counts.Total != 2 || w.Name != "canary" {
+		t.Errorf("the canary: %+v", w)
+	}
+	if diff := cmp.Diff(rotation.Counts{Total: 12, Pending: 12}, r.snapshot(t, store.Engine).Counts); diff != "" {
+		t.Errorf("for the engine (-want +got):\n%s", diff)
+	}
+	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	s := r.snapshot(t, store.Engine)
+	if diff := cmp.Diff(rotation.Counts{Total: 12, Pending: 10, Proven: 1, Parked: 1}, s.Counts); diff != "" {
+		t.Errorf("for the engine, settled (-want +got):\n%s", diff)
+	}
+	var got []rotation.Action
+	for _, a := range rotation.Advance(withToken(s)) {
+		a.Why = ""
+		got = append(got, a)
+	}
+	if diff := cmp.Diff([]rotation.Action{{Settle: 1}, {Release: 2}}, got); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
+
+func TestASnapshotSeesWhatIsLeftToSweepOnceAllIsDone(t *testing.T) {
+	t.Parallel()
+	r, l, claims := claimAll(t, 2)
+	r.prove(t, claims...)
+	r.replace(t, "late.myharavan.com", "token", r.run.OldSecretID)
+	r.replace(t, claims[0].Domain, "imported", r.run.OldSecretID)
+	if s := r.snapshot(t, store.Engine); s.LateInstalls+s.OldVersionShops != 0 {
+		t.Error("the engine looks at every shop while a batch is open")
+	}
+	if s := r.snapshot(t, store.Counted); s.LateInstalls != 1 || s.OldVersionShops != 1 {
+		t.Errorf("counted: late %d, old %d", s.LateInstalls, s.OldVersionShops)
+	}
+	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if s := r.snapshot(t, store.Engine); s.LateInstalls != 1 || s.OldVersionShops != 1 {
+		t.Errorf("for the engine: late %d, old %d", s.LateInstalls, s.OldVersionShops)
+	}
+	r.enter(t, rotation.PhaseProven)
+	if s := r.snapshot(t, store.Engine); s.LateInstalls != 1 || s.OldVersionShops != 1 {
+		t.Errorf("in proven: late %d, old %d", s.LateInstalls, s.OldVersionShops)
+	}
+}
+
+func TestWorkersLiveByTheirHeartbeat(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	second := r.startWorker(t)
+	live := func(want int) {
+		t.Helper()
+		all, err := r.Workers(t.Context())
+		if err != nil || len(all) != want || r.snapshot(t, store.Engine).Workers != want {
+			t.Errorf("%d live workers, want %d (%v)", len(all), want, err)
+		}
+	}
+	live(2)
+	exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '16 seconds' where id = $1", second)
+	live(1)
+	info := store.WorkerInfo{ID: second, InFlight: 3, Limit: 9, ShopsPerS: 1.5, ThrottledBy: "latency"}
+	if err := r.Beat(t.Context(), info); err != nil {
+		t.Fatal(err)
+	}
+	live(2)
+	all, err := r.Workers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := all[1]; got.InFlight != 3 || got.Limit != 9 || got.ShopsPerS != 1.5 || got.ThrottledBy != "latency" || got.Host != "host" {
+		t.Errorf("worker %+v", got)
+	}
+	if err := r.StopWorker(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	live(1)
+	if err := r.Beat(t.Context(), info); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a worker that signed off beats: %v", err)
+	}
+	if err := r.Beat(t.Context(), store.WorkerInfo{ID: uuid.New()}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("an unknown worker beats: %v", err)
+	}
+	exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '8 days' where id = $1", second)
+	r.startWorker(t)
+	if left := ask[int](t, r.DB, "select count(*)::int from rotator.workers"); left[0] != 2 {
+		t.Errorf("%d workers are remembered", left[0])
+	}
+}
+
+func TestControlsOfOpenRuns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	controls, err := r.Controls(t.Context())
+	if err != nil || len(controls) != 1 {
+		t.Fatalf("%d controls, %v", len(controls), err)
+	}
+	want := store.Control{
+		RunID: r.run.ID, AppID: r.app.ID, Kind: rotation.KindRotation, Phase: rotation.PhasePrepared, Settings: r.run.Settings,
+		OldSecretID: r.run.OldSecretID, NewSecretID: r.run.NewSecretID, Workers: 1,
+	}
+	if diff := cmp.Diff(want, controls[0]); diff != "" {
+		t.Errorf("control (-want +got):\n%s", diff)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.Hold(ctx, storetest.Actor, r.run.ID, rotation.HeldPaused, "lunch")
+		return err
+	})
+	if controls, err = r.Controls(t.Context()); err != nil || controls[0].Held != rotation.HeldPaused {
+		t.Errorf("held: %+v, %v", controls, err)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.run) })
+	if controls, err = r.Controls(t.Context()); err != nil || len(controls) != 0 {
+		t.Errorf("after the cancel: %+v, %v", controls, err)
+	}
+}
