@@ -27,9 +27,9 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		Logger:  slog.New(quiet{log.Handler()}),
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
-			// Half as many places again as calls in flight: while some shops
+			// More places than calls in flight, twice and a half: while some shops
 			// wait for their commit, others call.
-			queueBatches: {MaxWorkers: max(2, (e.inflight*3/2+batchWidth-1)/batchWidth)},
+			queueBatches: {MaxWorkers: max(2, (e.inflight*4+batchWidth-1)/batchWidth)},
 			queueItems:   {MaxWorkers: max(4, e.inflight/4)},
 		},
 		FetchCooldown:        20 * time.Millisecond,

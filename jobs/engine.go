@@ -59,7 +59,9 @@ type Engine struct {
 	// resumed asks the supervisor to look for batches without a job at once.
 	resumed atomic.Bool
 	kicked  chan struct{}
-	// checked is the supervisor's last count of shops looked at after a revoke.
+	// walked and checked are the supervisor's last cursor of a walk and its last
+	// count of shops looked at after a revoke.
+	walked  int64
 	checked int
 }
 

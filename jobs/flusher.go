@@ -34,8 +34,8 @@ type pending struct {
 
 const (
 	// flushRows is a full group; flushers run side by side.
-	flushRows = 100
-	flushers  = 3
+	flushRows = 500
+	flushers  = 4
 	// flushDelay is how long a group waits for company.
 	flushDelay = 8 * time.Millisecond
 	// Between tries while the database is away.

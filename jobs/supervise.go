@@ -98,7 +98,7 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 		}
 	}
 	if run.WalkDoneAt == nil {
-		if _, err := e.river.Insert(ctx, WalkArgs{Run: run.ID, Cursor: run.WalkCursor}, nil); err != nil {
+		if err := e.walkMore(ctx, run, repair); err != nil {
 			return true, err
 		}
 	}
@@ -187,6 +187,23 @@ func (e *Engine) insertBatches(ctx context.Context, tx *store.Tx, grants []store
 		jobs[i].Args = BatchArgs{Run: g.RunID, Batch: g.Number, Grant: g.Grant}
 	}
 	_, err := e.river.InsertManyFastTx(ctx, tx.Pgx(), jobs)
+	return err
+}
+
+// walkMore makes sure that somebody walks: at first, and again when the cursor
+// has not moved between two repairs. More walkers at once would only wait for
+// each other.
+func (e *Engine) walkMore(ctx context.Context, run store.Run, repair bool) error {
+	if run.WalkCursor > 0 {
+		if !repair {
+			return nil
+		}
+		if e.walked != run.WalkCursor {
+			e.walked = run.WalkCursor
+			return nil
+		}
+	}
+	_, err := e.river.Insert(ctx, WalkArgs{Run: run.ID, Cursor: run.WalkCursor}, nil)
 	return err
 }
 

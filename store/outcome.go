@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -51,27 +52,11 @@ var (
 		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::int[]) as x (run_id, position, attempt, token, latency_ms)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
 		returning i.run_id, i.position`)
-	// One statement, so that a shop's swap and its item's proof are one. Of an
-	// item proven twice the first old token is kept: the second may be one of
-	// the new secret, which outlives the revoke. The last column tells whether the swap's own fence let it through.
-	writeProven = sql(`with x as (
-			select * from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::bytea[], $7::text[], $8::bytea[], $9::bigint[])
-				as x (run_id, position, attempt, shop_id, generation, token, fingerprint, old_token, secret_id)
-		), done as (
-			update rotator.items i set state = 'proven', proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
-				class = null, detail = null, next_attempt_at = null
-			from x where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
-			returning i.run_id, i.position
-		), swapped as (
-			update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
-				former_fingerprints = (s.access_token_fingerprint || s.former_fingerprints)[1:4],
-				token_generation = s.token_generation + 1, secret_id = x.secret_id, updated_at = now()
-			from x join done using (run_id, position)
-			where s.id = x.shop_id and s.token_generation = x.generation
-			returning x.run_id, x.position
-		)
-		select d.run_id, d.position, s.position is not null
-		from done d left join swapped s on s.run_id = d.run_id and s.position = d.position`)
+	writeProven = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
+			class = null, detail = null, next_attempt_at = null
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[]) as x (run_id, position, attempt, old_token)
+		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
+		returning i.run_id, i.position`)
 	// Proven where it is: the shop's token was the new one already.
 	writeProvenInPlace = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, class = null, detail = null, next_attempt_at = null
 		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[]) as x (run_id, position, attempt, generation), rotator.shops s
@@ -220,19 +205,17 @@ func (t *Tx) markLate(ctx context.Context, group []Outcome, written map[key]bool
 	return nil
 }
 
+// writeProven proves the items and swaps their shops' tokens. Both are plain
+// joins with arrays: as one statement with data-modifying parts the planner read
+// the whole table of shops for each group. A proof without its swap must not be
+// committed: the caller rolls back when unswapped names any.
 func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]bool) (unswapped map[key]bool, err error) {
 	if len(group) == 0 {
 		return nil, nil
 	}
 	c := newColumns(len(group))
-	var shops, generations, secrets []int64
-	var tokens, olds [][]byte
-	var fingerprints []string
+	var olds [][]byte
 	for _, o := range group {
-		token, err := t.keys.Seal(o.New, accessTokenAt(o.Claim.ShopID))
-		if err != nil {
-			return nil, fmt.Errorf("seal the token of %s: %w", o.Claim.Domain, err)
-		}
 		var old []byte
 		if !o.Old.IsZero() {
 			if old, err = t.keys.Seal(o.Old, oldTokenAt(o.Claim.RunID, o.Claim.Position)); err != nil {
@@ -240,30 +223,20 @@ func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]b
 			}
 		}
 		c.add(o)
-		shops, generations, secrets = append(shops, o.Claim.ShopID), append(generations, o.Claim.Generation), append(secrets, o.SecretID)
-		tokens, olds = append(tokens, token), append(olds, old)
-		fingerprints = append(fingerprints, t.keys.Fingerprint(o.New))
+		olds = append(olds, old)
 	}
-	rows, err := t.tx.Query(ctx, writeProven, c.runs, c.positions, c.attempts, shops, generations, tokens, fingerprints, olds, secrets)
-	if err != nil {
-		return nil, fmt.Errorf("swap tokens: %w", err)
+	proven := make(map[key]bool, len(group))
+	if err := t.collectKeys(ctx, proven, writeProven, c.runs, c.positions, c.attempts, olds); err != nil {
+		return nil, fmt.Errorf("write proofs: %w", err)
 	}
-	var k key
-	var swapped bool
-	_, err = pgx.ForEachRow(rows, []any{&k.runID, &k.position, &swapped}, func() error {
-		written[k] = true
-		if !swapped {
-			if unswapped == nil {
-				unswapped = map[key]bool{}
-			}
-			unswapped[k] = true
+	var swaps []Outcome
+	for _, o := range group {
+		if proven[o.Claim.key()] {
+			swaps = append(swaps, o)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("swap tokens: %w", err)
 	}
-	return unswapped, nil
+	maps.Copy(written, proven)
+	return t.swapTokens(ctx, swaps)
 }
 
 func (t *Tx) writeInPlace(ctx context.Context, group []Outcome, written, due map[key]bool) error {

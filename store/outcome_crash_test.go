@@ -84,9 +84,9 @@ func TestWhereverAGroupIsCutOffAllOrNothingIsWritten(t *testing.T) {
 		return ask[string](t, r.DB, "select concat(i, s) from rotator.items i join rotator.shops s on s.id = i.shop_id order by i.position")
 	}
 	before := dump()
-	// begin, exchanged, late, proven, rollback; begin, exchanged, late, proven,
-	// in place, due, aside, due, commit
-	const rollback, commit = 5, 14
+	// begin, exchanged, late, proven, swap, rollback; begin, exchanged, late,
+	// proven, swap, in place, due, aside, due, commit
+	const rollback, commit = 6, 16
 	cuts := map[string]func(context.Context, *pgx.Conn) context.Context{
 		"the caller gives up": func(ctx context.Context, _ *pgx.Conn) context.Context {
 			ctx, cancel := context.WithCancel(ctx)

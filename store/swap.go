@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The generation is the fence: whoever replaced the token since the claim, an
+// install or an import, has raised it.
+var swapTokens = sql(`update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
+		former_fingerprints = (s.access_token_fingerprint || s.former_fingerprints)[1:4],
+		token_generation = s.token_generation + 1, secret_id = x.secret_id, updated_at = now()
+	from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[]) as x (shop_id, generation, token, fingerprint, secret_id)
+	where s.id = x.shop_id and s.token_generation = x.generation
+	returning s.id`)
+
+// swapTokens makes each outcome's new token its shop's current one and returns
+// the items whose shop's token was replaced by someone else meanwhile.
+func (t *Tx) swapTokens(ctx context.Context, group []Outcome) (unswapped map[key]bool, err error) {
+	if len(group) == 0 {
+		return nil, nil
+	}
+	var shops, generations, secrets []int64
+	var tokens [][]byte
+	var fingerprints []string
+	for _, o := range group {
+		token, err := t.keys.Seal(o.New, accessTokenAt(o.Claim.ShopID))
+		if err != nil {
+			return nil, fmt.Errorf("seal the token of %s: %w", o.Claim.Domain, err)
+		}
+		shops, generations, secrets = append(shops, o.Claim.ShopID), append(generations, o.Claim.Generation), append(secrets, o.SecretID)
+		tokens, fingerprints = append(tokens, token), append(fingerprints, t.keys.Fingerprint(o.New))
+	}
+	rows, err := t.tx.Query(ctx, swapTokens, shops, generations, tokens, fingerprints, secrets)
+	if err != nil {
+		return nil, fmt.Errorf("swap tokens: %w", err)
+	}
+	swapped := make(map[int64]bool, len(group))
+	var id int64
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { swapped[id] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("swap tokens: %w", err)
+	}
+	for _, o := range group {
+		if !swapped[o.Claim.ShopID] {
+			if unswapped == nil {
+				unswapped = map[key]bool{}
+			}
+			unswapped[o.Claim.key()] = true
+		}
+	}
+	return unswapped, nil
+}
