@@ -23,7 +23,6 @@ type Flusher struct {
 	done  sync.WaitGroup
 	// failing tells that the last try of a group failed.
 	failing atomic.Bool
-	proven  atomic.Int64
 }
 
 type pending struct {

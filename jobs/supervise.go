@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -18,6 +19,9 @@ const (
 	superviseLeast = 50 * time.Millisecond
 	// repairEvery is how often lost jobs are looked for.
 	repairEvery = 5 * time.Second
+	// oncePatience is how long a worker that runs once bears with a database
+	// that does not answer.
+	oncePatience = time.Minute
 	// dispatchMost items that are due get a job in one look.
 	dispatchMost = 500
 	// dispatchLease: a dispatched item whose job is lost is due again after it.
@@ -29,6 +33,7 @@ const (
 // was decided on, so that the second of two changes nothing.
 func (e *Engine) superviseLoop(ctx context.Context) error {
 	var repairAt time.Time
+	fineAt := time.Now()
 	idle := 0
 	for {
 		begin := time.Now()
@@ -39,8 +44,14 @@ func (e *Engine) superviseLoop(ctx context.Context) error {
 			return nil
 		case err != nil:
 			e.log.Warn("cannot look after the runs", "error", err)
+			if e.once && begin.Sub(fineAt) > oncePatience {
+				return fmt.Errorf("look after the runs, for %s now: %w", oncePatience, err)
+			}
 		case repair:
 			repairAt = begin
+		}
+		if err == nil {
+			fineAt = begin
 		}
 		if err != nil || busy {
 			idle = 0
@@ -164,12 +175,15 @@ func (e *Engine) dispatch(ctx context.Context, run store.Run) error {
 	})
 }
 
-// repair finds batches that nobody works any more.
+// repair finds batches and single shops that nobody works any more.
 func (e *Engine) repair(ctx context.Context, run store.Run, due bool) error {
 	if !due {
 		return nil
 	}
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		if err := tx.FreeOrphans(ctx, run.ID, store.LiveWithin); err != nil {
+			return err
+		}
 		grants, err := tx.GrantOrphans(ctx, run.ID, store.LiveWithin, BatchKind)
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func choose(secrets []store.Secret) (from, to store.Secret, why string) {
 	case hasRetiring:
 		return retiring, active, ""
 	case !hasPending:
-		return from, to, fmt.Sprintf("no new secret is stored (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version)
+		return from, to, fmt.Sprintf("no new secret is pending (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version)
 	}
 	return active, pending, ""
 }

@@ -102,8 +102,11 @@ func nextRevoked(s Snapshot) Step {
 // needsWorker reports whether the phase's work is done by a worker.
 func needsWorker(s Snapshot) bool {
 	switch s.Phase {
-	case PhaseArmed, PhaseExchanging:
+	case PhaseArmed:
 		return true
+	case PhaseExchanging:
+		// With parked shops alone it is a person's turn.
+		return s.Counts.Open() > 0 || s.Counts.Parked == 0
 	case PhaseRevoked:
 		return !s.Revocation.Done()
 	}

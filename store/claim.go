@@ -79,6 +79,12 @@ var (
 		where run_id = $1 and class is distinct from 'rate_limited'
 			and (state in ('retrying', 'unknown', 'exchanged') and next_attempt_at is not null
 				or state = 'parked' and class in ('platform', 'network', 'bad_answer', 'ours', 'window'))`)
+	// An item that is worked by itself outlives its worker for no longer than a
+	// batch does.
+	orphanDue = sql(`update rotator.items i set next_attempt_at = now()
+		where i.run_id = $1 and i.next_attempt_at > now() and i.state in ('claimed', 'exchanged') and i.worker_id is not null
+			and not exists (select from rotator.workers k where k.id = i.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
+			and i.claimed_at < now() - $2::interval`)
 	postponeItem = sql(`update rotator.items set next_attempt_at = now() + $4::interval
 		where run_id = $1 and position = $2 and attempt = $3 and next_attempt_at is not null`)
 )
@@ -130,6 +136,15 @@ func (s *Store) ClaimDue(ctx context.Context, d Due, worker uuid.UUID, lease tim
 		return Claim{}, fmt.Errorf("item %d at attempt %d: %w", d.Position, d.Attempt, ErrNotFound)
 	}
 	return claims[0], nil
+}
+
+// FreeOrphans makes items due that a worker claimed one by one and that has not
+// been heard of for longer than lease.
+func (t *Tx) FreeOrphans(ctx context.Context, runID int64, lease time.Duration) error {
+	if _, err := t.tx.Exec(ctx, orphanDue, runID, lease); err != nil {
+		return fmt.Errorf("free the items of dead workers: %w", err)
+	}
+	return nil
 }
 
 // Postpone makes a dispatched item due again after delay, unclaimed.

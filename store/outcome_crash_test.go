@@ -68,8 +68,10 @@ func crashGroup(t *testing.T) (*rig, []store.Outcome) {
 	r.replace(t, claims[6].Domain, "imported-6", r.run.OldSecretID)
 	return r, []store.Outcome{
 		exchanged(claims[0]), exchanged(late), r.proven(claims[2]),
-		{Claim: claims[3], State: rotation.ItemProven}, {Claim: claims[4], State: rotation.ItemProven},
-		{Claim: claims[5], State: rotation.ItemRetrying, Class: rotation.ClassPlatform, Detail: "503"}, r.proven(claims[6]),
+		{Claim: claims[3], State: rotation.ItemProven},
+		{Claim: claims[4], State: rotation.ItemProven},
+		{Claim: claims[5], State: rotation.ItemRetrying, Class: rotation.ClassPlatform, Detail: "503"},
+		r.proven(claims[6]),
 	}
 }
 

@@ -248,7 +248,8 @@ func TestAGroupWrittenTwiceDoesNoHarm(t *testing.T) {
 	r, _, claims := claimAll(t, 3)
 	r.write(t, store.Written, exchanged(claims[0]))
 	group := []store.Outcome{
-		r.proven(claims[0]), {Claim: claims[1], State: rotation.ItemProven},
+		r.proven(claims[0]),
+		{Claim: claims[1], State: rotation.ItemProven},
 		{Claim: claims[2], State: rotation.ItemParked, Class: rotation.ClassScope, Detail: "403"},
 	}
 	r.write(t, store.Written, group...)

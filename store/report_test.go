@@ -44,8 +44,10 @@ func TestReportsOfARun(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []store.ClassCount{
-		{State: rotation.ItemParked, Class: rotation.ClassNetwork, Count: 1}, {State: rotation.ItemParked, Class: rotation.ClassScope, Count: 1},
-		{State: rotation.ItemParked, Class: rotation.ClassWrongShop, Count: 1}, {State: rotation.ItemRetrying, Class: rotation.ClassNetwork, Count: 1},
+		{State: rotation.ItemParked, Class: rotation.ClassNetwork, Count: 1},
+		{State: rotation.ItemParked, Class: rotation.ClassScope, Count: 1},
+		{State: rotation.ItemParked, Class: rotation.ClassWrongShop, Count: 1},
+		{State: rotation.ItemRetrying, Class: rotation.ClassNetwork, Count: 1},
 		{State: rotation.ItemSkipped, Class: rotation.ClassFrozen, Count: 1},
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {

@@ -221,6 +221,9 @@ func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
 	if err := t.shredRefreshTokens(ctx, r.ID); err != nil {
 		return err
 	}
+	if err := t.unswitchSecrets(ctx, r); err != nil {
+		return err
+	}
 	return t.Log(ctx, actor, "run.cancelled", r.ID, map[string]any{"phase": r.Phase})
 }
 

@@ -60,7 +60,14 @@ var (
 	activateSecret = sql(`update rotator.secrets set state = 'active', activated_at = coalesce(activated_at, now()) where id = $1 and state in ('pending', 'active')`)
 	retireSecret   = sql(`update rotator.secrets set state = 'retiring', retiring_at = coalesce(retiring_at, now()) where id = $1 and state in ('active', 'retiring')`)
 	revokeSecret   = sql(`update rotator.secrets set state = 'revoked', revoked_at = now() where id = $1 and state in ('active', 'retiring')`)
-	shredSecret    = sql(`update rotator.secrets set value = null where id = $1 and state = 'revoked'`)
+	// Unswitching goes in this order: an app has one active secret at most.
+	unusedSecret  = sql(`select not exists (select from rotator.shops where app_id = $1 and secret_id = $2)`)
+	unswitchNew   = sql(`update rotator.secrets set state = 'pending', activated_at = null where id = $1 and state = 'active'`)
+	unswitchOld   = sql(`update rotator.secrets set state = 'active', retiring_at = null where id = $1 and state = 'retiring'`)
+	discardSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null
+		where app_id = $1 and version = $2 and state = 'pending'
+			and not exists (select from rotator.runs r where r.new_secret_id = secrets.id and r.closed_at is null and r.cancelled_at is null)`)
+	shredSecret = sql(`update rotator.secrets set value = null where id = $1 and state = 'revoked'`)
 )
 
 // AddSecret seals a new version: the first of an app is active, every later one
@@ -139,6 +146,38 @@ func (t *Tx) switchSecrets(ctx context.Context, r Run) error {
 		return err
 	}
 	return t.exactlyOne(ctx, "activate the new secret", activateSecret, r.NewSecretID)
+}
+
+// unswitchSecrets takes the switch back for a cancelled run that stored no token
+// of its new secret: whoever entered a wrong secret can then discard it.
+func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
+	var unused bool
+	if err := t.tx.QueryRow(ctx, unusedSecret, r.AppID, r.NewSecretID).Scan(&unused); err != nil {
+		return fmt.Errorf("look for tokens of the new secret: %w", err)
+	}
+	if !unused {
+		return nil
+	}
+	for _, back := range []struct {
+		statement string
+		id        int64
+	}{{unswitchNew, r.NewSecretID}, {unswitchOld, r.OldSecretID}} {
+		if _, err := t.tx.Exec(ctx, back.statement, back.id); err != nil {
+			return fmt.Errorf("take the switch of secrets back: %w", err)
+		}
+	}
+	return nil
+}
+
+// DiscardSecret gives up a version that was never used. ErrConflict when it is
+// not pending or when an open run is to put it to use.
+func (s *Store) DiscardSecret(ctx context.Context, actor string, app App, version int) error {
+	return s.InTx(ctx, func(tx *Tx) error {
+		if err := tx.exactlyOne(ctx, fmt.Sprintf("discard secret version %d", version), discardSecret, app.ID, version); err != nil {
+			return err
+		}
+		return tx.Log(ctx, actor, "secret.discarded", 0, map[string]any{"app": app.Name, "version": version})
+	})
 }
 
 // exactlyOne runs a fenced update and fails with ErrConflict unless it changed

@@ -223,7 +223,9 @@ func TestManageRefuses(t *testing.T) {
 		"POST /shops {}":        {400, "not a shop's domain"},
 		"POST /shops {\"x\":1}": {400, "unknown field"},
 		"POST /shops {}{}":      {400, "after its JSON value"},
-		"POST /shops/nobody.myharavan.com/freeze":              {404, "there is no shop"},
+
+		"POST /shops/nobody.myharavan.com/freeze": {404, "there is no shop"},
+
 		"POST /shops/" + shop1 + "/answer-as {\"other\":\"\"}": {400, "not a shop's domain"},
 		"POST /secrets/9/revoke":                               {400, "there is no version 9"},
 		"POST /secrets/x/revoke":                               {400, "use a number"},

@@ -52,8 +52,11 @@ func TestOpenRefusesWhatItCannotRun(t *testing.T) {
 		o    Options
 		want []string
 	}{
-		{"another major version", func(t *testing.T) string { return data(t, "9\n") }, Options{},
-			[]string{"made by PostgreSQL 9", bin.Version, "install PostgreSQL 9"}},
+		{
+			"another major version", func(t *testing.T) string { return data(t, "9\n") },
+			Options{},
+			[]string{"made by PostgreSQL 9", bin.Version, "install PostgreSQL 9"},
+		},
 		{"no data in the data folder", func(t *testing.T) string { return data(t, "") }, Options{}, []string{"no PG_VERSION"}},
 		{"a damaged version", func(t *testing.T) string { return data(t, "x") }, Options{}, []string{"PG_VERSION is not a number"}},
 		{"a file in the way", func(t *testing.T) string {
@@ -61,10 +64,16 @@ func TestOpenRefusesWhatItCannotRun(t *testing.T) {
 			must(t, os.WriteFile(path, nil, 0o600))
 			return filepath.Join(path, "postgres")
 		}, Options{}, []string{"not a directory"}},
-		{"listening on the network", func(t *testing.T) string { return durableFolder(t) },
-			Options{Settings: map[string]string{"Listen_Addresses": "*"}}, []string{"Listen_Addresses", "leave it out"}},
-		{"no programs in the folder", func(t *testing.T) string { return filepath.Join(publicFolder(t), "postgres") },
-			Options{Binaries: "/nowhere"}, []string{"/nowhere/initdb"}},
+		{
+			"listening on the network", func(t *testing.T) string { return durableFolder(t) },
+			Options{Settings: map[string]string{"Listen_Addresses": "*"}},
+			[]string{"Listen_Addresses", "leave it out"},
+		},
+		{
+			"no programs in the folder", func(t *testing.T) string { return filepath.Join(publicFolder(t), "postgres") },
+			Options{Binaries: "/nowhere"},
+			[]string{"/nowhere/initdb"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

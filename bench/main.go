@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if name := os.Getenv(partVariable); name != "" {
+		os.Exit(runPart(ctx, name))
+	}
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	shops, few, imported, inflight int
+	profile                        string
+	log                            io.Writer
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o := options{log: stderr}
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	quick := fs.Bool("quick", false, "10,000 shops instead of 100,000, and an import of 100,000 rows instead of 1,000,000")
+	fs.IntVar(&o.shops, "shops", 100_000, "shops of the long legs")
+	fs.IntVar(&o.few, "few", 10_000, "shops of the short legs: job-per-shop, and the lower end of the memory's line")
+	fs.IntVar(&o.imported, "import", 1_000_000, "rows of the long import")
+	fs.IntVar(&o.inflight, "inflight", 256, "calls in flight")
+	fs.StringVar(&o.profile, "cpuprofile", "", "folder for a CPU profile of each leg")
+	if err := fs.Parse(args); err != nil {
+		return errors.Join(flag.ErrHelp, err)
+	}
+	set := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	if *quick && !set["shops"] {
+		o.shops = 10_000
+	}
+	if *quick && !set["import"] {
+		o.imported = 100_000
+	}
+	if fs.NArg() > 0 || o.few < 1 || o.shops < o.few || o.imported < 10 || o.inflight < 1 {
+		return fmt.Errorf("use --shops of at least --few, an --import of at least 10 and no arguments: have %d, %d, %d and %q", o.shops, o.few, o.imported, fs.Args())
+	}
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(b.measure(ctx, stdout), b.cluster.Close())
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// appUnderTest is an app with what the hosts are asked with.
+type appUnderTest struct {
+	app     store.App
+	inForce effective
+	client  *haravan.Client
+	sample  []store.Token // may be empty
+}
+
+// sampleSize shops are asked at most: one may be dead for its own reasons.
+const sampleSize = 3
+
+func (d *doctor) apps(ctx context.Context, s *store.Store) []appUnderTest {
+	var apps []store.App
+	var err error
+	if d.c.appName != "" {
+		var one store.App
+		one, err = s.App(ctx, d.c.appName)
+		apps = []store.App{one}
+	} else {
+		apps, err = s.Apps(ctx)
+	}
+	if err != nil {
+		d.fail("app", err, "`rotator app list` shows the apps")
+		return nil
+	}
+	if len(apps) == 0 {
+		d.add("app", check{Status: checkWarn, Detail: "none is set", Remedy: "rotator app set --name NAME --client-id CLIENT_ID"})
+	}
+	cfg, _ := d.c.settings() // loaded by now
+	var under []appUnderTest
+	for _, a := range apps {
+		t := appUnderTest{app: a}
+		if t.inForce, err = inForce(a, cfg.APIURL); err == nil {
+			t.client, err = d.c.client(a)
+		}
+		if err == nil {
+			t.sample, err = s.Sample(ctx, a.ID, sampleSize)
+		}
+		if err != nil {
+			d.fail("app "+a.Name, err, "`rotator app set` mends the app's settings")
+			continue
+		}
+		under = append(under, t)
+	}
+	return under
+}
+
+func (d *doctor) wire(a appUnderTest) {
+	d.ok("wire of "+a.app.Name, describeWire(a.inForce.Wire)+" to "+a.inForce.APIURL)
+}
+
+// hosts reads the identity of a stored shop, or where there is none only
+// connects to the one host.
+func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReadings) {
+	name := "hosts of " + a.app.Name
+	if len(a.sample) == 0 {
+		d.add(name, reach(ctx, a.inForce.APIURL))
+		return
+	}
+	defer a.client.CloseIdle()
+	var found check
+	for _, shop := range a.sample {
+		before := time.Now()
+		identity, err := a.client.Identity(ctx, shop.Domain, shop.Access)
+		meta := identity.Meta
+		var failed *haravan.Error
+		if errors.As(err, &failed) {
+			meta = failed.Meta
+		}
+		clocks.readPlatform(before, time.Now(), meta.Date)
+		found = judgeIdentity(shop.Domain, meta, err)
+		if found.Status == checkOK {
+			break
+		}
+	}
+	d.add(name, found)
+}
+
+// judgeIdentity: any answer shows that the host is reached; only a good one that
+// its tokens work.
+func judgeIdentity(shop string, meta haravan.Meta, err error) check {
+	switch {
+	case err == nil:
+		return check{Status: checkOK, Detail: fmt.Sprintf("%s answered in %s", shop, meta.Latency.Round(time.Millisecond))}
+	case meta.Status == 0:
+		return check{Status: checkFail, Detail: err.Error(), Remedy: "check the network, the proxy and ROTATOR_API_URL"}
+	}
+	return check{Status: checkWarn, Detail: "reached, but " + err.Error(), Remedy: "look at this shop, and import its token again if it changed"}
+}
+
+// reach connects to the one host of an API URL, without sending anything.
+func reach(ctx context.Context, apiURL string) check {
+	noShop := check{Status: checkWarn, Detail: "no stored shop to ask", Remedy: "rotator shop import FILE"}
+	u, err := url.Parse(apiURL)
+	if strings.Contains(apiURL, "{shop}") || err != nil {
+		return noShop
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	port := u.Port()
+	if port == "" {
+		port = u.Scheme // net knows the names http and https
+	}
+	address := net.JoinHostPort(u.Hostname(), port)
+	var conn net.Conn
+	if u.Scheme == "https" {
+		conn, err = (&tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", address)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	}
+	if err != nil {
+		return check{Status: checkFail, Detail: err.Error(), Remedy: "check the network and ROTATOR_API_URL"}
+	}
+	_ = conn.Close() // nothing was sent
+	noShop.Detail = address + " accepts connections, but there is " + noShop.Detail
+	return noShop
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/haravan-rotator/rotator/internal/config"
+	"github.com/haravan-rotator/rotator/internal/pgembed"
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/migrations"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// commandConns is the pool of a command; a worker asks for more.
+const commandConns = 4
+
+// openStore opens what every command on data needs: the database, migrated, and
+// the keyring that belongs to it. Call the function when done.
+func (c *cli) openStore(ctx context.Context) (*store.Store, func(), error) {
+	return c.openStoreConns(ctx, commandConns)
+}
+
+// openStoreConns is openStore with a pool of at most conns connections.
+func (c *cli) openStoreConns(ctx context.Context, conns int) (*store.Store, func(), error) {
+	pool, err := c.openDatabase(ctx, conns)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := c.storeOn(ctx, pool)
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return s, pool.Close, nil
+}
+
+// openDatabase connects, to the private PostgreSQL when there is no
+// DATABASE_URL. The schema may be of any version.
+func (c *cli) openDatabase(ctx context.Context, conns int) (*pgxpool.Pool, error) {
+	cfg, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	url := cfg.DatabaseURL
+	if url.IsZero() {
+		cluster, err := pgembed.Open(ctx, pgembed.Options{Dir: privateDir(cfg), Log: c.stderr})
+		if err != nil {
+			return nil, err
+		}
+		url = secret.New(cluster.URL())
+	}
+	pool, err := store.Connect(ctx, url, "rotator", conns)
+	if err != nil && ctx.Err() == nil && !cfg.DatabaseURL.IsZero() {
+		return nil, exitWith(exitFailed, err, "check that the database of DATABASE_URL runs and can be reached: rotator doctor")
+	}
+	return pool, err
+}
+
+// privateDir is the folder of the private PostgreSQL.
+func privateDir(cfg config.Config) string { return filepath.Join(cfg.DataDir, "postgres") }
+
+// storeOn checks the schema and the keyring. A private database is migrated on
+// the way: it has no other user whom an upgrade could surprise.
+func (c *cli) storeOn(ctx context.Context, pool *pgxpool.Pool) (*store.Store, error) {
+	cfg, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	_, err = migrations.Check(ctx, pool)
+	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
+		_, err = migrations.Up(ctx, pool)
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys, err := openKeyring(ctx, cfg, pool)
+	if err != nil {
+		return nil, exitWith(exitConfig, err, "")
+	}
+	s := store.New(pool, keys)
+	if err := s.CheckKeyring(ctx); err != nil {
+		return nil, exitWith(exitConfig, err, "")
+	}
+	return s, nil
+}
+
+// openKeyring opens the keyring, and makes one only where nothing can have been
+// sealed before: in a fresh private database.
+func openKeyring(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*secret.Keyring, error) {
+	keys, err := secret.OpenKeyring(cfg.Keyring)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keys, err
+	}
+	bound, canaryErr := store.KeyringBound(ctx, pool)
+	switch {
+	case canaryErr != nil:
+		return nil, canaryErr
+	case bound:
+		return nil, fmt.Errorf("the keyring %s is lost: this database was sealed with it, and no other keyring opens the tokens and secrets in it: "+
+			"restore the file from a backup, or start over with another database and import the shops again", cfg.Keyring)
+	case !cfg.DatabaseURL.IsZero():
+		return nil, fmt.Errorf("there is no keyring at %s: create it with `rotator keyring create %s`, and back it up", cfg.Keyring, cfg.Keyring)
+	}
+	return secret.CreateKeyring(cfg.Keyring)
+}

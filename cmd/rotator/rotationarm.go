@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/operate"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+type armFlags struct {
+	file          string
+	age           time.Duration
+	noPlan        bool
+	acceptWindows bool
+	plan          planFlags
+}
+
+func newRotationArm(c *cli) *cobra.Command {
+	var f armFlags
+	cmd := &cobra.Command{
+		Use: "arm [--file PATH] [--age D] [--accept-windows]", Short: "Enter a refresh token: its hour begins the exchange",
+		Long: `Enter the app's refresh token, made in the Partners dashboard. Its hour runs from
+its making there: give --age if that was a while ago. The exchange begins when
+every shop is in the run; a run whose window had ended goes on where it stood.
+
+The value comes from --file, from stdin when that is a pipe, or from a prompt
+without echo. A plan is made first; when the fleet needs more than one window the
+token is not stored, unless --accept-windows (exit code 5). --no-plan leaves the
+plan out.
+
+JSON: one object {run, app, phase, fingerprint, expires_at, seconds_left, plan,
+next{command, why, human}}; plan as rotator rotation plan, or null.`,
+		Example: `  rotator rotation arm
+  rotator rotation arm --file refresh-token.txt --age 5m
+  pass show haravan/refresh-token | rotator rotation arm --accept-windows`,
+		Args: takesNone,
+	}
+	run := c.runFlags(cmd)
+	fs := cmd.Flags()
+	fs.StringVar(&f.file, "file", "", "file that holds the refresh token and nothing else; - for stdin")
+	fs.DurationVar(&f.age, "age", 0, "how long ago it was made, e.g. 5m")
+	fs.BoolVar(&f.acceptWindows, "accept-windows", false, "begin although one refresh token is not enough")
+	fs.BoolVar(&f.noPlan, "no-plan", false, "ask no shop before, give no verdict")
+	fs.IntVar(&f.plan.sample, "sample", 10, "shops whose identity is read for the plan")
+	fs.DurationVar(&f.plan.latency, "assume-latency", 0, "reckon with this latency instead of the measured one")
+	c.jsonFlag(cmd, "print one JSON object")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		switch {
+		case f.age < 0:
+			return usagef(cmd, "--age %s: a token is not made in the future", f.age)
+		case f.plan.latency < 0:
+			return usagef(cmd, "--assume-latency %s: a latency is not negative", f.plan.latency)
+		case f.plan.sample < 1 || f.plan.sample > 1000:
+			return usagef(cmd, "--sample %d: between 1 and 1000 shops can be asked; --no-plan asks none", f.plan.sample)
+		}
+		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.arm(cmd.Context(), cmd, o, f) })
+	}
+	return cmd
+}
+
+// armed is the answer of `rotation arm`.
+type armed struct {
+	Run         int64          `json:"run"`
+	App         string         `json:"app"`
+	Phase       rotation.Phase `json:"phase"`
+	Fingerprint string         `json:"fingerprint"`
+	ExpiresAt   time.Time      `json:"expires_at"`
+	SecondsLeft float64        `json:"seconds_left"`
+	Plan        *operate.Plan  `json:"plan"`
+	Next        rotation.Step  `json:"next"`
+}
+
+func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) error {
+	token, err := c.readSecret(ctx, cmd, "refresh token of app "+o.app.Name, f.file)
+	if err != nil {
+		return err
+	}
+	read := time.Now()
+	var plan *operate.Plan
+	if !f.noPlan && takesToken(o.run, f.age) {
+		if plan, err = c.planBeforeArm(ctx, o, f); err != nil {
+			return err
+		}
+	}
+	// The plan took a moment of the token's hour.
+	rt, err := o.op.Arm(ctx, o.run.ID, token, f.age+time.Since(read), f.acceptWindows)
+	if err != nil {
+		return err
+	}
+	st, err := o.where(ctx)
+	if err != nil {
+		return err
+	}
+	expires := rt.ExpiresAt.UTC()
+	left := expires.Sub(st.At)
+	if c.asJSON {
+		return c.printJSON(armed{
+			st.Run, st.App, st.Phase, rt.Fingerprint, expires, left.Round(time.Second / 10).Seconds(), plan, st.Next,
+		})
+	}
+	err = c.printFacts(
+		fact{"fingerprint", rt.Fingerprint},
+		fact{"expires", fmt.Sprintf("%s, which is %s here; %s left", moment(&expires), expires.Local().Format("15:04:05 MST"), span(left))},
+	)
+	if err != nil {
+		return err
+	}
+	return c.printStep(st)
+}
+
+// takesToken reports whether a plan is worth its calls: otherwise the token is
+// refused anyway.
+func takesToken(run store.Run, age time.Duration) bool {
+	open := run.Phase == rotation.PhaseOAuthSwitched || run.Phase == rotation.PhaseArmed || run.Phase == rotation.PhaseExchanging
+	return run.Open() && open && age < rotation.WindowLength
+}
+
+// planBeforeArm fails when the fleet needs more than this window.
+func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags) (*operate.Plan, error) {
+	p, _, err := c.makePlan(ctx, o, f.plan, rotation.WindowLength-f.age)
+	if err != nil {
+		return nil, exitWith(exitFailed, errors.Join(errors.New("the refresh token is not stored"), err), "its hour is running: mend it, or enter it without a verdict with --no-plan")
+	}
+	c.warnOfClocks(p)
+	switch {
+	case p.Verdict.Outlook == rotation.OutlookFits:
+		if !c.asJSON {
+			c.notef("%s", p.Verdict.Words)
+		}
+	case f.acceptWindows || o.run.Settings.AcceptWindows:
+		c.notef("warning: %s", p.Verdict.Words)
+	default:
+		return nil, exitWith(exitNoFit, fmt.Errorf("the refresh token is not stored: %w", &operate.DoesNotFit{Verdict: p.Verdict}),
+			remedy(p.Verdict, "rotator rotation arm"))
+	}
+	return &p, nil
+}

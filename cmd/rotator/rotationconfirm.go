@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+func newRotationConfirm(c *cli) *cobra.Command {
+	var note, confirmed string
+	cmd := &cobra.Command{
+		Use: "confirm PHASE --note TEXT [--confirm APP]", Short: "Say that a human step is done, and enter its phase",
+		Long: `Say that a human step is done, and enter its phase. PHASE is one of
+` + named(humanPhases()) + `.
+The note says how you know; it is kept, with your name, as the evidence.
+
+revoked and closed cannot be undone: they want the app's name, with --confirm or
+typed at the prompt. closed shreds the old tokens and the refresh token.
+
+JSON: one object ` + movedJSON + `.`,
+		Example: `  rotator rotation confirm webhooks_dual --note "release 214 is on every host"
+  rotator rotation confirm revoked --confirm main --note "deleted in the dashboard"
+  rotator rotation confirm closed --confirm main`,
+		Args: takes("PHASE"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return strings.Split(named(humanPhases()), ", "), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	run := c.runFlags(cmd)
+	cmd.Flags().StringVar(&note, "note", "", "how you know; kept as evidence (required but for closed)")
+	cmd.Flags().StringVar(&confirmed, "confirm", "", "the app's name, for what cannot be undone")
+	c.jsonFlag(cmd, "print one JSON object")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		phase := rotation.Phase(args[0])
+		if !slices.Contains(humanPhases(), phase) {
+			return usagef(cmd, "PHASE %s is none that a human enters this way: choose from %s", quoted(args[0]), named(humanPhases()))
+		}
+		return c.withRun(cmd.Context(), *run, func(o onRun) error {
+			return c.confirm(cmd.Context(), cmd, o, phase, note, confirmed)
+		})
+	}
+	return cmd
+}
+
+// humanPhases are those that confirm enters; a refresh token enters armed.
+func humanPhases() []rotation.Phase {
+	var phases []rotation.Phase
+	for _, t := range rotation.Transitions {
+		if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed {
+			phases = append(phases, t.To)
+		}
+	}
+	return phases
+}
+
+func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase rotation.Phase, note, confirmed string) error {
+	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
+	if err != nil {
+		return err
+	}
+	// Nothing is asked that would be refused anyway.
+	t, _ := rotation.TransitionFrom(run.Phase)
+	due := run.Open() && (t.To == phase && rotation.GateMet(rotation.Gate(snap)) || phase == run.Phase)
+	if due && note == "" && phase != rotation.PhaseClosed {
+		if note, err = c.ask(ctx, "How do you know? Note for the journal"); err != nil {
+			return err
+		}
+		if note == "" {
+			return usagef(cmd, "--note is missing: say how you know that the step is done; it is kept as evidence")
+		}
+	}
+	if irreversible := t.To == phase && t.Irreversible; due && irreversible && confirmed == "" {
+		if confirmed, err = c.ask(ctx, fmt.Sprintf("%s cannot be undone. Type the app's name to go on", phase)); err != nil {
+			return err
+		}
+	}
+	p := c.startProgress()
+	err = o.op.Confirm(ctx, run.ID, phase, note, confirmed, func(done, total int64) {
+		p.sayf("Shredding old tokens: %d of %d", done, total)
+	})
+	p.end()
+	if err != nil {
+		return err
+	}
+	return c.printMoved(ctx, o, "")
+}
+
+// ask reads a line from the person at the terminal; "" without one.
+func (c *cli) ask(ctx context.Context, question string) (string, error) {
+	if !isTerminal(c.stdin) {
+		return "", nil
+	}
+	_, _ = fmt.Fprintf(c.stderr, "%s: ", question)
+	line, err := bufio.NewReaderSize(cancellable(ctx, c.stdin), maxSecret).ReadString('\n')
+	if err != nil && line == "" {
+		c.notef("")
+		return "", fmt.Errorf("read the answer: %w", err)
+	}
+	return strings.TrimSpace(line), nil
+}

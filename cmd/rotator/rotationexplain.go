@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+func newRotationExplain(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "explain [DOMAIN]", Short: "Say why the run, or one shop, is not done, and what to do",
+		Long: `Say where the run or one shop stands, why it is not done, and the next safe action.
+
+JSON of a run: one object {run, app, state, phase, held, held_why, unmet[{name,
+met, evidence}], exceptions[{state, class, words, shops}], next{command, why,
+human}}. JSON of a shop: one object {run, shop{position, domain, state, class,
+detail, attempt, latency_ms, claimed_at, exchanged_at, proven_at, next_attempt_at,
+old_token_dead, new_token_alive}, words, next{command, why, human}}.`,
+		Example: "  rotator rotation explain\n  rotator rotation explain some-shop",
+		Args:    mayTake("DOMAIN"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	run := c.runFlags(cmd)
+	c.jsonFlag(cmd, "print one JSON object")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.explainRun(cmd.Context(), o) })
+		}
+		shop, err := domain(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.explainShop(cmd.Context(), o, shop) })
+	}
+	return cmd
+}
+
+func (c *cli) explainRun(ctx context.Context, o onRun) error {
+	st, err := o.where(ctx)
+	if err != nil {
+		return err
+	}
+	counts, err := o.store.ClassCounts(ctx, o.run.ID)
+	if err != nil {
+		return err
+	}
+	unmet := []rotation.Condition{}
+	for _, cond := range st.Gate {
+		if !cond.Met {
+			unmet = append(unmet, cond)
+		}
+	}
+	if c.asJSON {
+		return c.printJSON(struct {
+			Run        int64                `json:"run"`
+			App        string               `json:"app"`
+			State      runState             `json:"state"`
+			Phase      rotation.Phase       `json:"phase"`
+			Held       *rotation.Held       `json:"held"`
+			HeldWhy    string               `json:"held_why,omitempty"`
+			Unmet      []rotation.Condition `json:"unmet"`
+			Exceptions []exception          `json:"exceptions"`
+			Next       rotation.Step        `json:"next"`
+		}{st.Run, st.App, st.State, st.Phase, st.Held, st.HeldWhy, unmet, exceptions(counts), st.Next})
+	}
+	if err := c.printStep(st); err != nil {
+		return err
+	}
+	for _, cond := range unmet {
+		if err := c.printf("not met: %s: %s\n", cond.Name, printable(cond.Evidence)); err != nil {
+			return err
+		}
+	}
+	for _, e := range exceptions(counts) {
+		if err := c.printf("%s %s: %s\n", plural(e.Shops, "shop"), e.State, e.Words); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
+	item, err := o.store.Item(ctx, o.run.ID, shop)
+	if errors.Is(err, store.ErrNotFound) {
+		return o.notInRun(ctx, shop)
+	}
+	if err != nil {
+		return err
+	}
+	st, err := o.where(ctx)
+	if err != nil {
+		return err
+	}
+	words, next := explainItem(item, st)
+	if c.asJSON {
+		return c.printJSON(struct {
+			Run   int64          `json:"run"`
+			Shop  store.ItemInfo `json:"shop"`
+			Words string         `json:"words"`
+			Next  rotation.Step  `json:"next"`
+		}{st.Run, item, words, next})
+	}
+	class, attempt := "", ""
+	if item.Class != "" {
+		class = fmt.Sprintf("%s: %s", item.Class, item.Class.Words())
+	}
+	if item.Attempt > 0 {
+		attempt = strconv.Itoa(item.Attempt)
+	}
+	command := next.Command
+	if command == "" {
+		command = "nothing to do"
+	}
+	return c.printFacts(
+		fact{"shop", item.Domain},
+		fact{"state", fmt.Sprintf("%s: %s", item.State, words)},
+		fact{"last outcome", class},
+		fact{"detail", item.Detail},
+		fact{"attempts", attempt},
+		fact{"next attempt", moment(item.NextAttemptAt)},
+		fact{"exchanged", moment(item.ExchangedAt)},
+		fact{"proven", moment(item.ProvenAt)},
+		fact{"next", command},
+		fact{"why", next.Why},
+	)
+}
+
+// notInRun tells a stored shop that the run has not met from an unknown one.
+func (o onRun) notInRun(ctx context.Context, shop string) error {
+	if _, err := o.store.Shop(ctx, o.app.ID, shop); err != nil {
+		return exitWith(exitFailed, fmt.Errorf("explain shop: %w", err), "`rotator shop list` shows the stored shops")
+	}
+	next := "a worker takes it in: rotator worker"
+	if !o.run.Open() {
+		next = "the run is over; the next one takes it in"
+	}
+	return exitWith(exitFailed, fmt.Errorf("shop %s is stored, but not in run %d yet", shop, o.run.ID), next)
+}
+
+// explainItem says what a shop's state means, and what may be done about it.
+func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.Step) {
+	retry := rotation.Step{
+		Command: "rotator rotation retry " + i.Domain, Human: true,
+		Why: "mend the cause, then try it again; or accept it: rotator rotation waive " + i.Domain + " --reason TEXT",
+	}
+	follow := rotation.Step{Why: "the run takes care of it"}
+	if st.Held != nil || st.Next.Command == workerCommand {
+		follow = st.Next // the shop waits for what the run waits for
+	}
+	switch i.State {
+	case rotation.ItemPending:
+		return "nobody has tried it yet", follow
+	case rotation.ItemClaimed:
+		return "a worker is at it", follow
+	case rotation.ItemExchanged:
+		return "its new token is stored, the proof is due", follow
+	case rotation.ItemRetrying:
+		return "it failed in a way that passes, and is tried again", follow
+	case rotation.ItemUnknown:
+		return "the platform may have made a token whose answer was lost; it is exchanged again", follow
+	case rotation.ItemParked:
+		return "a human must look", retry
+	case rotation.ItemSkipped:
+		return "it needs no token", rotation.Step{Why: "if it should have one, the merchant installs the app again"}
+	case rotation.ItemWaived:
+		return "accepted as it is", rotation.Step{Why: "an operator decided it"}
+	}
+	if i.NewAlive != nil && !*i.NewAlive {
+		return "its new token was proven, but is dead after the revoke", rotation.Step{
+			Command: "rotator rotation report", Human: true,
+			Why: "send the merchant the re-install link, then: rotator rotation waive " + i.Domain + " --reason TEXT",
+		}
+	}
+	return "its new token is current and was proven", rotation.Step{Why: "nothing is left to do for it"}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/operate"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+type startFlags struct {
+	inflight, canary int
+	batchSize        int64
+	checkSample      string
+}
+
+func newRotationStart(c *cli) *cobra.Command {
+	var f startFlags
+	cmd := &cobra.Command{
+		Use: "start [--inflight N] [--canary N]", Short: "Open a rotation from the active secret to the pending one",
+		Long: `Open a rotation from the active secret to the pending one. It makes no call to the
+platform: workers take the fleet into the run, and the exchange begins only when
+a refresh token was entered. An app has one open run at a time; a second start
+changes nothing and ends with exit code 6.
+
+The flags override the app's settings for this run.
+
+JSON: one object ` + movedJSON + `.`,
+		Example: `  rotator rotation start
+  rotator rotation start --inflight 1000 --canary 20 --check-sample all`,
+		Args: takesNone,
+	}
+	fs := cmd.Flags()
+	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
+	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
+	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
+	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print one JSON object")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		options, err := f.options(cmd)
+		if err != nil {
+			return err
+		}
+		return c.start(cmd.Context(), options, f.canary, fs.Changed("canary"))
+	}
+	return cmd
+}
+
+// largestBatch is the most shops that one job may be given.
+const largestBatch = 10_000
+
+func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
+	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize}
+	if err := inflightInRange(cmd, f.inflight); err != nil {
+		return o, err
+	}
+	switch n, err := strconv.Atoi(f.checkSample); {
+	case f.checkSample == "":
+	case f.checkSample == "all":
+		o.CheckSample = -1
+	case err != nil || n <= 0:
+		return o, usagef(cmd, "--check-sample %s: write a number of shops, or all", quoted(f.checkSample))
+	default:
+		o.CheckSample = n
+	}
+	switch {
+	case f.batchSize < 0 || f.batchSize > largestBatch:
+		return o, usagef(cmd, "--batch-size %d: a batch has between 1 and %d shops", f.batchSize, largestBatch)
+	case f.canary < 0:
+		return o, usagef(cmd, "--canary %d: a wave has no negative size", f.canary)
+	}
+	return o, nil
+}
+
+func (c *cli) start(ctx context.Context, options operate.StartOptions, canary int, canarySet bool) error {
+	return c.withApp(ctx, 0, func(o onRun) error {
+		if canarySet {
+			waves := rotation.DefaultWavePolicy
+			if set := o.app.Settings.Waves; set != nil {
+				waves = *set
+			}
+			waves.Canary = canary
+			options.Waves = &waves
+		}
+		shops, err := o.store.CountShops(ctx, o.app.ID)
+		if err != nil {
+			return err
+		}
+		run, err := o.op.Start(ctx, o.app, options)
+		if err != nil {
+			return o.startRefused(ctx, err)
+		}
+		if shops == 0 {
+			c.notef("warning: no shop of app %s is stored yet: rotator shop import FILE", o.app.Name)
+		}
+		o.run = run
+		return c.printMoved(ctx, o, fmt.Sprintf("run %d is open: %s", run.ID, plural(shops, "shop")))
+	})
+}
+
+// startRefused adds the open run's next step to a refusal that has none.
+func (o onRun) startRefused(ctx context.Context, err error) error {
+	var refused *operate.Refused
+	if !errors.As(err, &refused) || o.run.ID == 0 || !o.run.Open() {
+		return err
+	}
+	snap, run, readErr := o.store.Snapshot(ctx, o.run.ID, store.Counted)
+	if readErr == nil {
+		refused.Next = nextStep(snap, run)
+	}
+	return err
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+func newSecret(c *cli) *cobra.Command {
+	return noun("secret", "The versions of the app's shared secret",
+		`Each value of the app's shared secret is a numbered version:
+pending, active, retiring, revoked. Values are sealed; only their fingerprints
+are ever shown.`,
+		newSecretAdd(c), newSecretList(c), newSecretDiscard(c))
+}
+
+func newSecretAdd(c *cli) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "add [--file PATH]", Short: "Store a new version of the shared secret",
+		Long: `Store a new version of the app's shared secret. The first is active; every later
+one is pending until a rotation puts it to use.
+
+The value comes from --file, from stdin when that is a pipe, or from a prompt
+without echo. A line break at its end is dropped; other white space is refused.
+Compare the fingerprint with that of another copy to see that both are the same.
+
+JSON: one object {version, state, fingerprint, key_id, created_at, activated_at,
+retiring_at, revoked_at}.`,
+		Example: `  rotator secret add
+  rotator secret add --file new-secret.txt
+  pass show haravan/new-secret | rotator secret add --json`,
+		Args: takesNone,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.addSecret(cmd.Context(), cmd, file) },
+	}
+	cmd.Flags().StringVar(&file, "file", "", "file that holds the secret and nothing else; - for stdin")
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print one JSON object")
+	return cmd
+}
+
+func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) error {
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a, err := c.app(ctx, s)
+	if err != nil {
+		return err
+	}
+	value, err := c.readSecret(ctx, cmd, "shared secret of app "+a.Name, file)
+	if err != nil {
+		return err
+	}
+	added, err := s.AddSecret(ctx, c.actor, a.ID, value)
+	switch {
+	case errors.Is(err, store.ErrSameSecret):
+		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err), "`rotator secret list` shows the stored versions")
+	case err != nil:
+		return fmt.Errorf("add secret to app %s: %w", a.Name, err)
+	case c.asJSON:
+		return c.printJSON(added)
+	}
+	return c.printFacts(
+		fact{"version", strconv.Itoa(added.Version)},
+		fact{"state", string(added.State)},
+		fact{"fingerprint", added.Fingerprint},
+	)
+}
+
+func newSecretList(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the versions, oldest first",
+		Long: `List the versions of the app's shared secret, oldest first.
+
+JSON Lines: one object per version, as rotator secret add.`,
+		Example: "  rotator secret list\n  rotator secret list --json",
+		Args:    takesNone,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.listSecrets(cmd.Context()) },
+	}
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print JSON Lines")
+	return cmd
+}
+
+func (c *cli) listSecrets(ctx context.Context) error {
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a, err := c.app(ctx, s)
+	if err != nil {
+		return err
+	}
+	secrets, err := s.Secrets(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	rows := make([][]string, len(secrets))
+	for i, v := range secrets {
+		if c.asJSON {
+			if err := c.printJSON(v); err != nil {
+				return err
+			}
+		}
+		rows[i] = []string{strconv.Itoa(v.Version), string(v.State), v.Fingerprint, moment(&v.CreatedAt), moment(v.RevokedAt)}
+	}
+	if c.asJSON {
+		return nil
+	}
+	return c.printTable([]string{"VERSION", "STATE", "FINGERPRINT", "CREATED", "REVOKED"}, rows)
+}
+
+func newSecretDiscard(c *cli) *cobra.Command {
+	var confirm string
+	cmd := &cobra.Command{
+		Use: "discard VERSION --confirm APP", Short: "Give up a pending version that was entered wrongly",
+		Long: `Give up a pending version of the app's shared secret, e.g. one that was entered
+wrongly. Its value is shredded and its number is not used again. A version that
+a rotation has put to use cannot be discarded; cancel the rotation first.`,
+		Example: `  rotator secret discard 2 --confirm shopzy`,
+		Args:    takes("VERSION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			version, err := strconv.Atoi(args[0])
+			if err != nil || version < 1 {
+				return usagef(cmd, "VERSION is a number as `rotator secret list` shows it")
+			}
+			return c.discardSecret(cmd.Context(), cmd, version, confirm)
+		},
+	}
+	cmd.Flags().StringVar(&confirm, "confirm", "", "the app's name, since this cannot be undone")
+	c.appFlag(cmd)
+	return cmd
+}
+
+func (c *cli) discardSecret(ctx context.Context, cmd *cobra.Command, version int, confirm string) error {
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a, err := c.app(ctx, s)
+	if err != nil {
+		return err
+	}
+	if confirm != a.Name {
+		return usagef(cmd, "this cannot be undone: repeat the app's name with --confirm %s", a.Name)
+	}
+	err = s.DiscardSecret(ctx, c.actor, a, version)
+	if errors.Is(err, store.ErrConflict) {
+		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not pending, or an open rotation is to put it to use", version, a.Name),
+			"`rotator secret list` shows the versions; `rotator rotation cancel` ends a rotation")
+	}
+	if err != nil {
+		return err
+	}
+	return c.printFacts(fact{"version", strconv.Itoa(version)}, fact{"state", "discarded"})
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/internal/shopdomain"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+func newShop(c *cli) *cobra.Command {
+	return noun("shop", "The shops that installed the app",
+		`A shop is one merchant that installed the app. Its tokens are sealed; only their
+fingerprints are shown. shop export alone writes them out.
+
+A shop may be written as name, name.myharavan.com or https://name.myharavan.com/,
+in any case.`,
+		newShopImport(c), newShopList(c), newShopShow(c), newShopExport(c), newShopExclude(c))
+}
+
+const shopJSON = `{domain, org_id, access_token_fingerprint, token_generation,
+secret_version, legacy_kind, installed_at, excluded_reason, updated_at}`
+
+func newShopList(c *cli) *cobra.Command {
+	var limit int
+	var after string
+	cmd := &cobra.Command{
+		Use: "list [--limit N] [--after DOMAIN]", Short: "List the shops, in the order of their import",
+		Long: `List the stored shops of an app, in the order of their import. secret_version is the
+version that minted the token, where that is known.
+
+JSON Lines: one object ` + shopJSON + ` per shop.`,
+		Example: "  rotator shop list\n  rotator shop list --limit 0 --json | wc -l\n  rotator shop list --after some-shop",
+		Args:    takesNone,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usagef(cmd, "--limit %d: use 0 for all, or a number of shops", limit)
+			}
+			return c.listShops(cmd.Context(), cmd, limit, after)
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "most shops to list; 0 for all")
+	cmd.Flags().StringVar(&after, "after", "", "begin after this shop")
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print JSON Lines")
+	return cmd
+}
+
+// shopPage shops are read at a time.
+const shopPage = 1000
+
+func (c *cli) listShops(ctx context.Context, cmd *cobra.Command, limit int, after string) error {
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a, err := c.app(ctx, s)
+	if err != nil {
+		return err
+	}
+	var from int64
+	if after != "" {
+		shop, err := c.shop(ctx, cmd, s, a, after)
+		if err != nil {
+			return err
+		}
+		from = shop.ID
+	}
+	for listed := 0; limit == 0 || listed < limit; {
+		want := shopPage
+		if limit > 0 {
+			want = min(shopPage, limit-listed)
+		}
+		page, err := s.Shops(ctx, a.ID, from, want)
+		if err != nil {
+			return err
+		}
+		if err := c.printShops(page, listed == 0); err != nil {
+			return err
+		}
+		if len(page) < want {
+			return nil
+		}
+		listed += len(page)
+		from = page[len(page)-1].ID
+		if listed == limit && !c.asJSON {
+			return c.moreShops(ctx, s, a, page[len(page)-1])
+		}
+	}
+	return nil
+}
+
+// moreShops says how to see the next page, if there is one.
+func (c *cli) moreShops(ctx context.Context, s *store.Store, a store.App, last store.Shop) error {
+	next, err := s.Shops(ctx, a.ID, last.ID, 1)
+	if err == nil && len(next) > 0 {
+		c.notef("More: rotator shop list --app %s --after %s", a.Name, last.Domain)
+	}
+	return err
+}
+
+func (c *cli) printShops(page []store.Shop, first bool) error {
+	if c.asJSON {
+		for _, shop := range page {
+			if err := c.printJSON(shop); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	// Pages are printed as they come, so columns have fixed widths.
+	const line = "%-48s %-16s %-7s %s\n"
+	if first {
+		if err := c.printf(line, "DOMAIN", "TOKEN", "SECRET", "EXCLUDED"); err != nil {
+			return err
+		}
+	}
+	for _, shop := range page {
+		version, token := "?", shop.Fingerprint
+		if shop.SecretVersion > 0 {
+			version = strconv.Itoa(shop.SecretVersion)
+		}
+		if token == "" {
+			token, version = "-", "-"
+		}
+		excluded := shop.ExcludedReason
+		if excluded == "" {
+			excluded = "-"
+		}
+		if err := c.printf(line, shop.Domain, token, version, printable(excluded)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newShopShow(c *cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show DOMAIN", Short: "Show one shop",
+		Long:    "Show one stored shop.\n\nJSON: one object " + shopJSON + ".",
+		Example: "  rotator shop show some-shop\n  rotator shop show https://Some-Shop.myharavan.com/ --json",
+		Args:    takes("DOMAIN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, done, err := c.openStore(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			a, err := c.app(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			shop, err := c.shop(cmd.Context(), cmd, s, a, args[0])
+			if err != nil {
+				return err
+			}
+			return c.printShop(shop)
+		},
+	}
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print one JSON object")
+	return cmd
+}
+
+// shop finds a shop by any spelling of its domain.
+func (c *cli) shop(ctx context.Context, cmd *cobra.Command, s *store.Store, a store.App, spelling string) (store.Shop, error) {
+	domain, err := shopdomain.Parse(spelling)
+	if err != nil {
+		return store.Shop{}, usagef(cmd, "%w", err)
+	}
+	shop, err := s.Shop(ctx, a.ID, domain)
+	if errors.Is(err, store.ErrNotFound) {
+		return shop, exitWith(exitFailed, fmt.Errorf("app %s: %w", a.Name, err), "`rotator shop list` shows the stored shops")
+	}
+	return shop, err
+}
+
+func (c *cli) printShop(shop store.Shop) error {
+	if c.asJSON {
+		return c.printJSON(shop)
+	}
+	facts := []fact{{"domain", shop.Domain}}
+	if shop.OrgID != 0 {
+		facts = append(facts, fact{"org id", strconv.FormatInt(shop.OrgID, 10)})
+	}
+	token, version := "none", ""
+	if shop.Fingerprint != "" {
+		token = "fingerprint " + shop.Fingerprint + ", generation " + strconv.FormatInt(shop.Generation, 10)
+		if version = "unknown"; shop.SecretVersion > 0 {
+			version = strconv.Itoa(shop.SecretVersion)
+		}
+	}
+	return c.printFacts(append(facts,
+		fact{"access token", token},
+		fact{"secret version", version},
+		fact{"legacy credential", shop.LegacyKind},
+		fact{"installed", moment(shop.InstalledAt)},
+		fact{"excluded", shop.ExcludedReason},
+		fact{"updated", moment(&shop.UpdatedAt)},
+	)...)
+}
+
+func newShopExclude(c *cli) *cobra.Command {
+	var reason string
+	var undo bool
+	cmd := &cobra.Command{
+		Use: "exclude DOMAIN (--reason TEXT | --undo)", Short: "Leave a shop out of runs",
+		Long: `Leave a shop out of the runs that start from now on, or take it in again. Its token
+dies with the secret that minted it. The reason goes to the journal.
+
+JSON: one object ` + shopJSON + `.`,
+		Example: "  rotator shop exclude some-shop --reason 'test shop of the agency'\n  rotator shop exclude some-shop --undo",
+		Args:    takes("DOMAIN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (reason == "") == !undo {
+				return usagef(cmd, "say either why with --reason, or --undo")
+			}
+			return c.excludeShop(cmd.Context(), cmd, args[0], reason)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why the shop is left out")
+	cmd.Flags().BoolVar(&undo, "undo", false, "take the shop in again")
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print one JSON object")
+	return cmd
+}
+
+func (c *cli) excludeShop(ctx context.Context, cmd *cobra.Command, spelling, reason string) error {
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a, err := c.app(ctx, s)
+	if err != nil {
+		return err
+	}
+	shop, err := c.shop(ctx, cmd, s, a, spelling)
+	if err != nil {
+		return err
+	}
+	if err := s.Exclude(ctx, c.actor, a.ID, shop.Domain, reason); err != nil {
+		return err
+	}
+	if shop, err = s.Shop(ctx, a.ID, shop.Domain); err != nil {
+		return err
+	}
+	return c.printShop(shop)
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/internal/shopfile"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// exportFlags are the flags of `shop export`.
+type exportFlags struct {
+	output, format string
+	columns        []string
+	force          bool
+}
+
+func newShopExport(c *cli) *cobra.Command {
+	var f exportFlags
+	cmd := &cobra.Command{
+		Use: "export [--output FILE]", Short: "Write the shops with their current tokens, in clear",
+		Long: `Write every shop with its current tokens, in clear, as a list that shop import
+takes back. FILE is made readable by its owner only, and appears when it is
+complete; without --output the list goes to stdout, which must be a pipe or a
+private file. That tokens were written out is recorded in the journal first.
+
+JSON, with --output FILE only: one object {shops, output, format}.`,
+		Example: `  rotator shop export --output shops.csv
+  rotator shop export --columns domain,access_token | deploy-tokens
+  rotator shop export --output shops.jsonl --json`,
+		Args: takesNone,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.exportShops(cmd.Context(), cmd, f) },
+	}
+	cmd.Flags().StringVarP(&f.output, "output", "o", "-", "file to write; - for stdout")
+	cmd.Flags().StringVar(&f.format, "format", "", "csv or jsonl (default: by FILE's ending, else csv)")
+	cmd.Flags().StringSliceVar(&f.columns, "columns", nil, "columns to write (default: all): "+strings.Join(shopfile.Columns(), ","))
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace FILE, or write tokens to a terminal")
+	c.appFlag(cmd)
+	c.jsonFlag(cmd, "print one JSON object; needs --output")
+	return cmd
+}
+
+// chosenFormat is --format, or what the file's ending says.
+func (f exportFlags) chosenFormat() (shopfile.Format, error) {
+	format, err := shopfile.ParseFormat(f.format)
+	if err != nil || format != shopfile.Auto {
+		return format, err
+	}
+	if strings.HasSuffix(f.output, ".jsonl") || strings.HasSuffix(f.output, ".ndjson") {
+		return shopfile.JSONL, nil
+	}
+	return shopfile.CSV, nil
+}
+
+func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags) error {
+	format, err := f.chosenFormat()
+	toStdout := f.output == "-"
+	switch {
+	case err != nil:
+		return usagef(cmd, "--format: %w", err)
+	case wrongColumn(f.columns) != "":
+		return usagef(cmd, "--columns: %s is none; the columns are %s", quoted(wrongColumn(f.columns)), strings.Join(shopfile.Columns(), ", "))
+	case toStdout && c.asJSON:
+		return usagef(cmd, "--json needs --output FILE: the list itself goes to stdout")
+	case toStdout && isTerminal(c.stdout) && !f.force:
+		return usagef(cmd, "stdout is a terminal, and the tokens would be on the screen: give --output FILE, pipe it, or say --force")
+	}
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a, err := c.app(ctx, s)
+	if err != nil {
+		return err
+	}
+	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: c.stdout})
+	if err != nil {
+		next := ""
+		if _, statErr := os.Lstat(f.output); statErr == nil && !f.force {
+			next = "--force replaces a file"
+		}
+		return exitWith(exitFailed, err, next)
+	}
+	defer out.Close()
+	w, err := shopfile.NewWriter(out, format, f.columns)
+	if err != nil {
+		return exitWith(exitUsage, err, "")
+	}
+	// Before the first token leaves, not after the last: a reader may have seen
+	// them although the export failed.
+	err = s.InTx(ctx, func(tx *store.Tx) error {
+		return tx.Log(ctx, c.actor, "shops.exported", 0, map[string]any{"app": a.Name, "output": f.output, "format": format, "columns": f.columns})
+	})
+	if err != nil {
+		return err
+	}
+	shops, err := c.writeShops(ctx, s, a, w)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.Flush(), out.Commit()); err != nil {
+		return err
+	}
+	if c.asJSON {
+		return c.printJSON(map[string]any{"shops": shops, "output": f.output, "format": format})
+	}
+	c.notef("Wrote %s with tokens in clear to %s.", plural(shops, "shop"), printable(describeOutput(f.output)))
+	return nil
+}
+
+// wrongColumn is the first name that is no column; "" if all are.
+func wrongColumn(names []string) string {
+	for _, name := range names {
+		if !slices.ContainsFunc(shopfile.Columns(), func(known string) bool {
+			return strings.EqualFold(known, strings.TrimSpace(name))
+		}) {
+			return name
+		}
+	}
+	return ""
+}
+
+func describeOutput(path string) string {
+	if path == "-" {
+		return "stdout"
+	}
+	return path
+}
+
+func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, w *shopfile.Writer) (int, error) {
+	shops := 0
+	p := c.startProgress()
+	defer p.end()
+	err := s.ExportShops(ctx, a.ID, func(row shopfile.Row) error {
+		shops++
+		p.sayf("wrote %s", plural(shops, "shop"))
+		return w.Write(row)
+	})
+	if err != nil {
+		return shops, fmt.Errorf("export shops: %w", err)
+	}
+	return shops, nil
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/haravan-rotator/rotator/internal/shopfile"
+)
+
+func appRig(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t)
+	r.ok("", "app", "set", "--name", "main", "--client-id", "client-1")
+	return r
+}
+
+func TestImportReportsThousandsOfProblems(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	var list strings.Builder
+	list.WriteString("domain,access_token\n")
+	for i := range 1500 {
+		fmt.Fprintf(&list, "shop-%d,\n", i)
+	}
+	list.WriteString("good,token\n")
+	got := r.run(list.String(), "shop", "import", "-", "--json")
+	var sum importSummary
+	if err := json.Unmarshal([]byte(got.stdout), &sum); err != nil {
+		t.Fatalf("%v: %s", err, got.stdout)
+	}
+	if got.code != exitFailed || sum.Bad != 1500 || sum.Rows != 1 || sum.Imported || len(sum.Problems) != shopfile.MaxKeptProblems {
+		t.Errorf("exit code %d: %d bad, %d good, %d problems", got.code, sum.Bad, sum.Rows, len(sum.Problems))
+	}
+	if n := strings.Count(got.stderr, "\nline "); n != shopfile.MaxKeptProblems-1 {
+		t.Errorf("%d lines of problems after the first", n)
+	}
+	if !strings.Contains(got.stderr, "\n… and 500 more\n") {
+		t.Errorf("the rest is not counted: %s", got.stderr[len(got.stderr)-200:])
+	}
+	if got := r.run(list.String(), "shop", "import", "-", "--skip-bad"); got.code != exitExceptions {
+		t.Errorf("with --skip-bad: exit code %d", got.code)
+	}
+	if got := r.ok("", "shop", "list", "--json"); strings.Count(got.stdout, "\n") != 1 {
+		t.Errorf("stored: %s", got.stdout)
+	}
+}
+
+// TestInterruptedImportStoresNothing: the list comes through a pipe that is
+// still open when the operator gives up.
+func TestInterruptedImportStoresNothing(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	in, feed := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan result, 1)
+	go func() {
+		var stdout, stderr strings.Builder
+		code := run(ctx, []string{"shop", "import", "-"}, r.env, in, &stdout, &stderr)
+		ended <- result{code, stdout.String(), stderr.String()}
+	}()
+	if _, err := io.WriteString(feed, "domain,access_token\none,token-one\n"); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	got := <-ended
+	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "interrupted") {
+		t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+	_ = feed.Close() // never fails
+	if got := r.ok("", "shop", "list", "--json"); got.stdout != "" {
+		t.Errorf("stored: %s", got.stdout)
+	}
+}
+
+func TestListingPages(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	var list strings.Builder
+	list.WriteString("domain,access_token\n")
+	const shops = 2*shopPage + 1
+	for i := range shops {
+		fmt.Fprintf(&list, "shop-%d,token-%d\n", i, i)
+	}
+	r.ok(list.String(), "shop", "import", "-", "--format", "csv")
+	for _, tt := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"--limit", "0"}, shops},
+		{nil, 100},
+		{[]string{"--limit", fmt.Sprint(shopPage)}, shopPage},
+		{[]string{"--limit", fmt.Sprint(shopPage + 1)}, shopPage + 1},
+		{[]string{"--limit", "0", "--after", fmt.Sprintf("shop-%d", shops-1)}, 0},
+	} {
+		got := r.ok("", append([]string{"shop", "list", "--json"}, tt.args...)...)
+		if n := strings.Count(got.stdout, "\n"); n != tt.want {
+			t.Errorf("%v lists %d shops, want %d", tt.args, n, tt.want)
+		}
+	}
+	if got := r.ok("", "shop", "list", "--limit", fmt.Sprint(shops)); got.stderr != "" || strings.Count(got.stdout, "\n") != shops+1 {
+		t.Errorf("the last page points to another: %s", got.stderr)
+	}
+}
+
+// TestFailedExportLeavesNothing: the file appears when it is complete.
+func TestFailedExportLeavesNothing(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	r.ok("domain,access_token\none,token-one\n", "shop", "import", "-")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	path := r.dir + "/out.csv"
+	if got := runOnce(ctx, r.env, "", "shop", "export", "--output", path); got.code != exitFailed {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
+	}
+	left, err := os.ReadDir(r.dir)
+	if err != nil || len(left) != 1 { // the keyring
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if got := r.ok("", "journal", "list"); strings.Contains(got.stdout, "shops.exported") {
+		t.Errorf("an export that wrote nothing is in the journal: %s", got.stdout)
+	}
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+const (
+	// watchEvery spaces the looks, stretched so that looking takes no more than
+	// a fifth of the time; watchLineEvery the lines of a watch without a screen.
+	watchEvery     = time.Second
+	watchLineEvery = 2 * time.Second
+	// watchPatience is how long the database may be away, and how long no worker
+	// may be alive, before a watch ends.
+	watchPatience = 15 * time.Second
+)
+
+// watch shows the run until it is over or waits for a human.
+func (c *cli) watch(ctx context.Context, o onRun) error {
+	reader := &statusReader{store: o.store, run: o.run.ID}
+	show := c.newWatchOutput()
+	var failedSince time.Time
+	workerSeen := time.Now()
+	for {
+		begin := time.Now()
+		st, err := reader.read(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return c.stopWatching()
+		case err != nil && failedSince.IsZero():
+			failedSince = begin
+			c.notef("rotator: cannot look at the run, trying again: %s", inline(err.Error()))
+		case err != nil && time.Since(failedSince) > watchPatience:
+			return err
+		case err == nil:
+			failedSince = time.Time{}
+			if len(st.Workers) > 0 {
+				workerSeen = begin
+			}
+			ended := st.over() && (st.Next.Command != workerCommand || time.Since(workerSeen) > watchPatience)
+			if err := show(st, ended); err != nil {
+				return err
+			}
+			if ended {
+				return c.endWatch(st)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return c.stopWatching()
+		case <-time.After(max(watchEvery-time.Since(begin), 4*time.Since(begin))):
+		}
+	}
+}
+
+// workerCommand is the step that rotation.Next names when no worker is alive.
+const workerCommand = "rotator worker"
+
+// over tells that nothing will move before somebody does something.
+func (st runStatus) over() bool { return st.State != runOpen || st.Next.Human }
+
+func (c *cli) stopWatching() error {
+	c.notef("No longer watching; the run goes on without.")
+	return exitWith(exitFailed, nil, "")
+}
+
+// endWatch says what a human must do now. On a screen the last view says it.
+func (c *cli) endWatch(st runStatus) error {
+	if line := stepLine(st.Next); !isTerminal(c.stdout) && line != "" && st.Next.Human {
+		c.notef("%s", line)
+	}
+	if code := st.exitFor(); code != exitDone {
+		return exitWith(code, nil, "")
+	}
+	return nil
+}
+
+// newWatchOutput returns what shows a status: a screen that is drawn anew, JSON
+// Lines, or plain lines. last tells that none will follow.
+func (c *cli) newWatchOutput() func(st runStatus, last bool) error {
+	if screen, ok := c.stdout.(*os.File); ok && isTerminal(screen) && !c.asJSON {
+		return c.drawOn(screen)
+	}
+	var before string
+	var phase rotation.Phase
+	var next time.Time
+	return func(st runStatus, last bool) error {
+		now := time.Now()
+		// Times go on by themselves; what matters is what else changed.
+		facts := fmt.Sprint(st.Phase, st.Held != nil, st.HeldWhy, st.Items, st.Revocation, len(st.Workers), st.Rate, st.Certificate)
+		if !last && (facts == before || st.Phase == phase && now.Before(next)) {
+			return nil
+		}
+		before, phase, next = facts, st.Phase, now.Add(watchLineEvery)
+		if c.asJSON {
+			return c.printJSON(st)
+		}
+		return c.printf("%s\n", statusView{st}.Line(now))
+	}
+}
+
+// drawOn draws over what was drawn before (ECMA-48: CPL, ED).
+func (c *cli) drawOn(screen *os.File) func(runStatus, bool) error {
+	drawn := 0
+	return func(st runStatus, _ bool) error {
+		width, height, err := term.GetSize(int(screen.Fd()))
+		if err != nil || width <= 0 || height <= 1 {
+			width, height = 80, 24
+		}
+		lines := strings.SplitAfter(strings.TrimSuffix(statusView{st}.Render(width), "\n"), "\n")
+		if most := height - 1; len(lines) > most {
+			lines = lines[:most] // what scrolled away could not be drawn over
+			lines[most-1] = strings.TrimSuffix(lines[most-1], "\n")
+		}
+		text := strings.Join(lines, "") + "\n"
+		if drawn > 0 {
+			text = fmt.Sprintf("\x1b[%dF\x1b[J", drawn) + text
+		}
+		drawn = len(lines)
+		return c.printf("%s", text)
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/jobs"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+type workerFlags struct {
+	once     bool
+	inflight int
+}
+
+func newWorker(c *cli) *cobra.Command {
+	var f workerFlags
+	cmd := &cobra.Command{
+		Use: "worker [--once] [--inflight N]", Short: "Work the open runs: exchange, prove, check",
+		Long: `Work the open runs of every app until SIGINT or SIGTERM: take the fleet into a run,
+exchange and prove tokens, look at them after the revoke. Without an open run it
+waits for one. Any number of workers may share a database; each takes an even
+share of a run's cap, but no more than its own --inflight.
+
+The first signal drains: calls in flight finish and are stored. The second ends
+the process at once; another worker then takes its shops over. The log goes to
+stderr (ROTATOR_LOG_FORMAT, ROTATOR_LOG_LEVEL).
+
+--once drains what is due and ends with: 0 all done, 3 a human step waits, which
+is printed, 4 shops are parked or broke. Overlapping workers are harmless, so
+cron may start it. JSON Lines with --once: one object
+` + movedJSON + ` per open run.`,
+		Example: `  rotator worker
+  rotator worker --once
+  rotator worker --inflight 1000 --log-format json`,
+		Args: takesNone,
+	}
+	fs := cmd.Flags()
+	fs.BoolVar(&f.once, "once", false, "drain what is due, then end")
+	fs.IntVar(&f.inflight, "inflight", store.DefaultInFlight, "most calls that this process has in flight")
+	c.jsonFlag(cmd, "print JSON Lines with --once")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if f.inflight < 1 || f.inflight > mostInFlight {
+			return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", f.inflight, mostInFlight)
+		}
+		if c.asJSON && !f.once {
+			return usagef(cmd, "--json goes with --once; for the log use --log-format json")
+		}
+		return c.work(cmd.Context(), f)
+	}
+	return cmd
+}
+
+// workerConns is the pool of a worker: River's listener and fetchers, batches
+// that claim, the writer of results, and the supervisor.
+const workerConns = 16
+
+// workerGC lets the heap, some tens of megabytes, grow fourfold between two
+// collections: they took a tenth of a worker's processor time.
+const workerGC = 400
+
+func (c *cli) work(ctx context.Context, f workerFlags) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(workerGC)
+	}
+	s, done, err := c.openStoreConns(ctx, workerConns)
+	if err != nil {
+		return err
+	}
+	defer done()
+	// The Go runtime has raised the soft limit to the hard one by now.
+	if files := openFiles(f.inflight); files.Status != checkOK {
+		c.log.Warn("too few open files for the calls in flight: raise ulimit -n, or lower --inflight", "found", files.Detail)
+	}
+	cfg, err := c.settings()
+	if err != nil {
+		return err
+	}
+	engine, err := jobs.New(jobs.Config{
+		Store: s, Log: c.log, InFlight: f.inflight, Version: buildVersion(), Once: f.once,
+		Client: func(a store.App, run store.RunSettings) (*haravan.Client, error) {
+			return workerClient(a, run, cfg.APIURL, f.inflight)
+		},
+		Started: func() { c.log.Info("worker started", "inflight", f.inflight, "once", f.once) },
+	})
+	if err != nil {
+		return err
+	}
+	stopSaying := context.AfterFunc(ctx, func() {
+		c.log.Info("draining: calls in flight finish and are stored; a second signal ends at once")
+	})
+	defer stopSaying()
+	if err := engine.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("work: %w", err)
+	}
+	c.log.Info("worker stopped")
+	if !f.once {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return exitWith(exitFailed, errors.New("interrupted before all that is due was done"), "rotator worker --once")
+	}
+	return c.onceResult(ctx, s)
+}
+
+// workerClient makes the client of a run: the wire variant is the run's own,
+// the pool fits the worker.
+func workerClient(a store.App, run store.RunSettings, apiURL string, inflight int) (*haravan.Client, error) {
+	hc, err := clientConfig(a, apiURL)
+	if err != nil {
+		return nil, err
+	}
+	hc.InFlight = inflight
+	if len(run.Wire) > 0 {
+		hc.Wire = haravan.Wire{}
+		if err := json.Unmarshal(run.Wire, &hc.Wire); err != nil {
+			return nil, fmt.Errorf("read the run's wire variant: %w", err)
+		}
+	}
+	return haravan.New(hc)
+}
+
+// onceResult prints what each open run waits for and ends with the exit code of
+// the first that is not done.
+func (c *cli) onceResult(ctx context.Context, s *store.Store) error {
+	open, err := s.OpenRuns(ctx)
+	if err != nil {
+		return err
+	}
+	code := exitDone
+	for _, run := range open {
+		snap, run, err := s.Snapshot(ctx, run.ID, store.Counted)
+		if err != nil {
+			return err
+		}
+		snap.Workers = max(1, snap.Workers) // whoever runs this comes again
+		st := makeStatus(snap, run, nil, 0)
+		if code == exitDone {
+			code = st.exitFor()
+		}
+		if c.asJSON {
+			err = c.printJSON(moved{st.Run, st.App, st.Phase, st.Held, st.Next})
+		} else {
+			err = c.printStep(st)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if code != exitDone {
+		return exitWith(code, nil, "")
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package runbooks_test
+
+import (
+	"encoding/csv"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/haravan-rotator/rotator/haravan/haravansim"
+)
+
+// situation is what a document finds, and what it must leave.
+type situation struct {
+	platform haravansim.Options
+	arrive   func(*rig)
+	leave    func(*rig)
+}
+
+// situations has one for every document whose commands are run.
+var situations = map[string]situation{
+	"../README.md": {
+		platform: haravansim.Options{Seed: 1, Shops: 150, Faults: haravansim.Hostile()},
+		arrive:   func(*rig) {},
+		leave:    func(r *rig) { r.rotated(); r.exported("new-tokens.csv", 0) },
+	},
+	"planned-rotation.md": {
+		platform: haravansim.Options{Seed: 2, Shops: 150, Faults: haravansim.Hostile()},
+		arrive: func(r *rig) {
+			r.stock()
+			if err := r.sim.AnswerAs("shop-000042.myharavan.com", "shop-000043.myharavan.com"); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+		leave: func(r *rig) { r.rotated(); r.exported("new-tokens.csv", 1) },
+	},
+	"window-expired.md": {
+		// At 8 in flight the fleet needs some 15 s, of which the window has 7.
+		platform: haravansim.Options{Seed: 3, Shops: 300, Latency: 200 * time.Millisecond, Faults: haravansim.Hostile()},
+		arrive: func(r *rig) {
+			r.stock()
+			r.exchange("--inflight 8", "--age 59m53s --accept-windows --no-plan")
+			r.open("worker", "rotator worker")
+			r.shell("rotator rotation status --watch") // its exit code is the runbook's matter
+			r.midway()
+		},
+		leave: (*rig).exchangedOnce,
+	},
+	"worker-died.md": {
+		platform: haravansim.Options{Seed: 4, Shops: 300, Latency: 100 * time.Millisecond, Faults: haravansim.Hostile()},
+		arrive: func(r *rig) {
+			r.stock()
+			r.exchange("--inflight 8", "--no-plan")
+			worker := r.start("dead-worker", "rotator worker")
+			r.await("a third is exchanged", func() bool { return r.sim.Counts().Minted > 100 })
+			if err := worker.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+				r.t.Fatal(err)
+			}
+			if err := <-worker.ended; err == nil {
+				r.t.Fatal("the worker was not killed")
+			}
+			r.pass(3 * time.Minute) // its heartbeat and its leases are old by now
+			r.midway()
+		},
+		leave: (*rig).exchangedOnce,
+	},
+	"credentials-refused.md": {
+		platform: haravansim.Options{Seed: 5, Shops: 300},
+		arrive: func(r *rig) {
+			r.stock()
+			r.prepare("")
+			r.write("foreign-token.txt", r.sim.CreateForeignRefreshToken().Value)
+			r.run("rotator rotation arm --file foreign-token.txt")
+			r.open("worker", "rotator worker")
+			r.shell("rotator rotation status --watch") // its exit code is the runbook's matter
+			if c := r.sim.Counts(); c.Minted != 0 || c.Exchanges > 20 {
+				r.t.Fatalf("%d tokens were made in %d calls with a foreign refresh token", c.Minted, c.Exchanges)
+			}
+		},
+		leave: (*rig).exchangedOnce,
+	},
+}
+
+// stock is an app with its secret in use and its shops.
+func (r *rig) stock() {
+	r.t.Helper()
+	r.run(`rotator app set --name main --client-id "$CLIENT_ID"`)
+	r.run("rotator secret add --file current-secret.txt")
+	r.run("rotator shop import shops.csv")
+}
+
+// exchange takes a run to where a worker has everything that it needs.
+func (r *rig) exchange(start, arm string) {
+	r.t.Helper()
+	r.prepare(start)
+	r.dashboard([]string{"create-refresh-token", "refresh-token.txt"})
+	r.run("rotator rotation arm --file refresh-token.txt " + arm)
+}
+
+// prepare takes a run to where it wants a refresh token.
+func (r *rig) prepare(start string) {
+	r.t.Helper()
+	r.dashboard([]string{"create-secret", "new-secret.txt"})
+	r.run("rotator secret add --file new-secret.txt")
+	r.run("rotator rotation start " + start)
+	r.run("rotator rotation confirm webhooks_dual --note tested")
+	r.run("rotator rotation confirm oauth_switched --note tested")
+}
+
+// await polls the simulator, which has no hook for what a worker did.
+func (r *rig) await(what string, done func() bool) {
+	r.t.Helper()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(slowest)
+	for !done() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			r.t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// midway makes sure that the situation is one: some shops are done, not all.
+func (r *rig) midway() {
+	r.t.Helper()
+	if minted := r.sim.Counts().Minted; minted == 0 || minted >= 290 {
+		r.t.Fatalf("the situation did not come about: %d tokens were exchanged", minted)
+	}
+}
+
+// rotated wants every old token dead and the run closed, without any call that
+// a correct client never makes.
+func (r *rig) rotated() {
+	r.t.Helper()
+	if out := r.run("rotator rotation status --json"); !strings.Contains(out, `"state":"closed"`) {
+		r.t.Errorf("the run is not closed: %s", out)
+	}
+	for _, row := range r.rows("shops.csv") {
+		if r.sim.TokenAlive(row[0], row[1]) {
+			r.t.Errorf("the old token of %s lives", row[0])
+		}
+	}
+	r.noMisuse()
+}
+
+// exported wants a living token of the new secret for every living shop, but for
+// those that were waived.
+func (r *rig) exported(name string, waived int) {
+	r.t.Helper()
+	live := 0
+	for _, row := range r.rows(name) {
+		if r.sim.TokenAlive(row[0], row[1]) && r.sim.TokenVersion(row[0], row[1]) == 2 {
+			live++
+		}
+	}
+	installed := 0
+	r.sim.Shops(func(s haravansim.Shop) bool {
+		if s.State == haravansim.StateInstalled {
+			installed++
+		}
+		return true
+	})
+	if live != installed-waived || installed < 100 {
+		r.t.Errorf("%d exported tokens live, but %d shops do", live, installed)
+	}
+}
+
+// rows reads domain and token of a shop list on the desk.
+func (r *rig) rows(name string) [][]string {
+	r.t.Helper()
+	f, err := os.Open(r.path(name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rows[1:]
+}
+
+// exchangedOnce wants the run proven, and no shop exchanged more often than its
+// faults explain: one whose answer was lost, or was under way in the crash.
+func (r *rig) exchangedOnce() {
+	r.t.Helper()
+	if out := r.run("rotator rotation status --json"); !strings.Contains(out, `"phase":"proven"`) {
+		r.t.Errorf("the run is not proven: %s", out)
+	}
+	again := 0
+	r.sim.EachCount(func(_ string, c haravansim.ShopCounts) bool {
+		if c.Minted > 1 {
+			again++
+		}
+		return true
+	})
+	if again > 30 { // a tenth: 8 in flight at the crash, and the lost answers
+		r.t.Errorf("%d of 300 shops were exchanged more than once", again)
+	}
+	r.noMisuse()
+}
+
+func (r *rig) noMisuse() {
+	r.t.Helper()
+	for _, m := range r.sim.Misuse() {
+		r.t.Errorf("misuse: %s", m)
+	}
+}
