@@ -16,6 +16,7 @@ import (
 	"github.com/haravan-rotator/rotator/internal/shopfile"
 	"github.com/haravan-rotator/rotator/migrations"
 	"github.com/haravan-rotator/rotator/operate"
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -122,7 +123,11 @@ func (f *fleet) fill(ctx context.Context, pl *platform, inflight int) (store.Run
 	if _, err := importList(ctx, f.Store, f.app, first.ID, body); err != nil {
 		return store.Run{}, err
 	}
-	return operate.Operator{Store: f.Store, Actor: actor}.Start(ctx, f.app, operate.StartOptions{InFlight: inflight})
+	return operate.Operator{Store: f.Store, Actor: actor}.Start(ctx, f.app, operate.StartOptions{
+		InFlight: inflight,
+		// Waves stop a run that goes wrong; what they cost is not what is measured.
+		Waves: &rotation.WavePolicy{Budget: rotation.DefaultWavePolicy.Budget},
+	})
 }
 
 // importList stores a shop list as `rotator shop import` does.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -29,6 +30,7 @@ func main() {
 // options are the flags.
 type options struct {
 	shops, few, imported, inflight int
+	latency                        time.Duration
 	profile                        string
 	log                            io.Writer
 }
@@ -42,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.IntVar(&o.few, "few", 10_000, "shops of the short legs: job-per-shop, and the lower end of the memory's line")
 	fs.IntVar(&o.imported, "import", 1_000_000, "rows of the long import")
 	fs.IntVar(&o.inflight, "inflight", 256, "calls in flight")
+	fs.DurationVar(&o.latency, "latency", 0, "mean time of a call at the simulated platform; 0 makes the processor the limit, the hardest case for durability")
 	fs.StringVar(&o.profile, "cpuprofile", "", "folder for a CPU profile of each leg")
 	if err := fs.Parse(args); err != nil {
 		return errors.Join(flag.ErrHelp, err)

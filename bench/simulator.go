@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/internal/secret"
@@ -26,12 +27,22 @@ type address struct {
 	ClientID      string `json:"client_id"`
 }
 
+// simulatorSpec is what the simulator's process is told.
+type simulatorSpec struct {
+	Shops   int           `json:"shops"`
+	Latency time.Duration `json:"latency"`
+}
+
 func simulatorPart(ctx context.Context, p partIO) error {
-	var shops int
-	if err := p.in.Decode(&shops); err != nil {
+	var spec simulatorSpec
+	if err := p.in.Decode(&spec); err != nil {
 		return err
 	}
-	sim, err := haravansim.Start(ctx, haravansim.Options{Seed: 1, Shops: shops, History: -1}, "127.0.0.1:0", "127.0.0.1:0")
+	sim, err := haravansim.Start(ctx, haravansim.Options{
+		Seed: 1, Shops: spec.Shops, History: -1,
+		// Jitter, or all calls would move in step.
+		Latency: spec.Latency / 2, Jitter: spec.Latency,
+	}, "127.0.0.1:0", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -44,7 +55,7 @@ func simulatorPart(ctx context.Context, p partIO) error {
 
 // platform starts a polite simulator with a second secret.
 func (b *bench) platform(ctx context.Context, shops int) (*platform, error) {
-	process, err := b.begin(ctx, "simulator", shops)
+	process, err := b.begin(ctx, "simulator", simulatorSpec{Shops: shops, Latency: b.latency})
 	if err != nil {
 		return nil, err
 	}

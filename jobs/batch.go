@@ -28,7 +28,7 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err != nil {
 		return err
 	}
-	if e.mayCall(run, true, 0) != nil {
+	if e.mayCallNow(ctx, run, true) != nil {
 		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)
@@ -69,36 +69,33 @@ func (e *Engine) later() error {
 // workBatch claims and works shops until none is left, the budget is used up,
 // or no call may be made (stopped tells why).
 func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease) (stopped, err error) {
-	claims := make(chan store.Claim)
 	var working sync.WaitGroup
-	for range batchWidth {
-		working.Go(func() {
-			for c := range claims {
-				a := attempt{engine: e, run: run, claim: c}
-				a.do(ctx)
-			}
-		})
-	}
-	stopped, err = e.claimAll(ctx, run, lease, claims)
-	close(claims)
+	stopped, err = e.claimAll(ctx, run, lease, func(c store.Claim) {
+		working.Add(1)
+		e.attempts <- func() {
+			defer working.Done()
+			a := attempt{engine: e, run: run, claim: c}
+			a.do(ctx)
+		}
+	})
 	working.Wait()
 	return stopped, err
 }
 
 // claimAll claims in order, a chunk ahead of the calls.
-func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, claims chan<- store.Claim) (stopped, err error) {
+func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, work func(store.Claim)) (stopped, err error) {
 	from := lease.First
 	for begin := time.Now(); time.Since(begin) < batchBudget; {
 		if stopped := e.mayCall(run, true, 0); stopped != nil {
 			return stopped, nil
 		}
-		chunk, err := e.store.ClaimBatch(ctx, lease, from, batchWidth, e.id)
+		chunk, err := e.store.ClaimBatch(ctx, lease, from, claimChunk, e.id)
 		if err != nil || len(chunk) == 0 {
 			return nil, err
 		}
 		for _, c := range chunk {
 			from = max(from, c.Position+1)
-			claims <- c
+			work(c)
 		}
 	}
 	return nil, nil

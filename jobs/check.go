@@ -39,6 +39,9 @@ func (w *checkWorker) Work(ctx context.Context, job *river.Job[CheckArgs]) error
 	if err != nil {
 		return err
 	}
+	if err := e.mayCallNow(ctx, run, false); err != nil {
+		return nil // the supervisor sends another when it may
+	}
 	after, unclear := int64(0), 0
 	for begin := time.Now(); time.Since(begin) < batchBudget && e.mayCall(run, false, 0) == nil; {
 		page, err := e.store.NextChecks(ctx, run.id, after, checkPage)

@@ -27,9 +27,9 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		Logger:  slog.New(quiet{log.Handler()}),
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
-			// More places than calls in flight, twice and a half: while some shops
-			// wait for their commit, others call.
-			queueBatches: {MaxWorkers: max(2, (e.inflight*4+batchWidth-1)/batchWidth)},
+			// Batches only claim and hand out; a few are enough to keep every
+			// attempt supplied.
+			queueBatches: {MaxWorkers: max(3, e.inflight/32)},
 			queueItems:   {MaxWorkers: max(4, e.inflight/4)},
 		},
 		FetchCooldown:        20 * time.Millisecond,

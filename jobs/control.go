@@ -59,22 +59,24 @@ type trip struct {
 	refreshID int64
 }
 
-// update takes controls that were read between began and at. It reports that
-// the run goes on after a hold.
-func (r *runState) update(c store.Control, began, at time.Time) (resumed bool) {
+// update takes controls that were read between began and at. changed reports
+// that the run is in another phase or has another refresh token, resumed that it
+// goes on after a hold.
+func (r *runState) update(c store.Control, began, at time.Time) (changed, resumed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	was := r.control.Held
+	was := r.control
+	changed = was.Phase != c.Phase || was.RefreshTokenID != c.RefreshTokenID
 	r.control, r.windowEnds = c, at.Add(c.WindowLeft)
 	if c.Held != rotation.HeldNot {
-		return false
+		return changed, false
 	}
 	if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
 		r.tripped = false
 		r.breaker = rotation.NewBreaker()
-		return true
+		return changed, true
 	}
-	return was != rotation.HeldNot
+	return changed, was.Held != rotation.HeldNot
 }
 
 // mayCall tells why no call of the run may begin now, nil if one may. exchange
@@ -221,8 +223,11 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			}
 			e.runs.open[c.RunID] = r
 		}
-		if r.update(c, began, at) {
+		changed, resumed := r.update(c, began, at)
+		if resumed {
 			e.resumed.Store(true)
+		}
+		if changed || resumed {
 			e.kick()
 		}
 		share += max(1, c.Settings.InFlight/max(1, c.Workers))

@@ -50,7 +50,9 @@ type Engine struct {
 	pace    *Pace
 	shops   *shopLimits
 	flusher *Flusher
-	runs    runs
+	// attempts feeds the goroutines that work shops, for all batches together.
+	attempts chan func()
+	runs     runs
 
 	lastBeat atomic.Int64 // nanoseconds since begin
 	begin    time.Time
@@ -78,8 +80,11 @@ const (
 	rescueAfter = 3 * time.Minute
 	// itemLease outlives jobTimeout, so that a live attempt is never doubled.
 	itemLease = jobTimeout + 30*time.Second
-	// batchWidth shops of one batch are worked at once.
-	batchWidth = 64
+	// claimChunk shops are claimed in one statement, ahead of their calls.
+	claimChunk = 100
+	// attemptsPerCall is how many shops are worked at once for each call in
+	// flight: while some wait for their commit, others call.
+	attemptsPerCall = 4
 )
 
 // New prepares a worker. Nothing runs before Run.
@@ -93,7 +98,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		store: c.Store, client: c.Client, log: c.Log, inflight: c.InFlight, version: c.Version, once: c.Once, started: c.Started,
 		id: uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
-		runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1),
+		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
 	if err != nil {
@@ -116,6 +121,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.beaten()
 	e.flusher = NewFlusher(e.store, e.log)
+	for range e.inflight * attemptsPerCall {
+		go func() {
+			for work := range e.attempts {
+				work()
+			}
+		}()
+	}
 	if err := e.refreshControls(ctx); err != nil {
 		return err
 	}
@@ -146,6 +158,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stop River: %w", err)
 	}
+	close(e.attempts)
 	e.flusher.Close()
 	return nil
 }

@@ -30,7 +30,7 @@ func (w *itemWorker) Work(ctx context.Context, job *river.Job[ItemArgs]) error {
 	if err != nil {
 		return err
 	}
-	if e.mayCall(run, false, 0) != nil {
+	if e.mayCallNow(ctx, run, false) != nil {
 		return e.store.Postpone(ctx, job.Args.due(), postponeBy)
 	}
 	claim, err := e.store.ClaimDue(ctx, job.Args.due(), e.id, itemLease)

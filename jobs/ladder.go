@@ -116,3 +116,16 @@ func (e *Engine) mayCall(r *runState, exchange bool, pause time.Duration) error 
 	}
 	return r.mayCall(exchange, e.pace.P99()+pause)
 }
+
+// mayCallNow is mayCall for the beginning of a job: a no is believed only after
+// another look at the database, because the job may have been sent by a change
+// that this process has not seen yet.
+func (e *Engine) mayCallNow(ctx context.Context, r *runState, exchange bool) error {
+	if e.mayCall(r, exchange, 0) == nil {
+		return nil
+	}
+	if err := e.refreshControls(ctx); err != nil {
+		return err
+	}
+	return e.mayCall(r, exchange, 0)
+}

@@ -104,6 +104,7 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	}
 	for _, a := range rotation.Advance(snap) {
 		busy = true
+		e.kick() // one step makes room for the next
 		if err := e.apply(ctx, snap, run, a); err != nil {
 			return busy, err
 		}
