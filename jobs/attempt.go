@@ -29,7 +29,9 @@ func (a *attempt) do(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c := a.claim
 	switch {
-	case c.Excluded != "":
+	case c.Broken != "":
+		a.fail(rotation.ItemParked, rotation.ClassOurs, c.Broken, 0)
+	case c.Excluded != "" && c.New.IsZero() && !c.Acted:
 		a.write(store.Outcome{State: rotation.ItemSkipped, Detail: "excluded: " + c.Excluded})
 	case c.Current.IsZero() && c.New.IsZero():
 		a.write(store.Outcome{State: rotation.ItemSkipped, Detail: "no access token is stored"})
@@ -89,12 +91,15 @@ func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err err
 	case class.Retryable():
 		a.failUnless(attemptsNetwork, rotation.ItemRetrying, class, detail, a.backoff(he))
 	case class.StopsRun():
-		// Not the shop's fault: it waits for the run to be put right.
-		a.fail(rotation.ItemRetrying, class, detail, a.backoff(he))
+		// Not the shop's fault: it waits for the run to be put right. Where
+		// others succeed it is, and a human must look.
+		a.failUnless(attemptsNetwork, rotation.ItemRetrying, class, detail, a.backoff(he))
 	case class.ShopIsGone():
 		a.fail(rotation.ItemSkipped, class, detail, 0)
 	case class == rotation.ClassUnauthorized:
-		a.fail(rotation.ItemSkipped, class, "its stored token was dead before: "+detail, 0)
+		// Dead before, or killed by an exchange whose answer was lost, or an
+		// outage that answers 401: a person can tell.
+		a.fail(rotation.ItemParked, class, "neither the exchange nor its stored token is accepted: "+detail, 0)
 	default:
 		a.fail(rotation.ItemParked, class, detail, 0)
 	}
@@ -129,10 +134,12 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 // prove reads the identity behind the new token and makes it the current one.
 func (a *attempt) prove(ctx context.Context, token secret.String) {
 	err := a.identity(ctx, token)
+	proof := store.Outcome{State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: a.run.view().NewSecretID}
+	if lacksScope(err) {
+		proof.Class, proof.Detail, err = rotation.ClassScope, "alive; its identity cannot be read for want of a scope", nil
+	}
 	if err == nil {
-		verdict := a.write(store.Outcome{
-			State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: a.run.view().NewSecretID,
-		})
+		verdict := a.write(proof)
 		if verdict == store.Written {
 			a.engine.proven.Add(1)
 		}
@@ -147,7 +154,7 @@ func (a *attempt) proveInPlace(ctx context.Context) {
 	err := a.identity(ctx, a.claim.Current)
 	var he *haravan.Error
 	switch {
-	case err == nil:
+	case err == nil, lacksScope(err):
 		if a.write(store.Outcome{State: rotation.ItemProven}) == store.Written {
 			a.engine.proven.Add(1)
 		}
@@ -183,11 +190,17 @@ func (a *attempt) proofFailed(err error, state rotation.ItemState) {
 		a.failUnless(attemptsRateLimited, state, he.Class, he.Error(), a.backoff(he))
 	case he.Class == rotation.ClassUnauthorized:
 		a.failUnless(attemptsNetwork, rotation.ItemRetrying, he.Class, "the new token was refused: "+he.Error(), a.backoff(he))
-	case he.Class.ShopIsGone():
-		a.fail(rotation.ItemSkipped, he.Class, he.Error(), 0)
 	default:
+		// A token was minted for this shop: it is kept until a person decides.
 		a.fail(rotation.ItemParked, he.Class, he.Error(), 0)
 	}
+}
+
+// lacksScope reports whether the platform knows the token and only refuses what
+// it was used for.
+func lacksScope(err error) bool {
+	var he *haravan.Error
+	return errors.As(err, &he) && he.Class == rotation.ClassScope
 }
 
 // notSent puts the item back: nothing was asked of the platform.
@@ -210,7 +223,7 @@ const (
 )
 
 func (a *attempt) failUnless(most int, state rotation.ItemState, class rotation.Class, detail string, delay time.Duration) {
-	if a.claim.Attempt >= most {
+	if a.claim.Tries >= most {
 		state, delay = rotation.ItemParked, 0
 	}
 	a.fail(state, class, detail, delay)
@@ -228,7 +241,7 @@ func (a *attempt) write(o store.Outcome) store.Verdict {
 // backoff is how long the shop is left alone: what it asked for at least, more
 // with every attempt that failed.
 func (a *attempt) backoff(he *haravan.Error) time.Duration {
-	grown := time.Duration(1<<min(a.claim.Attempt-1, 5)) * 500 * time.Millisecond
+	grown := time.Duration(1<<min(max(a.claim.Tries-1, 0), 5)) * 500 * time.Millisecond
 	b := retry.WithJitterPercent(20, retry.NewConstant(max(he.RetryAfter+100*time.Millisecond, grown)))
 	d, _ := b.Next()
 	return max(d, he.RetryAfter)
@@ -240,7 +253,7 @@ func (a *attempt) observe(class rotation.Class, detail string, refreshID int64) 
 	if class == rotation.ClassWindow && refreshID != a.run.view().RefreshTokenID {
 		return
 	}
-	if a.run.observe(class, detail, refreshID) {
+	if a.run.observe(class, a.claim.Domain, detail, refreshID) {
 		a.engine.saveTrip(context.Background(), a.run)
 	}
 }

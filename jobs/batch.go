@@ -28,7 +28,7 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err != nil {
 		return err
 	}
-	if e.mayCallNow(ctx, run, true) != nil {
+	if e.mayCallNow(ctx, run, false) != nil {
 		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)
@@ -86,7 +86,7 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, work func(store.Claim)) (stopped, err error) {
 	from := lease.First
 	for begin := time.Now(); time.Since(begin) < batchBudget; {
-		if stopped := e.mayCall(run, true, 0); stopped != nil {
+		if stopped := e.mayCall(run, false, 0); stopped != nil {
 			return stopped, nil
 		}
 		chunk, err := e.store.ClaimBatch(ctx, lease, from, claimChunk, e.id)

@@ -100,8 +100,12 @@ func (e *Engine) checkAll(ctx context.Context, run *runState, page []store.Check
 // check asks with both tokens. ok is false when an answer was neither yes nor
 // no: the next pass asks again.
 func (e *Engine) check(ctx context.Context, run *runState, c store.Check) (store.Checked, bool) {
-	if c.Old.Equal(c.Current) {
-		// The platform kept the token at the exchange: there is no old one.
+	if c.Broken {
+		return store.Checked{}, false
+	}
+	if c.Old.IsZero() || c.Old.Equal(c.Current) {
+		// It was of the new secret before the run, or the platform kept it at
+		// the exchange: there is no old one.
 		alive, ok := e.alive(ctx, run, c.Domain, c.Current)
 		return store.Checked{Check: c, OldDead: true, NewAlive: alive}, ok
 	}

@@ -23,6 +23,8 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 	river.AddWorker(workers, &checkWorker{engine: e})
 	client, err := river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
 		Schema: migrations.Schema,
+		// A job tells which worker has it, so that a dead one's are known.
+		ID: e.id.String(),
 		// River's own chatter about fetching is noise to an operator.
 		Logger:  slog.New(quiet{log.Handler()}),
 		Workers: workers,

@@ -50,6 +50,9 @@ type runState struct {
 	savedAt time.Time
 	// unsaved is a trip that the database does not know yet.
 	unsaved *trip
+	// refused is the shop whose refusal the breaker counted last: one shop that
+	// is refused again and again is that shop's matter.
+	refused string
 }
 
 // trip is the breaker's decision with what it was taken on.
@@ -79,6 +82,15 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 	return changed, was.Held != rotation.HeldNot
 }
 
+// end closes a run that is cancelled or closed, also for attempts that still
+// hold it.
+func (r *runState) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tripped, r.refresh, r.secret = true, secret.String{}, secret.String{}
+	r.client.CloseIdle()
+}
+
 // mayCall tells why no call of the run may begin now, nil if one may. exchange
 // tells that the call uses the refresh token.
 func (r *runState) mayCall(exchange bool, p99 time.Duration) error {
@@ -98,11 +110,14 @@ func (r *runState) mayCall(exchange bool, p99 time.Duration) error {
 }
 
 // observe feeds the breaker and reports a trip once.
-func (r *runState) observe(c rotation.Class, detail string, refreshID int64) bool {
+func (r *runState) observe(c rotation.Class, shop, detail string, refreshID int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.tripped {
+	if r.tripped || c.StopsRun() && shop == r.refused {
 		return false
+	}
+	if c.StopsRun() {
+		r.refused = shop
 	}
 	t, tripped := r.breaker.Observe(c)
 	if !tripped {
@@ -237,7 +252,7 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 	}
 	for id, r := range e.runs.open {
 		if !seen[id] {
-			r.client.CloseIdle()
+			r.end()
 			delete(e.runs.open, id)
 		}
 	}

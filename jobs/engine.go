@@ -81,7 +81,7 @@ const (
 	// itemLease outlives jobTimeout, so that a live attempt is never doubled.
 	itemLease = jobTimeout + 30*time.Second
 	// claimChunk shops are claimed in one statement, ahead of their calls.
-	claimChunk = 100
+	claimChunk = 200
 	// attemptsPerCall is how many shops are worked at once for each call in
 	// flight: while some wait for their commit, others call.
 	attemptsPerCall = 4

@@ -9,6 +9,7 @@ import (
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
 // armWith stores a refresh token of the test's choosing.
@@ -55,6 +56,19 @@ func TestWrongNewSecretHoldsWithinTheCanary(t *testing.T) {
 	}
 	if !strings.Contains(snap.HeldWhy, "credentials") {
 		t.Errorf("held without words about the credentials: %q", snap.HeldWhy)
+	}
+	// The way out: give up the run and the secret, enter the right one.
+	r.must(r.op.Cancel(r.ctx, r.run.ID, r.app.Name))
+	r.must(r.db.DiscardSecret(r.ctx, storetest.Actor, r.app, 2))
+	right, err := r.sim.CreateSecret()
+	r.must(err)
+	_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(right.Value))
+	r.must(err)
+	r.start(operate.StartOptions{})
+	r.arm()
+	snap = r.until("proven", inPhase(rotation.PhaseProven))
+	if snap.Counts.Proven != 300 {
+		t.Errorf("counts: %+v", snap.Counts)
 	}
 }
 

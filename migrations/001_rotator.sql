@@ -58,6 +58,8 @@ create table rotator.shops (
     -- Fingerprints of the last tokens that runs replaced: a list that still has
     -- one of them is out of date.
     former_fingerprints      text[] not null default '{}',
+    -- When a run last replaced the token; null while it is as imported.
+    rotated_at               timestamptz,
     -- Raised by every write of access_token; the fence of a swap.
     token_generation         bigint not null default 1,
     -- The secret that minted the token; null when nobody knows. No foreign key:
@@ -140,6 +142,8 @@ create table rotator.waves (
     last_position  bigint not null check (last_position >= first_position),
     released_at    timestamptz,
     settled_at     timestamptz,
+    -- Set when an operator resumed the run while the wave was held up.
+    accepted_at    timestamptz,
     primary key (run_id, number)
 );
 
@@ -187,6 +191,11 @@ create table rotator.items (
     detail           text,
     -- Raised by every claim; the fence of every outcome.
     attempt          integer not null default 0,
+    -- Attempts since somebody last asked for a retry: what is given up by.
+    tries            integer not null default 0,
+    -- An attempt may have minted a token that nobody holds: the token that is
+    -- stored may be dead by our own doing, so the shop is never skipped.
+    acted            boolean not null default false,
     -- The shop's token_generation that the claim read.
     generation       bigint,
     worker_id        uuid,

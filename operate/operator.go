@@ -70,7 +70,7 @@ func choose(secrets []store.Secret) (from, to store.Secret, why string) {
 	case hasRetiring:
 		return retiring, active, ""
 	case !hasPending:
-		return from, to, fmt.Sprintf("no new secret is pending (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version)
+		return from, to, fmt.Sprintf("no new secret is stored (version %d is in use): create one in the Partners dashboard and enter it with `rotator secret add`", active.Version)
 	}
 	return active, pending, ""
 }
@@ -105,35 +105,18 @@ func override[T int | int64](v *T, choices ...T) {
 // the app's name, typed by the operator, where the step cannot be undone;
 // progress is told how far a long step is.
 func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase, note, confirmed string, progress func(done, total int64)) error {
-	what := "confirm " + string(phase)
-	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return err
-	}
-	if !run.Open() {
-		return refuse(what, "the run is over", snap)
-	}
-	if phase == run.Phase {
-		return o.again(ctx, run, phase, note, confirmed, snap)
-	}
-	t, ok := rotation.TransitionFrom(run.Phase)
-	switch {
-	case !ok || t.To != phase || t.Driver != rotation.DriverHuman:
-		return refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
-	case phase == rotation.PhaseArmed:
-		return refuse(what, "a refresh token arms the run", snap)
-	case t.Irreversible && confirmed != snap.App:
-		return refuse(what, fmt.Sprintf("it cannot be undone: repeat the app's name with --confirm %s", snap.App), snap)
-	}
-	if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
-		return gateRefusal(what, snap, gate)
-	}
 	if phase == rotation.PhaseClosed {
-		if err := o.Store.ShredTokens(ctx, run, progress); err != nil {
+		if err := o.shredFirst(ctx, runID, confirmed, progress); err != nil {
 			return err
 		}
 	}
-	return o.Store.InTx(ctx, func(tx *store.Tx) error {
+	return o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+		if phase == run.Phase && run.Open() {
+			return o.again(ctx, tx, run, phase, note, confirmed, snap)
+		}
+		if err := mayConfirm(snap, run, phase, confirmed); err != nil {
+			return err
+		}
 		if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil {
 			return err
 		}
@@ -141,47 +124,73 @@ func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase
 	})
 }
 
+// mayConfirm refuses a step that is not the next one or whose gate is not met.
+func mayConfirm(snap rotation.Snapshot, run store.Run, phase rotation.Phase, confirmed string) error {
+	what := "confirm " + string(phase)
+	t, ok := rotation.TransitionFrom(run.Phase)
+	switch {
+	case !run.Open():
+		return refuse(what, "the run is over", snap)
+	case !ok || t.To != phase || t.Driver != rotation.DriverHuman:
+		return refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
+	case phase == rotation.PhaseArmed:
+		return refuse(what, "a refresh token arms the run", snap)
+	case run.Held != rotation.HeldNot:
+		return refuse(what, fmt.Sprintf("the run is held (%s): %s", run.Held, run.HeldWhy), snap)
+	case t.Irreversible && confirmed != snap.App:
+		return refuse(what, fmt.Sprintf("it cannot be undone: repeat the app's name with --confirm %s", snap.App), snap)
+	}
+	if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
+		return gateRefusal(what, snap, gate)
+	}
+	return nil
+}
+
+// shredFirst empties old tokens before a run is closed: in many short
+// transactions, and only if the close would be allowed.
+func (o Operator) shredFirst(ctx context.Context, runID int64, confirmed string, progress func(done, total int64)) error {
+	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
+	if err != nil {
+		return err
+	}
+	if run.Phase == rotation.PhaseClosed {
+		return nil
+	}
+	if err := mayConfirm(snap, run, rotation.PhaseClosed, confirmed); err != nil {
+		return err
+	}
+	return o.Store.ShredTokens(ctx, run, progress)
+}
+
 // again handles a step that was confirmed before: only the revoke means
 // something twice, since it can take a while to bite.
-func (o Operator) again(ctx context.Context, run store.Run, phase rotation.Phase, note, confirmed string, snap rotation.Snapshot) error {
-	if phase != rotation.PhaseRevoked || !snap.Revocation.Done() {
+func (o Operator) again(ctx context.Context, tx *store.Tx, run store.Run, phase rotation.Phase, note, confirmed string, snap rotation.Snapshot) error {
+	if phase != rotation.PhaseRevoked {
 		return nil
 	}
 	if confirmed != snap.App {
 		return refuse("confirm revoked", fmt.Sprintf("repeat the app's name with --confirm %s", snap.App), snap)
 	}
-	return o.Store.InTx(ctx, func(tx *store.Tx) error {
-		if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil {
-			return err
-		}
-		return tx.Recheck(ctx, run.ID)
-	})
+	if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil {
+		return err
+	}
+	return tx.Recheck(ctx, run.ID)
 }
 
 // Arm stores a refresh token that was made age ago, and lets the exchange begin,
 // or continue if its window had ended.
 func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age time.Duration, acceptWindows bool) (store.RefreshToken, error) {
-	const what = "arm"
-	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return store.RefreshToken{}, err
-	}
-	life := rotation.WindowLength - age
-	switch {
-	case !run.Open():
-		return store.RefreshToken{}, refuse(what, "the run is over", snap)
-	case life <= 0:
-		return store.RefreshToken{}, refuse(what, "its hour is over already", snap)
-	case run.Phase == rotation.PhaseOAuthSwitched:
-		if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
-			return store.RefreshToken{}, gateRefusal(what, snap, gate)
-		}
-	case run.Phase != rotation.PhaseArmed && run.Phase != rotation.PhaseExchanging:
-		return store.RefreshToken{}, refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
-	}
 	var rt store.RefreshToken
-	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
+	err := o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+		life := rotation.WindowLength - age
+		if err := mayArm(snap, run, life); err != nil {
+			return err
+		}
+		var err error
 		if rt, err = tx.Arm(ctx, o.Actor, run.ID, token, life); err != nil {
+			if errors.Is(err, store.ErrConflict) {
+				return refuse("arm", err.Error(), snap)
+			}
 			return err
 		}
 		if acceptWindows && !run.Settings.AcceptWindows {
@@ -190,18 +199,32 @@ func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age
 				return err
 			}
 		}
-		if run.Phase == rotation.PhaseOAuthSwitched {
+		switch {
+		case run.Phase == rotation.PhaseOAuthSwitched:
 			return tx.EnterPhase(ctx, o.Actor, run, rotation.PhaseArmed, rotation.Gate(snap))
-		}
-		if windowIsWhy(snap) {
+		case windowIsWhy(snap):
 			return tx.Resume(ctx, o.Actor, run)
 		}
 		return nil
 	})
-	if errors.Is(err, store.ErrConflict) && rt.ID != 0 {
-		return rt, refuse(what, "this refresh token was entered before; its hour does not begin anew", snap)
-	}
 	return rt, err
+}
+
+func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {
+	const what = "arm"
+	switch {
+	case !run.Open():
+		return refuse(what, "the run is over", snap)
+	case life <= 0:
+		return refuse(what, "its hour is over already", snap)
+	case run.Phase == rotation.PhaseOAuthSwitched:
+		if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
+			return gateRefusal(what, snap, gate)
+		}
+	case run.Phase != rotation.PhaseArmed && run.Phase != rotation.PhaseExchanging:
+		return refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
+	}
+	return nil
 }
 
 // windowIsWhy reports whether the run is held for want of a refresh token.
@@ -256,8 +279,10 @@ func Leaves(s rotation.Snapshot) string {
 // Retry makes parked and waiting shops due now.
 func (o Operator) Retry(ctx context.Context, runID int64, class rotation.Class, domain string) (int64, error) {
 	var n int64
-	err := o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) (err error) {
-		n, err = tx.Retry(ctx, o.Actor, run.ID, class, domain)
+	err := o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) (err error) {
+		if n, err = tx.Retry(ctx, o.Actor, run.ID, class, domain); err == nil && n == 0 && domain != "" {
+			return refuse("retry", domain+" is neither parked, waiting nor set aside in this run", snap)
+		}
 		return err
 	})
 	return n, err
@@ -283,12 +308,10 @@ func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
 }
 
 func (o Operator) onOpen(ctx context.Context, runID int64, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
-	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return err
-	}
-	if !run.Open() {
-		return refuse(what, "the run is over", snap)
-	}
-	return o.Store.InTx(ctx, func(tx *store.Tx) error { return fn(tx, run, snap) })
+	return o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+		if !run.Open() {
+			return refuse(what, "the run is over", snap)
+		}
+		return fn(tx, run, snap)
+	})
 }

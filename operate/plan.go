@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -107,6 +109,9 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 	if err != nil {
 		return p, err
 	}
+	if asked := total(p.Sampled); asked > 0 && p.Sampled["alive"] == 0 {
+		return p, fmt.Errorf("not one of %d sampled shops answered under its stored token (%s): look at `rotator doctor` before anything is exchanged", asked, classesOf(p.Sampled))
+	}
 	median := percentile(latencies, 50)
 	p.P50MS, p.P95MS, p.P99MS = ms(median), ms(percentile(latencies, 95)), ms(percentile(latencies, 99))
 	if o.Latency > 0 {
@@ -151,7 +156,7 @@ func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app stor
 	var latencies []time.Duration
 	for i, m := range answers {
 		p.Sampled[classes[i]]++
-		if m.Status != 0 {
+		if classes[i] == "alive" {
 			latencies = append(latencies, m.Latency)
 		}
 		if !m.Date.IsZero() {
@@ -171,3 +176,18 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func total(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func classesOf(counts map[string]int) string {
+	var out []string
+	for _, class := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, fmt.Sprintf("%d %s", counts[class], class))
+	}
+	return strings.Join(out, ", ")
+}

@@ -53,7 +53,8 @@ func advanceExchanging(s Snapshot) []Action {
 		return []Action{{Enter: PhaseProven, Why: "nothing needs the old secret any more"}}
 	}
 	var actions []Action
-	if s.Counts.Open()+s.LateInstalls+s.LateExchanges+s.OldVersionShops > 0 {
+	// What is only to be proven needs no refresh token.
+	if s.Counts.Open()-s.Counts.Exchanged+s.LateInstalls+s.LateExchanges+s.OldVersionShops > 0 {
 		if hold := holdIfExpired(s); hold != nil {
 			return hold
 		}
@@ -71,9 +72,11 @@ func advanceExchanging(s Snapshot) []Action {
 // breaker when the one before it failed its error budget.
 func advanceWaves(s Snapshot) []Action {
 	var actions []Action
+	proven := false
 	for _, w := range s.Waves {
 		switch {
 		case w.Settled:
+			proven = proven || w.Counts.Proven > 0
 			continue
 		case !w.Released:
 			return append(actions, Action{Release: w.Number, Why: "wave " + w.Name})
@@ -83,7 +86,13 @@ func advanceWaves(s Snapshot) []Action {
 			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
 				"wave %s failed its error budget: %d of %d shops failed for reasons that are not theirs, %.0f %% are allowed",
 				w.Name, w.Failed, w.Counts.Total, s.WavePolicy.Budget*100)})
+		case w.Barren(proven):
+			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
+				"wave %s: not one of %d shops was proven; look at `rotator rotation report` before more are tried", w.Name, w.Counts.Total)})
+		case w.Undecided():
+			return actions
 		}
+		proven = proven || w.Counts.Proven > 0
 		actions = append(actions, Action{Settle: w.Number, Why: "wave " + w.Name})
 	}
 	return actions

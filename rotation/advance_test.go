@@ -11,10 +11,15 @@ import (
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
-// status is a wave of ten shops, all in one state.
-func status(n int, released, settled bool, state rotation.ItemState) rotation.WaveStatus {
+// status is a wave of ten shops in one state, but for those whose states are
+// given. What is parked was set aside by the platform's answer.
+func status(n int, released, settled bool, state rotation.ItemState, others ...rotation.ItemState) rotation.WaveStatus {
 	w := rotation.WaveStatus{Wave: wave(n, "w", int64(n*10-9), int64(n*10)), Released: released, Settled: settled}
-	w.Counts.Add(state, 10)
+	w.Counts.Add(state, 10-len(others))
+	for _, o := range others {
+		w.Counts.Add(o, 1)
+	}
+	w.Aside = w.Counts.Parked
 	return w
 }
 
@@ -37,11 +42,14 @@ func withWaves(ws ...rotation.WaveStatus) func(*rotation.Snapshot) {
 
 func failed(w rotation.WaveStatus, n int) rotation.WaveStatus { w.Failed = n; return w }
 
+func accepted(w rotation.WaveStatus) rotation.WaveStatus { w.Accepted = true; return w }
+
 func TestAdvance(t *testing.T) {
 	t.Parallel()
 	const (
 		pending, claimed, proven = rotation.ItemPending, rotation.ItemClaimed, rotation.ItemProven
 		retrying, parked         = rotation.ItemRetrying, rotation.ItemParked
+		exchanged, skipped       = rotation.ItemExchanged, rotation.ItemSkipped
 	)
 	type change = func(*rotation.Snapshot)
 	expired := func(s *rotation.Snapshot) { s.Window.ExpiresAt = noon }
@@ -77,18 +85,48 @@ func TestAdvance(t *testing.T) {
 		},
 		"waiting shops hold no wave back": {
 			rotation.PhaseExchanging,
-			[]change{withWaves(failed(status(1, true, false, retrying), 1), status(2, false, false, pending))},
+			[]change{withWaves(failed(status(1, true, false, proven, retrying), 1), status(2, false, false, pending))},
 			[]rotation.Action{{Settle: 1}, {Release: 2}},
 		},
 		"budget kept to the shop": {
 			rotation.PhaseExchanging,
-			[]change{withWaves(failed(status(1, true, false, retrying), 2), status(2, false, false, pending))},
+			[]change{withWaves(failed(status(1, true, false, proven, retrying, retrying), 2), status(2, false, false, pending))},
 			[]rotation.Action{{Settle: 1}, {Release: 2}},
 		},
 		"budget failed by one": {
 			rotation.PhaseExchanging,
-			[]change{withWaves(failed(status(1, true, false, retrying), 3), status(2, false, false, pending))},
+			[]change{withWaves(failed(status(1, true, false, proven, retrying, retrying, retrying), 3), status(2, false, false, pending))},
 			[]rotation.Action{{Hold: rotation.HeldBreakerOpen}},
+		},
+		"an accepted wave must keep its budget": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(accepted(failed(status(1, true, false, retrying), 3)), status(2, false, false, pending))},
+			[]rotation.Action{{Hold: rotation.HeldBreakerOpen}},
+		},
+		"nothing but waiting shops": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(status(1, true, false, retrying), status(2, false, false, pending))},
+			nil,
+		},
+		"nothing but shops set aside": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(status(1, true, false, parked), status(2, false, false, pending))},
+			[]rotation.Action{{Hold: rotation.HeldBreakerOpen}},
+		},
+		"one of ten is proven": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(status(1, true, false, parked, proven), status(2, false, false, pending))},
+			[]rotation.Action{{Settle: 1}, {Release: 2}},
+		},
+		"none is proven, an operator accepted it": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(accepted(status(1, true, false, parked)), status(2, false, false, pending))},
+			[]rotation.Action{{Settle: 1}, {Release: 2}},
+		},
+		"none was tried": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(status(1, true, false, skipped), status(2, false, false, pending))},
+			[]rotation.Action{{Settle: 1}, {Release: 2}},
 		},
 		"parked shops of a settled wave hold nobody": {
 			rotation.PhaseExchanging,
@@ -97,16 +135,26 @@ func TestAdvance(t *testing.T) {
 		},
 		"two waves end together": {
 			rotation.PhaseExchanging,
-			[]change{withWaves(status(1, true, false, proven), status(2, true, false, parked)), func(s *rotation.Snapshot) { s.LateInstalls = 0 }},
+			[]change{withWaves(status(1, true, false, proven), status(2, true, false, proven, parked))},
 			[]rotation.Action{{Settle: 1}, {Settle: 2}},
 		},
+		"the second of two is barren": {
+			rotation.PhaseExchanging,
+			[]change{withWaves(status(1, true, false, proven), status(2, true, false, parked))},
+			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldBreakerOpen}},
+		},
+		"expired, and only proofs are left":       {rotation.PhaseExchanging, []change{expired, withWaves(status(1, true, false, exchanged))}, nil},
+		"refused, and only proofs are left":       {rotation.PhaseExchanging, []change{refused, withWaves(status(1, true, false, exchanged))}, nil},
+		"expired, one more than proofs is left":   {rotation.PhaseExchanging, []change{expired, withWaves(status(1, true, false, exchanged, retrying))}, []rotation.Action{{Hold: rotation.HeldWindowExpired}}},
 		"expired in mid-run":                      {rotation.PhaseExchanging, []change{expired, withWaves(status(1, true, false, claimed))}, []rotation.Action{{Hold: rotation.HeldWindowExpired}}},
 		"a tick before":                           {rotation.PhaseExchanging, []change{withWaves(status(1, true, false, claimed)), func(s *rotation.Snapshot) { s.Window.ExpiresAt = noon.Add(1) }}, nil},
 		"refused in mid-run":                      {rotation.PhaseExchanging, []change{refused, withWaves(status(1, true, false, claimed))}, []rotation.Action{{Hold: rotation.HeldWaiting}}},
 		"expired, but only parked shops are left": {rotation.PhaseExchanging, []change{expired, withWaves(status(1, true, true, parked))}, nil},
 		"expired when all is proven":              {rotation.PhaseExchanging, []change{expired, done}, []rotation.Action{{Enter: rotation.PhaseProven}}},
 		"all proven":                              {rotation.PhaseExchanging, []change{done}, []rotation.Action{{Enter: rotation.PhaseProven}}},
-		"no shop at all":                          {rotation.PhaseExchanging, []change{withWaves()}, []rotation.Action{{Enter: rotation.PhaseProven}}},
+		"no shop at all proves nothing":           {rotation.PhaseExchanging, []change{withWaves()}, nil},
+		"none proven proves nothing":              {rotation.PhaseExchanging, []change{withWaves(status(1, true, true, skipped))}, nil},
+		"one proven proves":                       {rotation.PhaseExchanging, []change{withWaves(status(1, true, true, skipped, proven))}, []rotation.Action{{Enter: rotation.PhaseProven}}},
 		"late installs":                           {rotation.PhaseExchanging, []change{done, late}, []rotation.Action{{Sweep: true}}},
 		"late exchanges":                          {rotation.PhaseExchanging, []change{done, func(s *rotation.Snapshot) { s.LateExchanges = 1 }}, []rotation.Action{{Sweep: true}}},
 		"old versions":                            {rotation.PhaseExchanging, []change{done, func(s *rotation.Snapshot) { s.OldVersionShops = 1 }}, []rotation.Action{{Sweep: true}}},

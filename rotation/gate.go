@@ -47,6 +47,7 @@ func Gate(s Snapshot) []Condition {
 		return []Condition{
 			condition("old and new tokens checked after the revoke", r.Done(),
 				fmt.Sprintf("%d shops", r.Planned), fmt.Sprintf("%d of %d shops; a worker must be running", r.OldDead+r.OldAlive, r.Planned)),
+			condition("shops were checked", r.Planned > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", r.Planned), "none"),
 			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: is the old secret revoked?", r.OldAlive)),
 			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
 			graceCondition(s),
@@ -60,6 +61,8 @@ func Gate(s Snapshot) []Condition {
 func provenGate(s Snapshot) []Condition {
 	c := s.Counts
 	return []Condition{
+		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
+			fmt.Sprintf("none of %d: a run that exchanged nothing proves nothing", c.Total)),
 		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
 			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
 			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
@@ -103,7 +106,11 @@ func windowCondition(s Snapshot) Condition {
 }
 
 func graceCondition(s Snapshot) Condition {
-	until := s.PhaseAt.Add(s.Grace)
+	since := s.PhaseAt
+	if a := s.Attested[PhaseRevoked]; a.At.After(since) {
+		since = a.At // a revoke that had not bitten was confirmed again
+	}
+	until := since.Add(s.Grace)
 	return condition("grace for webhooks signed by the old secret is over", !s.Now.Before(until),
 		s.Grace.String()+" since the revoke", "until "+until.UTC().Format(time.RFC3339))
 }

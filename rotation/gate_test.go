@@ -62,8 +62,14 @@ func TestGateNamesEachConditionThatIsNotMet(t *testing.T) {
 		"check unfinished":      {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 9 }, "old and new tokens checked after the revoke: 9 of 10 shops; a worker must be running"},
 		"old token lives":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 9, 1 }, "old tokens are dead: 1 still answer: is the old secret revoked?"},
 		"new token dead":        {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "new tokens live: 1 broke: see `rotation report`"},
-		"grace one tick short":  {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "grace for webhooks signed by the old secret is over: until 2026-03-01T12:00:00Z"},
-		"nobody said single":    {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { delete(s.Attested, rotation.PhaseWebhooksSingle) }, "attested: the app accepts webhooks signed by the new secret only: nobody has confirmed it"},
+		"nothing proven":        {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Skipped: 7, Waived: 3} }, "shops are proven: none of 10: a run that exchanged nothing proves nothing"},
+		"no shop at all":        {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{} }, "shops are proven: none of 0: a run that exchanged nothing proves nothing"},
+		"nothing checked":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation = rotation.Revocation{} }, "shops were checked: none"},
+		"revoke said again": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
+			s.Attested[rotation.PhaseRevoked] = rotation.Attestation{Actor: "operator", At: noon.Add(1 - time.Hour)}
+		}, "grace for webhooks signed by the old secret is over: until 2026-03-01T12:00:00Z"},
+		"grace one tick short": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "grace for webhooks signed by the old secret is over: until 2026-03-01T12:00:00Z"},
+		"nobody said single":   {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { delete(s.Attested, rotation.PhaseWebhooksSingle) }, "attested: the app accepts webhooks signed by the new secret only: nobody has confirmed it"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +107,7 @@ func TestCertificateRestsOnTheGateBeforeTheRevoke(t *testing.T) {
 	if diff := cmp.Diff(s.Counts, c.Counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
-	if !rotation.GateMet(c.Conditions) || len(c.Conditions) != 4 {
+	if !rotation.GateMet(c.Conditions) || len(c.Conditions) != 5 {
 		t.Errorf("conditions %+v", c.Conditions)
 	}
 	for _, cond := range c.Conditions {

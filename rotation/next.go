@@ -34,6 +34,9 @@ func Next(s Snapshot) Step {
 	case PhaseExchanging:
 		return nextExchanging(s)
 	case PhaseProven:
+		if gate := Gate(s); !GateMet(gate) {
+			return Step{Why: "do not revoke yet: " + unmet(gate)}
+		}
 		return human(s, "confirm revoked --confirm "+s.App, "every shop is proven: revoke the old secret in the Partners dashboard, then say so")
 	case PhaseRevoked:
 		return nextRevoked(s)
@@ -77,6 +80,9 @@ func nextHeld(s Snapshot) Step {
 
 func nextExchanging(s Snapshot) Step {
 	c := s.Counts
+	if barren(s) {
+		return human(s, "report", fmt.Sprintf("not one of %d shops is proven, and nothing is left to try: see why, then retry them by class or by name, or cancel the run", c.Total))
+	}
 	if c.Open() > 0 || c.Parked == 0 {
 		return Step{Why: fmt.Sprintf("working: %d of %d shops settled", c.Settled(), c.Total)}
 	}
@@ -87,9 +93,9 @@ func nextRevoked(s Snapshot) Step {
 	r := s.Revocation
 	switch {
 	case !r.Done():
-		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %d shops", r.OldDead+r.OldAlive, r.Planned)}
+		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %d shops; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, r.Planned)}
 	case r.OldAlive > 0:
-		return human(s, "confirm revoked --confirm "+s.App, fmt.Sprintf("%d old tokens still answer: revoke the old secret in the Partners dashboard (it can take a while to bite), then say so again", r.OldAlive))
+		return human(s, "confirm revoked --confirm "+s.App, fmt.Sprintf("%d old tokens still answer: revoke the old secret in the Partners dashboard (it can take a while to bite), then say so again; a shop whose former token was of the new secret already can be waived by name", r.OldAlive))
 	case r.NewDead > 0:
 		return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", r.NewDead))
 	}
@@ -106,9 +112,28 @@ func needsWorker(s Snapshot) bool {
 		return true
 	case PhaseExchanging:
 		// With parked shops alone it is a person's turn.
-		return s.Counts.Open() > 0 || s.Counts.Parked == 0
+		return !barren(s) && (s.Counts.Open() > 0 || s.Counts.Parked == 0)
+	case PhaseProven:
+		return !GateMet(Gate(s))
 	case PhaseRevoked:
 		return !s.Revocation.Done()
 	}
 	return false
+}
+
+// barren reports whether a walked run came to its end with nothing proven: no
+// worker can move it on.
+func barren(s Snapshot) bool {
+	c := s.Counts
+	return s.WalkDone && c.Open()+c.Parked+c.Proven == 0 && s.LateInstalls+s.LateExchanges+s.OldVersionShops == 0
+}
+
+// unmet names the first condition that is not met.
+func unmet(gate []Condition) string {
+	for _, c := range gate {
+		if !c.Met {
+			return c.Name + ": " + c.Evidence
+		}
+	}
+	return ""
 }

@@ -34,14 +34,23 @@ func TestNext(t *testing.T) {
 		"closed and held": {rotation.PhaseClosed, held(rotation.HeldPaused, "x"), "", false, "nothing is left to do"},
 		"migration":       {rotation.PhasePrepared, func(s *rotation.Snapshot) { s.Kind = rotation.KindTokenMigration }, "rotator tokenmigration confirm webhooks_dual", true, ""},
 
-		"parked while others work": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 9, Retrying: 1} }, "", false, "9 of 10"},
-		"only parked are left":     {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", true, "3 shops are parked"},
+		"parked while others work":  {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 9, Retrying: 1} }, "", false, "9 of 10"},
+		"nothing proven":            {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Skipped: 10} }, "rotator rotation report", true, "not one of 10 shops is proven"},
+		"nothing proven, no worker": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.Counts = rotation.Counts{Total: 10, Skipped: 10} }, "rotator rotation report", true, "cancel"},
+		"nothing proven, one came":  {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts, s.LateInstalls = rotation.Counts{Total: 10, Skipped: 10}, 1 }, "", false, "working"},
+		"only parked are left":      {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", true, "3 shops are parked"},
 
-		"revoked, checking":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 4 }, "", false, "4 of 10 shops"},
-		"revoked, old lives":    {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 8, 2 }, "rotator rotation confirm revoked --confirm shopbot", true, "2 old tokens still answer"},
-		"revoked, new died":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
-		"revoked, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},
+		"proven, not certified":   {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Certificate = false }, "", false, "do not revoke yet: certificate written: not yet"},
+		"proven, a shop came":     {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 2 }, "", false, "do not revoke yet: late installs are swept: 2 shops came since the walk"},
+		"proven, nobody to sweep": {rotation.PhaseProven, func(s *rotation.Snapshot) { noWorker(s); s.LateInstalls = 2 }, "rotator worker", true, "no worker is alive"},
+		"revoked, checking":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 4 }, "", false, "4 of 10 shops"},
+		"revoked, old lives":      {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 8, 2 }, "rotator rotation confirm revoked --confirm shopbot", true, "2 old tokens still answer"},
+		"revoked, new died":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
+		"revoked, in the grace":   {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},
 
+		"revoked again, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
+			s.Attested[rotation.PhaseRevoked] = rotation.Attestation{Actor: "operator", At: noon.Add(-time.Minute)}
+		}, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:59:00Z"},
 		"no worker, walk open":   {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator rotation confirm webhooks_dual", true, "start `rotator worker` meanwhile"},
 		"no worker, walk done":   {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
 		"no worker, armed":       {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},

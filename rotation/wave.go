@@ -84,6 +84,11 @@ type WaveStatus struct {
 	// Again counts retrying items that no failure is held against: nobody asked
 	// the platform yet, or an operator resumed the run since.
 	Again int
+	// Aside counts items that were set aside, skipped or parked, because of what
+	// the platform answered.
+	Aside int
+	// Accepted tells that an operator let the run go on from here.
+	Accepted bool
 }
 
 // MaySettle reports whether the wave's shops have all been tried to an end, so
@@ -92,6 +97,25 @@ type WaveStatus struct {
 func (w WaveStatus) MaySettle() bool {
 	c := w.Counts
 	return w.Released && c.Total > 0 && c.Pending+c.Claimed+c.Exchanged+c.Unknown+w.Again == 0
+}
+
+// barrenAside is how many shops set aside make a wave without a proven one
+// suspicious even if earlier waves went well.
+const barrenAside = 5
+
+// Barren reports whether the wave's shops were tried to an end and none came to
+// be proven. Dead shops never count, but a fleet of nothing else looks exactly
+// like a wrong path or an outage that answers 401 or 404. A late install or two
+// that are dead, after waves that went well, are only that.
+func (w WaveStatus) Barren(provenBefore bool) bool {
+	return !w.Accepted && w.Counts.Proven == 0 && w.Counts.Retrying == 0 &&
+		w.Aside > 0 && (!provenBefore || w.Aside >= barrenAside)
+}
+
+// Undecided reports whether nothing of the wave is proven yet and shops of it
+// wait for another attempt: it is too early to judge.
+func (w WaveStatus) Undecided() bool {
+	return !w.Accepted && w.Counts.Proven == 0 && w.Counts.Retrying > 0
 }
 
 // WithinBudget reports whether the wave's failures leave room to go on. One

@@ -131,6 +131,10 @@ func TestBatches(t *testing.T) {
 
 func TestWaveMaySettle(t *testing.T) {
 	t.Parallel()
+	forgiven := rotation.WaveStatus{Released: true, Again: 1, Counts: rotation.Counts{Total: 10, Proven: 9, Retrying: 1}}
+	if forgiven.MaySettle() {
+		t.Error("a wave settles before what was forgiven is tried again")
+	}
 	holdsBack := map[rotation.ItemState]bool{
 		rotation.ItemPending: true, rotation.ItemClaimed: true, rotation.ItemExchanged: true, rotation.ItemUnknown: true,
 	}
@@ -148,6 +152,32 @@ func TestWaveMaySettle(t *testing.T) {
 	}
 	if (rotation.WaveStatus{Released: true}).MaySettle() {
 		t.Error("a wave that was never counted settles")
+	}
+}
+
+func TestAWaveIsBarrenWhenShopsWereTriedAndNoneIsProven(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		w                 rotation.WaveStatus
+		provenBefore      bool
+		barren, undecided bool
+	}{
+		"nothing tried":           {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 5, Skipped: 3, Waived: 2}}},
+		"never counted":           {w: rotation.WaveStatus{}},
+		"one waits":               {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 5, Skipped: 4, Retrying: 1}, Aside: 4}, undecided: true},
+		"one set aside":           {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 5, Skipped: 5}, Aside: 1}, barren: true},
+		"one proven":              {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 5, Proven: 1, Retrying: 2, Parked: 2}, Aside: 2}},
+		"all set aside, accepted": {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 5, Parked: 5}, Aside: 5, Accepted: true}},
+		"a few late ones are dead, others were proven": {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 4, Skipped: 4}, Aside: 4}, provenBefore: true},
+		"a wave went dead after others were proven":    {w: rotation.WaveStatus{Counts: rotation.Counts{Total: 5, Skipped: 5}, Aside: 5}, provenBefore: true, barren: true},
+	}
+	for name, tt := range tests {
+		if got := tt.w.Barren(tt.provenBefore); got != tt.barren {
+			t.Errorf("%s: Barren() = %t", name, got)
+		}
+		if got := tt.w.Undecided(); got != tt.undecided {
+			t.Errorf("%s: Undecided() = %t", name, got)
+		}
 	}
 }
 

@@ -44,6 +44,7 @@ func (r *rig) pass(d time.Duration) {
 		r.t.Fatal(err)
 	}
 	r.sql(`update rotator.runs set phase_at = phase_at - $1::interval`, d)
+	r.sql(`update rotator.attestations set at = at - $1::interval`, d)
 	r.sql(`update rotator.workers set heartbeat_at = heartbeat_at - $1::interval`, d)
 	r.sql(`update rotator.items set next_attempt_at = next_attempt_at - $1::interval`, d)
 	r.sql(`update rotator.refresh_tokens set expires_at = expires_at - $1::interval`, d)

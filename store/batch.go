@@ -32,21 +32,24 @@ var (
 	grantWave   = sql(`update rotator.batches set grant_number = grant_number + 1, worker_id = null, taken_at = null
 		where run_id = $1 and wave = $2 and settled_at is null returning run_id, number, grant_number`)
 	// A batch is an orphan when the worker that took it is silent, or when its
-	// job is gone from River without the batch being settled.
+	// job is gone from River, or runs on a silent worker (whose River client has
+	// the worker's id), without the batch being settled.
 	grantOrphans = sql(`update rotator.batches b set grant_number = grant_number + 1, worker_id = null, taken_at = null
 		from rotator.waves w where b.run_id = $1 and w.run_id = b.run_id and w.number = b.wave
 			and w.released_at is not null and b.settled_at is null
-			and case when b.worker_id is not null then not exists
-				(select from rotator.workers k where k.id = b.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
-			else not exists (select from rotator.river_job j where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
-				and j.args @> jsonb_build_object('run', b.run_id, 'batch', b.number, 'grant', b.grant_number)) end
+			and ((b.worker_id is not null and not exists
+				(select from rotator.workers k where k.id = b.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))
+			or not exists (select from rotator.river_job j where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
+				and j.args @> jsonb_build_object('run', b.run_id, 'batch', b.number, 'grant', b.grant_number)
+				and (j.state <> 'running' or j.attempted_by is null or exists (select from rotator.workers k
+					where k.id::text = j.attempted_by[array_upper(j.attempted_by, 1)] and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))))
 		returning b.run_id, b.number, b.grant_number`)
 	takeBatch = sql(`update rotator.batches set fence = fence + 1, worker_id = $4, taken_at = now()
 		where run_id = $1 and number = $2 and grant_number = $3 and settled_at is null
 		returning fence, first_position, last_position`)
 	// What the holder before had claimed may have been sent: nobody knows.
 	// Items under a lease of their own (next_attempt_at) are not the batch's.
-	orphanItems = sql(`update rotator.items set state = 'unknown', class = 'network',
+	orphanItems = sql(`update rotator.items set state = 'unknown', class = 'network', acted = true,
 			detail = 'the worker that held it died or was superseded; the platform may have acted'
 		where run_id = $1 and position between $2 and $3 and state = 'claimed' and next_attempt_at is null`)
 	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null

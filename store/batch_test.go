@@ -35,6 +35,13 @@ func (r *rig) job(t *testing.T, g store.Grant, state string) {
 			jsonb_build_object('run', $3::bigint, 'batch', $4::int, 'grant', $5::int))`, jobKind, state, g.RunID, g.Number, g.Grant)
 }
 
+// work takes the batch as a job that River runs.
+func (r *rig) work(t *testing.T, g store.Grant) store.Lease {
+	t.Helper()
+	r.job(t, g, "running")
+	return r.take(t, g)
+}
+
 func TestAWaveIsReleasedOnceAndGrantsItsBatches(t *testing.T) {
 	t.Parallel()
 	r := newRigWith(t, 25, store.RunSettings{BatchSize: 10, Waves: rotation.WavePolicy{Canary: 5}})
@@ -193,17 +200,22 @@ func TestGrantOrphans(t *testing.T) {
 		arrange func(*testing.T, *rig, store.Grant)
 		want    bool
 	}{
-		"held by a live worker": {func(t *testing.T, r *rig, g store.Grant) { r.take(t, g) }, false},
-		"its worker fell silent": {func(t *testing.T, r *rig, g store.Grant) {
+		"held by a live worker":                      {func(t *testing.T, r *rig, g store.Grant) { r.work(t, g) }, false},
+		"held by a live worker, but its job is gone": {func(t *testing.T, r *rig, g store.Grant) { r.take(t, g) }, true},
+		"held by a live worker, but its job was cancelled": {func(t *testing.T, r *rig, g store.Grant) {
+			r.job(t, g, "cancelled")
 			r.take(t, g)
+		}, true},
+		"its worker fell silent": {func(t *testing.T, r *rig, g store.Grant) {
+			r.work(t, g)
 			exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '16 seconds' where id = $1", r.worker)
 		}, true},
 		"its worker was silent for less than the lease": {func(t *testing.T, r *rig, g store.Grant) {
-			r.take(t, g)
+			r.work(t, g)
 			exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '10 seconds' where id = $1", r.worker)
 		}, false},
 		"its worker signed off": {func(t *testing.T, r *rig, g store.Grant) {
-			r.take(t, g)
+			r.work(t, g)
 			if err := r.StopWorker(t.Context(), r.worker); err != nil {
 				t.Fatal(err)
 			}

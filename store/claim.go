@@ -27,26 +27,36 @@ type Claim struct {
 	SecretID int64
 	// Excluded is why an operator excluded the shop, "" if not.
 	Excluded string
+	// Tries counts attempts since the last time an operator asked for a retry.
+	Tries int
+	// Acted tells that an earlier attempt may have minted a token nobody holds.
+	Acted bool
+	// Broken says why a sealed token does not open, "" if it does.
+	Broken string
 	// Current is the shop's access token now. New is a token that an earlier
 	// attempt stored and that is still to be proven.
 	Current, New secret.String
 }
 
 const claimReturning = ` returning i.run_id, i.position, i.shop_id, s.domain, i.attempt, next.state,
-	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), s.access_token, i.new_token`
+	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries, i.acted, s.access_token, i.new_token`
+
+// A run that is held, cancelled or closed has no claims: what a worker believes
+// about it may be a moment old.
+const runWorks = `exists (select from rotator.runs r where r.id = $1 and r.held is null and r.closed_at is null and r.cancelled_at is null)`
 
 var (
 	// The batch row is locked against being taken by another worker while the
 	// claim is made, and checked for the fence again if it was.
 	claimBatch = sql(`with batch as (
-			select 1 from rotator.batches where run_id = $1 and number = $2 and fence = $3 for share
+			select 1 from rotator.batches where run_id = $1 and number = $2 and fence = $3 and ` + runWorks + ` for share
 		), next as (
 			select position, state from rotator.items
 			where run_id = $1 and position between $4 and $5 and state in ('pending', 'unknown', 'exchanged')
 				and next_attempt_at is null and exists (select from batch)
 			order by position limit $6 for update
 		)
-		update rotator.items i set attempt = i.attempt + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $7,
+		update rotator.items i set attempt = i.attempt + 1, tries = i.tries + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $7,
 			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
 			claimed_at = now(), late_exchange_at = null
 		from next, rotator.shops s
@@ -55,9 +65,9 @@ var (
 	claimItem = sql(`with next as (
 			select position, state from rotator.items
 			where run_id = $1 and position = $2 and attempt = $3 and next_attempt_at is not null
-				and state in ('claimed', 'retrying', 'unknown', 'exchanged') for update
+				and state in ('claimed', 'retrying', 'unknown', 'exchanged') and ` + runWorks + ` for update
 		)
-		update rotator.items i set attempt = i.attempt + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $4,
+		update rotator.items i set attempt = i.attempt + 1, tries = i.tries + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $4,
 			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
 			claimed_at = now(), late_exchange_at = null, next_attempt_at = now() + $5::interval
 		from next, rotator.shops s
@@ -68,20 +78,21 @@ var (
 			order by next_attempt_at limit $2 for update skip locked
 		)
 		update rotator.items i set next_attempt_at = now() + $3::interval,
-			state = case when i.state = 'claimed' then 'unknown' else i.state end
+			state = case when i.state = 'claimed' then 'unknown' else i.state end, acted = i.acted or i.state = 'claimed'
 		from due where i.run_id = $1 and i.position = due.position
 		returning i.run_id, i.position, i.attempt`)
 	// After a hold for a fault that was nobody's shop, what failed is due now; a
 	// shop that asked to be left alone still is.
-	// Without a class it does not count as failed until it was tried again.
-	forgiveItems = sql(`update rotator.items set next_attempt_at = now(), class = null, state = case
+	// Without a class it does not count as failed until it was tried again; that
+	// a token is another shop's is not forgotten, lest it be adopted.
+	forgiveItems = sql(`update rotator.items set next_attempt_at = now(), class = case when class = 'wrong_shop' then class end, tries = 0, state = case
 			when state = 'parked' and new_token is not null then 'exchanged' when state = 'parked' then 'retrying' else state end
 		where run_id = $1 and class is distinct from 'rate_limited'
 			and (state in ('retrying', 'unknown', 'exchanged') and next_attempt_at is not null
-				or state = 'parked' and class in ('platform', 'network', 'bad_answer', 'ours', 'window'))`)
+				or state = 'parked' and (new_token is not null or class in ('platform', 'network', 'bad_answer', 'ours', 'window')))`)
 	// An item that is worked by itself outlives its worker for no longer than a
 	// batch does.
-	orphanDue = sql(`update rotator.items i set next_attempt_at = now()
+	orphanDue = sql(`update rotator.items i set next_attempt_at = now(), worker_id = null
 		where i.run_id = $1 and i.next_attempt_at > now() and i.state in ('claimed', 'exchanged') and i.worker_id is not null
 			and not exists (select from rotator.workers k where k.id = i.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
 			and i.claimed_at < now() - $2::interval`)
@@ -159,18 +170,19 @@ func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
 	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
 		var c Claim
 		var current, fresh []byte
-		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &current, &fresh)
+		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &c.Tries, &c.Acted, &current, &fresh)
 		if err != nil {
 			return c, err
 		}
 		if current != nil {
+			// One row that does not open must not stop the others.
 			if c.Current, err = s.keys.Open(current, accessTokenAt(c.ShopID)); err != nil {
-				return c, fmt.Errorf("unseal the token of %s: %w", c.Domain, err)
+				c.Broken = "its stored token does not open: " + err.Error()
 			}
 		}
 		if fresh != nil {
 			if c.New, err = s.keys.Open(fresh, newTokenAt(c.RunID, c.Position)); err != nil {
-				return c, fmt.Errorf("unseal the new token of %s: %w", c.Domain, err)
+				c.Broken = "its new token does not open: " + err.Error()
 			}
 		}
 		return c, nil

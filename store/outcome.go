@@ -48,13 +48,13 @@ const (
 
 var (
 	writeExchanged = sql(`update rotator.items i set state = 'exchanged', new_token = x.token, exchanged_at = now(), latency_ms = x.latency_ms,
-			class = null, detail = null
+			class = null, detail = null, acted = false
 		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::int[]) as x (run_id, position, attempt, token, latency_ms)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
 		returning i.run_id, i.position`)
 	writeProven = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
-			class = null, detail = null, next_attempt_at = null
-		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[]) as x (run_id, position, attempt, old_token)
+			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::text[], $6::text[]) as x (run_id, position, attempt, old_token, class, detail)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
 		returning i.run_id, i.position`)
 	// Proven where it is: the shop's token was the new one already.
@@ -66,6 +66,7 @@ var (
 	// A token that is not proven yet is kept as long as it may still be.
 	writeAside = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
 			latency_ms = x.latency_ms, new_token = case when x.state in ('exchanged', 'parked') then i.new_token end,
+			acted = i.acted or x.state = 'unknown',
 			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
 		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[])
 			as x (run_id, position, attempt, state, class, detail, latency_ms, delay_ms)
@@ -215,6 +216,7 @@ func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]b
 	}
 	c := newColumns(len(group))
 	var olds [][]byte
+	var classes, details []string
 	for _, o := range group {
 		var old []byte
 		if !o.Old.IsZero() {
@@ -223,10 +225,10 @@ func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]b
 			}
 		}
 		c.add(o)
-		olds = append(olds, old)
+		olds, classes, details = append(olds, old), append(classes, string(o.Class)), append(details, o.Detail)
 	}
 	proven := make(map[key]bool, len(group))
-	if err := t.collectKeys(ctx, proven, writeProven, c.runs, c.positions, c.attempts, olds); err != nil {
+	if err := t.collectKeys(ctx, proven, writeProven, c.runs, c.positions, c.attempts, olds, classes, details); err != nil {
 		return nil, fmt.Errorf("write proofs: %w", err)
 	}
 	var swaps []Outcome

@@ -26,12 +26,17 @@ var (
 	readRefreshToken = sql(`select run_id, fingerprint, value from rotator.refresh_tokens where id = $1 and value is not null`)
 	refuseToken      = sql(`update rotator.refresh_tokens t set refused_at = coalesce(refused_at, now()) where id = $1 and run_id = $2
 		returning not exists (select from rotator.refresh_tokens newer where newer.run_id = t.run_id and newer.id > t.id)`)
-	usedRefreshToken = sql(`select exists (select from rotator.refresh_tokens where run_id = $1 and fingerprint = $2 and id <> $3)`)
+	// The value's earlier entries in this run: when its hour ends by the first of
+	// them, and whether it is the one in use.
+	usedRefreshToken = sql(`select count(*) > 0, coalesce(min(expires_at), now()), coalesce(bool_or(id = (select max(id)
+			from rotator.refresh_tokens where run_id = $1 and id <> $3)), false)
+		from rotator.refresh_tokens where run_id = $1 and fingerprint = $2 and id <> $3`)
+	shortenRefreshToken = sql(`update rotator.refresh_tokens set expires_at = least(expires_at, $2) where id = $1 returning expires_at, expires_at > now()`)
 )
 
 // Arm stores the run's refresh token, which has life left as given; it takes
-// the place of the one before, whose value is shredded. Given the same value
-// twice it fails with ErrConflict: its hour cannot begin anew. ErrConflict also
+// the place of the one before, whose value is shredded. ErrConflict when the
+// value is in use already or its hour is over by an earlier entry. ErrConflict also
 // when the run is not open: nobody would shred the value.
 func (t *Tx) Arm(ctx context.Context, actor string, runID int64, value secret.String, life time.Duration) (RefreshToken, error) {
 	rt := RefreshToken{Fingerprint: t.keys.Fingerprint(value)}
@@ -45,12 +50,8 @@ func (t *Tx) Arm(ctx context.Context, actor string, runID int64, value secret.St
 	if err := t.tx.QueryRow(ctx, insertRefreshToken, runID, sealed, rt.Fingerprint, life).Scan(&rt.ID, &rt.AcceptedAt, &rt.ExpiresAt); err != nil {
 		return rt, fmt.Errorf("store the refresh token: %w", err)
 	}
-	var used bool
-	if err := t.tx.QueryRow(ctx, usedRefreshToken, runID, rt.Fingerprint, rt.ID).Scan(&used); err != nil {
-		return rt, fmt.Errorf("compare with earlier refresh tokens: %w", err)
-	}
-	if used {
-		return rt, fmt.Errorf("this refresh token was entered before: %w", ErrConflict)
+	if err := t.enteredBefore(ctx, runID, &rt); err != nil {
+		return rt, err
 	}
 	if _, err := t.tx.Exec(ctx, shredOldRefreshTokens, runID, rt.ID); err != nil {
 		return rt, fmt.Errorf("shred the refresh token before: %w", err)
@@ -58,6 +59,30 @@ func (t *Tx) Arm(ctx context.Context, actor string, runID int64, value secret.St
 	return rt, t.Log(ctx, actor, "run.armed", runID, map[string]any{
 		"fingerprint": rt.Fingerprint, "expires_at": rt.ExpiresAt.UTC(),
 	})
+}
+
+// enteredBefore handles a value that the run was given already: one that a
+// mistyped token took the place of comes back, and one whose age was told wrong
+// ends sooner, but no value's hour begins anew.
+func (t *Tx) enteredBefore(ctx context.Context, runID int64, rt *RefreshToken) error {
+	var before, inUse, left bool
+	var ends time.Time
+	if err := t.tx.QueryRow(ctx, usedRefreshToken, runID, rt.Fingerprint, rt.ID).Scan(&before, &ends, &inUse); err != nil {
+		return fmt.Errorf("compare with earlier refresh tokens: %w", err)
+	}
+	switch {
+	case !before:
+		return nil
+	case inUse && !rt.ExpiresAt.Before(ends.Add(-time.Second)):
+		return fmt.Errorf("this refresh token was entered before: %w", ErrConflict)
+	}
+	if err := t.tx.QueryRow(ctx, shortenRefreshToken, rt.ID, ends).Scan(&rt.ExpiresAt, &left); err != nil {
+		return fmt.Errorf("keep the refresh token's hour: %w", err)
+	}
+	if !left {
+		return fmt.Errorf("this refresh token was entered before and its hour is over: %w", ErrConflict)
+	}
+	return nil
 }
 
 // RefreshTokenValue unseals a refresh token.

@@ -15,8 +15,12 @@ import (
 )
 
 func (r *rig) tryArm(ctx context.Context, value string) (rt store.RefreshToken, err error) {
+	return r.tryArmFor(ctx, value, 50*time.Minute)
+}
+
+func (r *rig) tryArmFor(ctx context.Context, value string, life time.Duration) (rt store.RefreshToken, err error) {
 	err = r.InTx(ctx, func(tx *store.Tx) error {
-		rt, err = tx.Arm(ctx, storetest.Actor, r.run.ID, secret.New(value), 50*time.Minute)
+		rt, err = tx.Arm(ctx, storetest.Actor, r.run.ID, secret.New(value), life)
 		return err
 	})
 	return rt, err
@@ -63,7 +67,7 @@ func TestARefreshTokenIsCountedByTheDatabasesClock(t *testing.T) {
 	}
 }
 
-func TestARefreshTokenIsTakenOnce(t *testing.T) {
+func TestARefreshTokenInUseIsTakenOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	first := r.arm(t, "planted-refresh-1")
@@ -85,9 +89,62 @@ func TestARefreshTokenIsTakenOnce(t *testing.T) {
 	if _, err := r.RefreshTokenValue(t.Context(), first.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the first is not shredded: %v", err)
 	}
-	refuse("planted-refresh-1")
+	refuse("planted-refresh-2")
 	if v, err := r.RefreshTokenValue(t.Context(), second.ID); err != nil || v.Reveal() != "planted-refresh-2" {
 		t.Errorf("the second: %v", err)
+	}
+}
+
+// The value that a mistyped one took the place of comes back, but its hour does
+// not begin anew.
+func TestAReplacedRefreshTokenMayBeEnteredAgainAndKeepsItsHour(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	first := r.arm(t, "refresh-1")
+	exec(t, r.DB, "update rotator.refresh_tokens set expires_at = expires_at - interval '20 minutes'")
+	r.arm(t, "mistyped")
+	again := r.arm(t, "refresh-1")
+	if again.ID == first.ID || !again.ExpiresAt.Equal(first.ExpiresAt.Add(-20*time.Minute)) {
+		t.Errorf("entered again it ends at %s, first at %s", again.ExpiresAt, first.ExpiresAt.Add(-20*time.Minute))
+	}
+	if v, err := r.RefreshTokenValue(t.Context(), again.ID); err != nil || v.Reveal() != "refresh-1" {
+		t.Errorf("its value: %v", err)
+	}
+	if s := r.snapshot(t, store.Engine); !s.Window.ExpiresAt.Equal(again.ExpiresAt) {
+		t.Errorf("the window ends at %s, want %s", s.Window.ExpiresAt, again.ExpiresAt)
+	}
+	r.arm(t, "mistyped again")
+	exec(t, r.DB, "update rotator.refresh_tokens set expires_at = now() where fingerprint = $1", first.Fingerprint)
+	if _, err := r.tryArm(t.Context(), "refresh-1"); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("entered again when its hour was over: %v", err)
+	}
+	if s := r.snapshot(t, store.Engine); s.Window.Left(s.Now) < 49*time.Minute {
+		t.Error("the refused one took the place of the one in use")
+	}
+}
+
+// Its age was told wrong: it may end sooner, never later.
+func TestARefreshTokenInUseMayOnlyBeShortened(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.arm(t, "refresh-1")
+	shorter, err := r.tryArmFor(t.Context(), "refresh-1", 30*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shorter.ExpiresAt.Sub(shorter.AcceptedAt); got != 30*time.Minute {
+		t.Errorf("shortened to %s", got)
+	}
+	for _, life := range []time.Duration{30 * time.Minute, 50 * time.Minute} {
+		if _, err := r.tryArmFor(t.Context(), "refresh-1", life); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("entered again with %s left: %v", life, err)
+		}
+	}
+	if s := r.snapshot(t, store.Engine); !s.Window.ExpiresAt.Equal(shorter.ExpiresAt) {
+		t.Errorf("the window ends at %s, want %s", s.Window.ExpiresAt, shorter.ExpiresAt)
+	}
+	if v, err := r.RefreshTokenValue(t.Context(), shorter.ID); err != nil || v.Reveal() != "refresh-1" {
+		t.Errorf("its value: %v", err)
 	}
 }
 

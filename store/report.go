@@ -38,13 +38,19 @@ var (
 	readItem    = sql(`select ` + itemColumns + ` where i.run_id = $1 and s.domain = $2`)
 	countClass  = sql(`select state, coalesce(class, ''), count(*) from rotator.items
 		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped') group by 1, 2 order by 3 desc, 1, 2`)
+	// Skipped shops are tried again only when they are meant: by class or name.
 	retryItems = sql(`update rotator.items i set state = case when i.state = 'parked' and i.new_token is not null then 'exchanged' else 'retrying' end,
-			next_attempt_at = now()
-		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and i.state in ('parked', 'retrying')
+			next_attempt_at = now(), tries = 0
+		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
+			and (i.state in ('parked', 'retrying') or (i.state = 'skipped' and i.class is not null and ($2 <> '' or $3 <> '')))
 			and ($2 = '' or i.class = $2) and ($3 = '' or s.domain = $3)`)
 	waiveItem = sql(`update rotator.items i set state = 'waived', detail = $3, next_attempt_at = null
-		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and s.domain = $2
-			and (i.state in ('parked', 'retrying') or (i.state = 'proven' and not i.new_alive))`)
+		from rotator.shops s, rotator.runs r where i.run_id = $1 and s.id = i.shop_id and s.domain = $2 and r.id = i.run_id
+			and (i.state in ('parked', 'retrying') or (i.state = 'proven' and r.phase in ('revoked', 'webhooks_single')
+				and coalesce(not (i.old_dead and i.new_alive), true)))`)
+	waiveFirst = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(r.new_secret_id, 0)
+		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
+		where i.run_id = $1 and s.domain = $2 and i.state in ('parked', 'exchanged') and i.new_token is not null and i.class is distinct from 'wrong_shop'`)
 )
 
 // Items lists up to n items of a run in the given states, after a position.
@@ -118,8 +124,13 @@ func (t *Tx) Retry(ctx context.Context, actor string, runID int64, class rotatio
 	})
 }
 
-// Waive accepts one shop by name, with a reason.
+// Waive accepts one shop by name, with a reason. A new token that was minted for
+// it but could not be proven becomes its current one: the old one dies at the
+// revoke in any case.
 func (t *Tx) Waive(ctx context.Context, actor string, runID int64, domain, reason string) error {
+	if err := t.adopt(ctx, waiveFirst, runID, domain); err != nil {
+		return err
+	}
 	tag, err := t.tx.Exec(ctx, waiveItem, runID, domain, reason)
 	if err != nil {
 		return fmt.Errorf("waive %s: %w", domain, err)

@@ -69,6 +69,8 @@ func TestRetry(t *testing.T) {
 		"one class":          {rotation.ClassNetwork, "", map[int]rotation.ItemState{2: rotation.ItemRetrying, 3: rotation.ItemRetrying}},
 		"one shop":           {"", "shop-1.myharavan.com", map[int]rotation.ItemState{1: rotation.ItemRetrying}},
 		"one shop, no class": {rotation.ClassNetwork, "shop-1.myharavan.com", nil},
+		"a class of skipped": {rotation.ClassFrozen, "", map[int]rotation.ItemState{4: rotation.ItemRetrying}},
+		"one skipped shop":   {"", "shop-4.myharavan.com", map[int]rotation.ItemState{4: rotation.ItemRetrying}},
 		"a proven shop":      {"", "shop-0.myharavan.com", nil},
 	}
 	for name, tt := range tests {
@@ -96,38 +98,16 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-func TestWaive(t *testing.T) {
+// What was skipped because there was nothing to exchange stays so.
+func TestARetryByNameOpensNoShopThatWasSkippedUntried(t *testing.T) {
 	t.Parallel()
-	r, c := mixed(t)
-	waive := func(i int) error {
-		return r.try(t, func(ctx context.Context, tx *store.Tx) error {
-			return tx.Waive(ctx, storetest.Actor, r.run.ID, c[i].Domain, "closing down")
-		})
-	}
-	for i, want := range []error{store.ErrConflict, nil, nil, nil, store.ErrConflict} {
-		if err := waive(i); !errors.Is(err, want) {
-			t.Errorf("shop %d: error %v, want %v", i, err, want)
+	r, _, c := claimAll(t, 1)
+	r.write(t, store.Written, store.Outcome{Claim: c[0], State: rotation.ItemSkipped, Detail: "excluded: x"})
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		n, err := tx.Retry(ctx, storetest.Actor, r.run.ID, "", c[0].Domain)
+		if n != 0 {
+			t.Errorf("%d items retried", n)
 		}
-	}
-	if got := r.item(t, c[1].Domain); got.State != rotation.ItemWaived || got.Detail != "closing down" || got.NextAttemptAt != nil {
-		t.Errorf("waived %+v", got)
-	}
-	if err := waive(1); !errors.Is(err, store.ErrConflict) {
-		t.Errorf("waived twice: %v", err)
-	}
-	// A proven shop may be waived once the check found its token dead.
-	r.enter(t, rotation.PhaseRevoked)
-	if err := r.WriteChecks(t.Context(), []store.Checked{{Check: r.checks(t)[0], OldDead: true, NewAlive: false}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := waive(0); err != nil {
-		t.Error(err)
-	}
-	if got := r.snapshot(t, store.Engine).Revocation; got.NewDead != 0 {
-		t.Errorf("after the waiver: %+v", got)
-	}
-	events := ask[int](t, r.DB, "select count(*)::int from rotator.journal where event = 'item.waived' and detail like '%closing down%'")
-	if events[0] != 4 {
-		t.Errorf("the journal names %d of 4 waivers", events[0])
-	}
+		return err
+	})
 }

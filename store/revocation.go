@@ -16,7 +16,10 @@ import (
 type Check struct {
 	RunID, Position int64
 	Domain          string
-	Old, Current    secret.String
+	// Old is zero when the run replaced no token: it was of the new secret.
+	Old, Current secret.String
+	// Broken tells that a sealed token does not open.
+	Broken bool
 }
 
 // Checked is what was seen.
@@ -28,15 +31,15 @@ type Checked struct {
 
 var (
 	planChecks = sql(`update rotator.runs set check_stride = case when $2::bigint < 0 then 1 else
-			greatest(1, (select count(*) from rotator.items where run_id = $1 and state = 'proven' and old_token is not null) / greatest($2, 1)) end
+			greatest(1, (select count(*) from rotator.items where run_id = $1 and state = 'proven') / greatest($2, 1)) end
 		where id = $1`)
 	// A coarse stride may meet no proven shop at all: then every one is due.
 	refineChecks = sql(`update rotator.runs r set check_stride = 1 where id = $1 and not exists
-		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven' and old_token is not null)`)
+		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven')`)
 	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.position > $2 and i.position % r.check_stride = 0 and i.state = 'proven'
-			and i.old_token is not null and i.checked_at is null
+			and i.checked_at is null
 		order by i.position limit $3`)
 	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive
 		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) as x (run_id, position, old_dead, new_alive)
@@ -46,9 +49,10 @@ var (
 	countChecks = sql(`select count(*), count(*) filter (where old_dead), count(*) filter (where not old_dead),
 			count(*) filter (where new_alive), count(*) filter (where not new_alive)
 		from rotator.items i join rotator.runs r on r.id = i.run_id
-		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven' and i.old_token is not null`)
+		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven'`)
 	shredItems = sql(`update rotator.items set old_token = null, new_token = null
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
+	endedRuns     = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
 	anyUnshredded = sql(`select exists (select from rotator.items where run_id = $1 and (old_token is not null or new_token is not null))`)
 )
 
@@ -85,11 +89,13 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 			return c, err
 		}
 		var err error
-		if c.Old, err = s.keys.Open(old, oldTokenAt(c.RunID, c.Position)); err != nil {
-			return c, fmt.Errorf("unseal the old token of %s: %w", c.Domain, err)
+		// A token that does not open is no answer; the shop can be waived.
+		if old != nil {
+			c.Old, err = s.keys.Open(old, oldTokenAt(c.RunID, c.Position))
+			c.Broken = err != nil
 		}
 		if c.Current, err = s.keys.Open(current, accessTokenAt(shopID)); err != nil {
-			return c, fmt.Errorf("unseal the token of %s: %w", c.Domain, err)
+			c.Broken = true
 		}
 		return c, nil
 	})
@@ -124,9 +130,23 @@ func revocation(ctx context.Context, q querier, runID int64) (rotation.Revocatio
 // shredPage keeps a shredding statement short, so that vacuum can follow it.
 const shredPage = 20_000
 
-// ShredTokens empties the items' old and unused tokens, page by page. It may be
-// stopped and run again. progress is told how many positions are done.
+// ShredTokens empties the items' old and unused tokens, page by page, of the run
+// and of the app's cancelled ones. It may be stopped and run again. progress is
+// told how many positions are done.
 func (s *Store) ShredTokens(ctx context.Context, r Run, progress func(done, total int64)) error {
+	ended, err := s.runs(ctx, endedRuns, r.AppID)
+	if err != nil {
+		return err
+	}
+	for _, run := range append(ended, r) {
+		if err := s.shredRun(ctx, run, progress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) shredRun(ctx context.Context, r Run, progress func(done, total int64)) error {
 	for first := int64(1); first <= r.LastPosition; first += shredPage {
 		last := min(first+shredPage-1, r.LastPosition)
 		if _, err := s.pool.Exec(ctx, shredItems, r.ID, first, last); err != nil {

@@ -88,6 +88,76 @@ func TestTheCheckIsASample(t *testing.T) {
 	}
 }
 
+// A shop that was proven in place has no former token; it is looked at all the
+// same, and so is one whose tokens do not open.
+func TestTheCheckLooksAtEveryProvenShopOnItsStride(t *testing.T) {
+	t.Parallel()
+	r, _, claims := claimAll(t, 4)
+	r.write(t, store.Written, store.Outcome{Claim: claims[0], State: rotation.ItemProven})
+	r.prove(t, claims[1:]...)
+	exec(t, r.DB, "update rotator.items set old_token = 'not sealed' where position = 3")
+	exec(t, r.DB, "update rotator.shops set access_token = 'not sealed' where domain = $1", claims[3].Domain)
+	r.enter(t, rotation.PhaseRevoked)
+	checks := r.checks(t)
+	if planned := r.snapshot(t, store.Engine).Revocation.Planned; len(checks) != 4 || planned != 4 {
+		t.Fatalf("%d checks, %d planned", len(checks), planned)
+	}
+	for i, want := range []struct{ old, current, broken bool }{{false, true, false}, {true, true, false}, {false, true, true}, {true, false, true}} {
+		c := checks[i]
+		if c.Old.IsZero() == want.old || c.Current.IsZero() == want.current || c.Broken != want.broken {
+			t.Errorf("check %d: old %t, current %t, broken %t", i, !c.Old.IsZero(), !c.Current.IsZero(), c.Broken)
+		}
+	}
+	if checks[0].Current.Reveal() != "token-0" {
+		t.Error("proven in place, another token is looked at")
+	}
+}
+
+// Every third position of nine is sampled, but only others are proven.
+func TestASampleThatMeetsNoProvenShopLooksAtEach(t *testing.T) {
+	t.Parallel()
+	r, _, claims := claimAll(t, 9)
+	r.run.Settings.CheckSample = 2
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.SaveSettings(ctx, storetest.Actor, r.run) })
+	for i, c := range claims {
+		if (i+1)%3 == 0 {
+			r.write(t, store.Written, store.Outcome{Claim: c, State: rotation.ItemSkipped, Class: rotation.ClassFrozen, Detail: "x"})
+			continue
+		}
+		r.prove(t, c)
+	}
+	r.enter(t, rotation.PhaseRevoked)
+	if got := len(r.checks(t)); got != 6 {
+		t.Errorf("%d checks, want 6", got)
+	}
+}
+
+func TestShreddingTakesCancelledRunsAlong(t *testing.T) {
+	t.Parallel()
+	r, _, claims := claimAll(t, 3)
+	r.prove(t, claims[0])
+	r.write(t, store.Written, exchanged(claims[1]))
+	r.write(t, store.Written, store.Outcome{Claim: claims[1], State: rotation.ItemParked, Class: rotation.ClassWrongShop, Detail: "x"})
+	r.cancel(t)
+	kept := func() int {
+		return ask[int](t, r.DB, "select count(*)::int from rotator.items where old_token is not null or new_token is not null")[0]
+	}
+	if kept() != 2 {
+		t.Fatalf("the cancelled run keeps %d tokens: the test is void", kept())
+	}
+	other := newRigIn(t, r.DB, "other", 1, store.RunSettings{BatchSize: 1})
+	other.walk(t)
+	exec(t, r.DB, "update rotator.items set old_token = 'x' where run_id = $1", other.run.ID)
+	other.cancel(t)
+	r.run = r.Run(t, r.app, r.run.Settings)
+	if err := r.ShredTokens(t.Context(), r.run, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if got := kept(); got != 1 {
+		t.Errorf("%d tokens are kept, want that of the other app", got)
+	}
+}
+
 func TestARunClosesOnlyWhenNothingOldIsStored(t *testing.T) {
 	t.Parallel()
 	r, claims := revoked(t, 3)

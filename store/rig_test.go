@@ -139,6 +139,13 @@ func (r *rig) claim(t *testing.T, l store.Lease) []store.Claim {
 	return claims
 }
 
+// claimOpen takes the run's first batch anew and claims what is open in it.
+func (r *rig) claimOpen(t *testing.T) []store.Claim {
+	t.Helper()
+	grant := ask[int](t, r.DB, "select grant_number from rotator.batches where run_id = $1 and number = 1", r.run.ID)
+	return r.claim(t, r.take(t, store.Grant{RunID: r.run.ID, Number: 1, Grant: grant[0]}))
+}
+
 // claimAll walks n shops and claims them all under one lease.
 func claimAll(t *testing.T, n int) (*rig, store.Lease, []store.Claim) {
 	t.Helper()

@@ -78,6 +78,7 @@ var (
 		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
 	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
 		where id = $1 and held is not null and closed_at is null and cancelled_at is null`)
+	acceptWaves  = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null`)
 	cancelRun    = sql(`update rotator.runs set cancelled_at = now() where id = $1 and closed_at is null and cancelled_at is null`)
 	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null`)
 	uncertifyRun = sql(`update rotator.runs set certificate = null where id = $1`)
@@ -99,6 +100,10 @@ func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) 
 	settings, err := json.Marshal(n.Settings)
 	if err != nil {
 		return Run{}, fmt.Errorf("encode the run's settings: %w", err)
+	}
+	// An attempt that was under way at a cancel may have stored a token since.
+	if err := t.adoptLeft(ctx, n.App.ID); err != nil {
+		return Run{}, err
 	}
 	rows, err := t.tx.Query(ctx, insertRun, n.App.ID, n.Kind, n.Mode, rotation.PhasePrepared, n.OldSecretID, n.NewSecretID, settings)
 	var r Run
@@ -128,6 +133,21 @@ func readRunFrom(ctx context.Context, q querier, id int64) (Run, error) {
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, scanRun)
 	return r, one(err, "run %d", id)
+}
+
+// InRun runs fn in a transaction that holds the run's row, with a snapshot taken
+// under that lock: what fn decides on is still so when it commits.
+func (s *Store) InRun(ctx context.Context, runID int64, fn func(*Tx, rotation.Snapshot, Run) error) error {
+	return s.InTx(ctx, func(tx *Tx) error {
+		if _, err := tx.tx.Exec(ctx, lockRun, runID); err != nil {
+			return fmt.Errorf("lock run %d: %w", runID, err)
+		}
+		snap, run, err := tx.snapshot(ctx, runID, Counted)
+		if err != nil {
+			return err
+		}
+		return fn(tx, snap, run)
+	})
 }
 
 // lockOpenRun makes others that lock or change the run wait until commit.
@@ -204,6 +224,11 @@ func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
 	if err := t.exactlyOne(ctx, "resume the run", resumeRun, r.ID); err != nil {
 		return err
 	}
+	if r.Held == rotation.HeldBreakerOpen {
+		if _, err := t.tx.Exec(ctx, acceptWaves, r.ID); err != nil {
+			return fmt.Errorf("accept the waves so far: %w", err)
+		}
+	}
 	if r.Held != rotation.HeldPaused {
 		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID); err != nil {
 			return fmt.Errorf("make failed shops due: %w", err)
@@ -219,6 +244,9 @@ func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
 		return err
 	}
 	if err := t.shredRefreshTokens(ctx, r.ID); err != nil {
+		return err
+	}
+	if err := t.adoptLeft(ctx, r.AppID); err != nil {
 		return err
 	}
 	if err := t.unswitchSecrets(ctx, r); err != nil {

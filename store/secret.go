@@ -60,9 +60,11 @@ var (
 	activateSecret = sql(`update rotator.secrets set state = 'active', activated_at = coalesce(activated_at, now()) where id = $1 and state in ('pending', 'active')`)
 	retireSecret   = sql(`update rotator.secrets set state = 'retiring', retiring_at = coalesce(retiring_at, now()) where id = $1 and state in ('active', 'retiring')`)
 	revokeSecret   = sql(`update rotator.secrets set state = 'revoked', revoked_at = now() where id = $1 and state in ('active', 'retiring')`)
-	// Unswitching goes in this order: an app has one active secret at most.
-	unusedSecret  = sql(`select not exists (select from rotator.shops where app_id = $1 and secret_id = $2)`)
-	unswitchNew   = sql(`update rotator.secrets set state = 'pending', activated_at = null where id = $1 and state = 'active'`)
+	// Unswitching goes in this order: an app has one active secret at most. After
+	// the revoke there is nothing to go back to.
+	unusedSecret = sql(`select not exists (select from rotator.shops where app_id = $1 and secret_id = $2)`)
+	unswitchNew  = sql(`update rotator.secrets set state = 'pending', activated_at = null where id = $1 and state = 'active'
+		and exists (select from rotator.secrets o where o.id = $2 and o.state = 'retiring')`)
 	unswitchOld   = sql(`update rotator.secrets set state = 'active', retiring_at = null where id = $1 and state = 'retiring'`)
 	discardSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null
 		where app_id = $1 and version = $2 and state = 'pending'
@@ -160,9 +162,9 @@ func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
 	}
 	for _, back := range []struct {
 		statement string
-		id        int64
-	}{{unswitchNew, r.NewSecretID}, {unswitchOld, r.OldSecretID}} {
-		if _, err := t.tx.Exec(ctx, back.statement, back.id); err != nil {
+		ids       []any
+	}{{unswitchNew, []any{r.NewSecretID, r.OldSecretID}}, {unswitchOld, []any{r.OldSecretID}}} {
+		if _, err := t.tx.Exec(ctx, back.statement, back.ids...); err != nil {
 			return fmt.Errorf("take the switch of secrets back: %w", err)
 		}
 	}

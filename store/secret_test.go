@@ -138,13 +138,15 @@ func TestTheRunMovesItsSecrets(t *testing.T) {
 // An operator who cancels after the switch starts again from where things are.
 func TestARunAfterOneThatWasCancelledAfterTheSwitch(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 1)
-	r.enter(t, rotation.PhaseOAuthSwitched)
-	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.run) })
-	r.run = r.Run(t, r.app, r.run.Settings)
-	r.enter(t, rotation.PhaseRevoked)
-	if diff := cmp.Diff([]store.SecretState{store.SecretRevoked, store.SecretActive}, states(t, r.DB, r.app)); diff != "" {
-		t.Errorf("states (-want +got):\n%s", diff)
+	for _, proven := range []int{0, 1} { // the switch is taken back, or is not
+		r, _, claims := claimAll(t, 2)
+		r.prove(t, claims[:proven]...)
+		r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.run) })
+		r.run = r.Run(t, r.app, r.run.Settings)
+		r.enter(t, rotation.PhaseRevoked)
+		if diff := cmp.Diff([]store.SecretState{store.SecretRevoked, store.SecretActive}, states(t, r.DB, r.app)); diff != "" {
+			t.Errorf("%d proven: states (-want +got):\n%s", proven, diff)
+		}
 	}
 }
 

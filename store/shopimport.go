@@ -62,7 +62,7 @@ var (
 		group by domain having count(*) > 1 order by min(line) limit $1`
 	countDuplicates = `select count(*) from (select from import_rows group by domain having count(*) > 1) d`
 	staleRows       = `from import_rows r join rotator.shops s on s.id = r.shop_id
-		where r.access_token_fingerprint = any(s.former_fingerprints) and r.access_token_fingerprint <> s.access_token_fingerprint`
+		where s.rotated_at is not null and r.access_token_fingerprint = any(s.former_fingerprints) and r.access_token_fingerprint <> s.access_token_fingerprint`
 	findStale  = `select r.domain, array[r.line] ` + staleRows + ` order by r.line limit $1`
 	dropStale  = `delete from import_rows where (shop_id, line) in (select r.shop_id, r.line ` + staleRows + `)`
 	keepListed = `set local idle_in_transaction_session_timeout = 0`
@@ -83,6 +83,11 @@ var (
 				access_token_fingerprint = coalesce(excluded.access_token_fingerprint, s.access_token_fingerprint),
 				token_generation = s.token_generation + case when excluded.access_token is not null
 					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then 1 else 0 end,
+				former_fingerprints = case when excluded.access_token is not null
+					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint and s.access_token_fingerprint is not null
+					then (s.access_token_fingerprint || s.former_fingerprints)[1:4] else s.former_fingerprints end,
+				rotated_at = case when excluded.access_token is not null
+					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then null else s.rotated_at end,
 				secret_id = case when excluded.access_token is not null
 					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then excluded.secret_id else s.secret_id end,
 				legacy_token = coalesce(excluded.legacy_token, s.legacy_token),

@@ -280,39 +280,3 @@ func TestImportNeedsNoMemoryThatGrowsWithTheList(t *testing.T) {
 		t.Errorf("the heap grew by %d bytes over %d rows: %v", grown, total-2*every, heap)
 	}
 }
-
-func TestAListOlderThanARotationBringsNoTokenBack(t *testing.T) {
-	t.Parallel()
-	db := storetest.New(t)
-	app := db.App(t, "shopbot", "old secret", "new secret")
-	db.Import(t, app, storetest.Fleet(3))
-	secrets, err := db.Secrets(t.Context(), app.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// What a swap leaves behind, without a run around it.
-	replaced := db.Keys.Fingerprint(secret.New("token-1"))
-	if _, err := db.Pool.Exec(t.Context(), `update rotator.shops set former_fingerprints = array[$1], access_token_fingerprint = 'new'
-		where access_token_fingerprint = $1`, replaced); err != nil {
-		t.Fatal(err)
-	}
-	list := func(yield func(shopfile.Row, error) bool) {
-		for i := range 4 {
-			row := shopfile.Row{Line: i + 2, Domain: fmt.Sprintf("shop-%d.myharavan.com", i), AccessToken: secret.New(fmt.Sprintf("token-%d", i))}
-			if !yield(row, nil) {
-				return
-			}
-		}
-	}
-	var told store.Findings
-	got, err := db.ImportShops(t.Context(), storetest.Actor, app, secrets[0].ID, list, func(f store.Findings) error { told = f; return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(store.ImportResult{Rows: 4, Added: 1, Unchanged: 2, Stale: 1}, got); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]store.Duplicate{{Domain: "shop-1.myharavan.com", Lines: []int{3}}}, told.Stale); diff != "" {
-		t.Error(diff)
-	}
-}

@@ -21,11 +21,13 @@ var (
 	readSecretPair = sql(`select coalesce(o.fingerprint <> n.fingerprint, false), a.name
 		from rotator.runs r join rotator.apps a on a.id = r.app_id
 		left join rotator.secrets o on o.id = r.old_secret_id left join rotator.secrets n on n.id = r.new_secret_id where r.id = $1`)
-	readWaves = sql(`select w.number, w.name, w.first_position, w.last_position, w.released_at is not null, w.settled_at is not null,
+	readWaves = sql(`select w.number, w.name, w.first_position, w.last_position, w.released_at is not null, w.settled_at is not null, w.accepted_at is not null,
 			(select count(*) from rotator.batches b where b.run_id = w.run_id and b.wave = w.number and b.settled_at is null)
 		from rotator.waves w where w.run_id = $1 order by w.number`)
-	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and class in ('platform', 'network', 'bad_answer', 'ours', 'window')),
-			count(*) filter (where state = 'retrying' and class is null)
+	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and (class in ('platform', 'network', 'bad_answer', 'ours', 'window')
+				or new_token is not null or (state = 'retrying' and class = 'unauthorized'))),
+			count(*) filter (where state = 'retrying' and class is null),
+			count(*) filter (where state in ('skipped', 'parked') and class is not null)
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state`)
 	countWorkers = sql(`select count(*) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
 	readSnapNow  = sql(`select now()`)
@@ -155,7 +157,7 @@ func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 	}
 	var w rotation.WaveStatus
 	var unsettled int
-	_, err = pgx.ForEachRow(rows, []any{&w.Number, &w.Name, &w.First, &w.Last, &w.Released, &w.Settled, &unsettled}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&w.Number, &w.Name, &w.First, &w.Last, &w.Released, &w.Settled, &w.Accepted, &unsettled}, func() error {
 		w.Counts = rotation.Counts{}
 		if detail == Engine && unsettled > 0 {
 			w.Counts.Add(rotation.ItemPending, int(w.Len()))
@@ -194,11 +196,12 @@ func (t *Tx) countItems(ctx context.Context, runID int64, in rotation.Range, w *
 		return fmt.Errorf("count items: %w", err)
 	}
 	var state rotation.ItemState
-	var n, failed, again int
-	_, err = pgx.ForEachRow(rows, []any{&state, &n, &failed, &again}, func() error {
+	var n, failed, again, aside int
+	_, err = pgx.ForEachRow(rows, []any{&state, &n, &failed, &again, &aside}, func() error {
 		w.Counts.Add(state, n)
 		w.Failed += failed
 		w.Again += again
+		w.Aside += aside
 		return nil
 	})
 	if err != nil {

@@ -74,6 +74,120 @@ func TestTheEngineCountsAWaveOnceItsBatchesAreSettled(t *testing.T) {
 	}
 }
 
+func TestASnapshotTellsWhatWasTriedInVainAndWhatAnOperatorAccepted(t *testing.T) {
+	t.Parallel()
+	const retrying, parked, skipped = rotation.ItemRetrying, rotation.ItemParked, rotation.ItemSkipped
+	tests := map[string]struct {
+		state                rotation.ItemState
+		class                rotation.Class
+		token                bool
+		failed, again, aside int
+	}{
+		"waits, platform":           {state: retrying, class: rotation.ClassPlatform, failed: 1},
+		"waits, refused":            {state: retrying, class: rotation.ClassUnauthorized, failed: 1},
+		"waits, slowed down":        {state: retrying, class: rotation.ClassRateLimited},
+		"waits, nobody asked":       {state: retrying, again: 1},
+		"parked, platform":          {state: parked, class: rotation.ClassPlatform, failed: 1, aside: 1},
+		"parked, refused":           {state: parked, class: rotation.ClassUnauthorized, aside: 1},
+		"parked, refused its proof": {state: parked, class: rotation.ClassUnauthorized, token: true, failed: 1, aside: 1},
+		"parked, another shop's":    {state: parked, class: rotation.ClassWrongShop, token: true, failed: 1, aside: 1},
+		"dead":                      {state: skipped, class: rotation.ClassUninstalled, aside: 1},
+		"excluded":                  {state: skipped},
+		"waived":                    {state: rotation.ItemWaived, class: rotation.ClassPlatform},
+	}
+	r := newRig(t, 1)
+	r.walk(t)
+	r.release(t, 1)
+	for name, tt := range tests {
+		exec(t, r.DB, `update rotator.items set state = $1, class = nullif($2, ''), detail = 'x', new_token = case when $3::bool then 'x'::bytea end`, string(tt.state), string(tt.class), tt.token)
+		w := r.snapshot(t, store.Counted).Waves[0]
+		if w.Failed != tt.failed || w.Again != tt.again || w.Aside != tt.aside || w.Accepted {
+			t.Errorf("%s: %d failed, %d again, %d aside, accepted %t", name, w.Failed, w.Again, w.Aside, w.Accepted)
+		}
+	}
+}
+
+func TestAResumeFromTheBreakerAcceptsTheWavesThatAreOut(t *testing.T) {
+	t.Parallel()
+	r := newRigWith(t, 6, store.RunSettings{BatchSize: 10, Waves: rotation.WavePolicy{Canary: 2, Shares: []float64{0.3}}})
+	r.walk(t)
+	r.enter(t, rotation.PhaseExchanging)
+	for _, n := range []int{1, 2} {
+		r.release(t, n)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.SettleWave(ctx, r.run.ID, 1) })
+	for held, want := range map[rotation.Held][]bool{
+		rotation.HeldPaused: {false, false, false}, rotation.HeldWaiting: {false, false, false}, rotation.HeldWindowExpired: {false, false, false},
+		rotation.HeldBreakerOpen: {false, true, false},
+	} {
+		exec(t, r.DB, "update rotator.waves set accepted_at = null")
+		r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Hold(ctx, storetest.Actor, r.run.ID, held, "x")
+			return err
+		})
+		r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, storetest.Actor, r.reread(t)) })
+		var got []bool
+		for _, w := range r.snapshot(t, store.Engine).Waves {
+			got = append(got, w.Accepted)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: accepted (-want +got):\n%s", held, diff)
+		}
+	}
+}
+
+// What is decided under the lock is still so at the commit.
+func TestInRunDecidesOnWhatNobodyCanChangeMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	inside := make(chan struct{})
+	held := make(chan error, 1)
+	go func() {
+		<-inside
+		held <- r.InTx(context.Background(), func(tx *store.Tx) error {
+			_, err := tx.Hold(context.Background(), storetest.Actor, r.run.ID, rotation.HeldPaused, "lunch")
+			return err
+		})
+	}()
+	err := r.InRun(t.Context(), r.run.ID, func(tx *store.Tx, s rotation.Snapshot, run store.Run) error {
+		if s.RunID != r.run.ID || run.ID != r.run.ID || s.Held != "" {
+			t.Errorf("snapshot of run %d, held %q", s.RunID, s.Held)
+		}
+		close(inside)
+		for waits := false; !waits; { // until the other's statement stands at the lock
+			select {
+			case err := <-held:
+				t.Fatalf("the run was held under the lock: %v", err)
+			default:
+			}
+			waits = ask[bool](t, r.DB, "select exists (select from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.datname = current_database())")[0]
+		}
+		return tx.EnterPhase(t.Context(), storetest.Actor, run, rotation.PhaseWebhooksDual, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	if got := r.reread(t); got.Phase != rotation.PhaseWebhooksDual || got.Held != rotation.HeldPaused {
+		t.Errorf("run in %s, held %q", got.Phase, got.Held)
+	}
+	errNo := errors.New("no")
+	err = r.InRun(t.Context(), r.run.ID, func(tx *store.Tx, _ rotation.Snapshot, run store.Run) error {
+		if err := tx.Resume(t.Context(), storetest.Actor, run); err != nil {
+			t.Error(err)
+		}
+		return errNo
+	})
+	if !errors.Is(err, errNo) || r.reread(t).Held != rotation.HeldPaused {
+		t.Errorf("what failed was committed: %v, held %q", err, r.run.Held)
+	}
+	if err := r.InRun(t.Context(), -1, func(*store.Tx, rotation.Snapshot, store.Run) error { return nil }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a run that does not exist: %v", err)
+	}
+}
+
 func TestASnapshotSeesWhatIsLeftToSweepOnceAllIsDone(t *testing.T) {
 	t.Parallel()
 	r, l, claims := claimAll(t, 2)

@@ -13,17 +13,16 @@ var (
 	lateInstalls = sql(`select count(*) from rotator.shops s where s.app_id = $2 and not exists
 		(select from rotator.items i where i.run_id = $1 and i.shop_id = s.id)`)
 	sweepLate = sql(`with late as (
-			select s.id, s.secret_id, s.excluded_reason, s.access_token is null as tokenless,
+			select s.id, s.excluded_reason, s.access_token is null as tokenless,
 				$3::bigint + row_number() over (order by s.id) as position
 			from rotator.shops s where s.app_id = $2 and not exists
 				(select from rotator.items i where i.run_id = $1 and i.shop_id = s.id)
 		)
 		insert into rotator.items (run_id, position, shop_id, state, detail)
 		select $1, position, id,
-			case when excluded_reason is not null or tokenless or secret_id = $4 then 'skipped' else 'pending' end,
+			case when excluded_reason is not null or tokenless then 'skipped' else 'pending' end,
 			case when excluded_reason is not null then 'excluded: ' || excluded_reason
-				when tokenless then 'no access token is stored'
-				when secret_id = $4 then 'installed under the new secret' end
+				when tokenless then 'no access token is stored' end
 		from late`)
 	moveLast = sql(`update rotator.runs set last_position = $3 where id = $1 and last_position = $2`)
 	// A shop whose token was replaced since its proof by one of another secret,
@@ -52,7 +51,7 @@ func (t *Tx) Sweep(ctx context.Context, r Run) error {
 	if err != nil {
 		return err
 	}
-	tag, err := t.tx.Exec(ctx, sweepLate, r.ID, r.AppID, r.LastPosition, r.NewSecretID)
+	tag, err := t.tx.Exec(ctx, sweepLate, r.ID, r.AppID, r.LastPosition)
 	if err != nil {
 		return fmt.Errorf("sweep late installs: %w", err)
 	}

@@ -10,18 +10,18 @@ import (
 var (
 	// A shop that has nothing to exchange enters the run as skipped, with the
 	// reason, so that every stored shop has a row that says what became of it.
+	// One whose token is of the new secret already is still to be proven.
 	walkPage = sql(`with page as (
-			select id, secret_id, excluded_reason, access_token is null as tokenless
-			from rotator.shops where app_id = $2 and id > $3 order by id limit $6
+			select id, excluded_reason, access_token is null as tokenless
+			from rotator.shops where app_id = $2 and id > $3 order by id limit $5
 		), placed as (
 			select *, $4::bigint + row_number() over (order by id) as position from page
 		), added as (
 			insert into rotator.items (run_id, position, shop_id, state, detail)
 			select $1, position, id,
-				case when excluded_reason is not null or tokenless or secret_id = $5 then 'skipped' else 'pending' end,
+				case when excluded_reason is not null or tokenless then 'skipped' else 'pending' end,
 				case when excluded_reason is not null then 'excluded: ' || excluded_reason
-					when tokenless then 'no access token is stored'
-					when secret_id = $5 then 'its token is of the new secret already' end
+					when tokenless then 'no access token is stored' end
 			from placed on conflict (run_id, shop_id) do nothing
 		)
 		select coalesce(max(id), 0), count(*) from placed`)
@@ -56,7 +56,7 @@ func (s *Store) WalkPage(ctx context.Context, runID int64, size int) (done bool,
 		}
 		var last int64
 		var n int
-		if err := tx.tx.QueryRow(ctx, walkPage, r.ID, r.AppID, r.WalkCursor, r.LastPosition, r.NewSecretID, size).Scan(&last, &n); err != nil {
+		if err := tx.tx.QueryRow(ctx, walkPage, r.ID, r.AppID, r.WalkCursor, r.LastPosition, size).Scan(&last, &n); err != nil {
 			return fmt.Errorf("take a page of shops into run %d: %w", runID, err)
 		}
 		if n > 0 {

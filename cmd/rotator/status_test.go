@@ -47,7 +47,8 @@ items    [#########...............] 400/1000 proven
 rate     30.0 shops/s, in flight 40/80 (in-flight cap, platform 429)
 window   50m0s left, until 2026-03-01 12:50:00Z
 eta      2026-03-01 12:00:19Z to 2026-03-01 12:00:43Z, fits the window
-gate     [ ] every shop is proven, skipped or waived: 588 open, 2 parked
+gate     [x] shops are proven: 400 are
+         [ ] every shop is proven, skipped or waived: 588 open, 2 parked
          [x] late installs are swept: none
          [x] no answer of a superseded worker is unproven: none
          [x] no stored token needs the old secret: none does

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(r.new_secret_id, 0) from rotator.items i join rotator.runs r on r.id = i.run_id
+	where r.app_id = $1 and r.cancelled_at is not null and i.new_token is not null and i.class is distinct from 'wrong_shop'`)
+
+// adoptLeft makes tokens current that a cancelled run's attempts stored and did
+// not come to prove: a platform may have killed the old one with the exchange.
+// The next run proves them where they are.
+func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
+	return t.adopt(ctx, leftTokens, appID)
+}
+
+// adopt swaps the unproven tokens that a statement finds, fenced like any swap,
+// and empties them. Its columns are position, shop, generation, token, run and
+// the secret that the run exchanged under.
+func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
+	rows, err := t.tx.Query(ctx, statement, args...)
+	if err != nil {
+		return fmt.Errorf("look for unproven tokens: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Outcome, error) {
+		var o Outcome
+		var sealed []byte
+		if err := row.Scan(&o.Claim.Position, &o.Claim.ShopID, &o.Claim.Generation, &sealed, &o.Claim.RunID, &o.SecretID); err != nil {
+			return o, err
+		}
+		// One that does not open is of no use to anybody, and must not stop the
+		// cancel, the waiver or the next run.
+		if token, err := t.keys.Open(sealed, newTokenAt(o.Claim.RunID, o.Claim.Position)); err == nil {
+			o.New = token
+		}
+		return o, nil
+	})
+	if err != nil {
+		return fmt.Errorf("read unproven tokens: %w", err)
+	}
+	found = slices.DeleteFunc(found, func(o Outcome) bool { return o.New.IsZero() })
+	// A shop whose token was replaced meanwhile has a newer one: it keeps that.
+	if _, err := t.swapTokens(ctx, found); err != nil {
+		return err
+	}
+	for _, o := range found {
+		if _, err := t.tx.Exec(ctx, emptyToken, o.Claim.RunID, o.Claim.Position); err != nil {
+			return fmt.Errorf("empty an adopted token: %w", err)
+		}
+	}
+	return nil
+}
+
+var emptyToken = sql(`update rotator.items set new_token = null, state = case when state = 'exchanged' then 'parked' else state end,
+	detail = coalesce(detail, 'its new token was adopted unproven'), next_attempt_at = null
+	where run_id = $1 and position = $2`)

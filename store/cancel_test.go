@@ -1,0 +1,123 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+func (r *rig) cancel(t *testing.T) {
+	t.Helper()
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.reread(t)) })
+}
+
+// The platform may have killed the old token with the exchange.
+func TestACancelAdoptsTokensThatWereNotProven(t *testing.T) {
+	t.Parallel()
+	r, _, c := claimAll(t, 6)
+	r.write(t, store.Written, exchanged(c[0]), exchanged(c[1]), exchanged(c[2]), exchanged(c[3]), exchanged(c[4]))
+	park := func(c store.Claim, class rotation.Class) store.Outcome {
+		return store.Outcome{Claim: c, State: rotation.ItemParked, Class: class, Detail: "x"}
+	}
+	r.write(t, store.Written, park(c[1], rotation.ClassPlatform), park(c[2], rotation.ClassWrongShop))
+	r.replace(t, c[3].Domain, "imported", r.run.OldSecretID)
+	exec(t, r.DB, "update rotator.items set new_token = 'not a sealed value' where position = $1", c[4].Position)
+	r.cancel(t)
+	for i, want := range []string{fresh(c[0]).Reveal(), fresh(c[1]).Reveal(), "token-2", "imported", "token-4", "token-5"} {
+		if r.token(t, c[i].Domain) != want {
+			t.Errorf("shop %d has another token", i)
+		}
+	}
+	for i, want := range []int{2, 2, 1, 1, 1, 1} {
+		if got := r.shop(t, c[i].Domain).SecretVersion; got != want {
+			t.Errorf("the token of shop %d is said to be of secret %d, want %d", i, got, want)
+		}
+	}
+	// An attempt that is under way finds its proof fenced, and what it stores
+	// the next run adopts.
+	r.write(t, store.Fenced, r.proven(c[0]))
+	r.write(t, store.Written, exchanged(c[5]))
+	cancelled := r.run
+	r.run = r.Run(t, r.app, r.run.Settings)
+	if r.token(t, c[5].Domain) != fresh(c[5]).Reveal() || r.shop(t, c[5].Domain).SecretVersion != 2 {
+		t.Error("the next run did not adopt what came after the cancel")
+	}
+	if r.token(t, c[0].Domain) != fresh(c[0]).Reveal() {
+		t.Error("an adopted token was lost")
+	}
+	if left := ask[int64](t, r.DB, "select position from rotator.items where run_id = $1 and new_token is not null order by position", cancelled.ID); !cmp.Equal(left, []int64{3, 5}) {
+		t.Errorf("positions %v keep an unproven token", left)
+	}
+}
+
+func TestACancelTakesTheSwitchOfSecretsBack(t *testing.T) {
+	t.Parallel()
+	const pending, active, retiring, revoked = store.SecretPending, store.SecretActive, store.SecretRetiring, store.SecretRevoked
+	tests := map[string]struct {
+		arrange func(*testing.T, *rig, []store.Claim)
+		want    []store.SecretState
+	}{
+		"nothing exchanged":  {func(*testing.T, *rig, []store.Claim) {}, []store.SecretState{active, pending}},
+		"one proven":         {func(t *testing.T, r *rig, c []store.Claim) { r.prove(t, c[0]) }, []store.SecretState{retiring, active}},
+		"one not yet proven": {func(t *testing.T, r *rig, c []store.Claim) { r.write(t, store.Written, exchanged(c[0])) }, []store.SecretState{retiring, active}},
+		"one installed under the new secret": {func(t *testing.T, r *rig, _ []store.Claim) {
+			r.replace(t, "late.myharavan.com", "token", r.run.NewSecretID)
+		}, []store.SecretState{retiring, active}},
+		"after the revoke there is nothing to go back to": {func(t *testing.T, r *rig, _ []store.Claim) {
+			r.enter(t, rotation.PhaseRevoked)
+		}, []store.SecretState{revoked, active}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _, c := claimAll(t, 2)
+			tt.arrange(t, r, c)
+			r.cancel(t)
+			if diff := cmp.Diff(tt.want, states(t, r.DB, r.app)); diff != "" {
+				t.Errorf("states (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOnlyASecretThatWasNeverUsedIsDiscarded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	discard := func(version int) error { return r.DiscardSecret(t.Context(), storetest.Actor, r.app, version) }
+	if err := discard(2); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("discarded while a run is to put it to use: %v", err)
+	}
+	r.enter(t, rotation.PhaseOAuthSwitched)
+	r.cancel(t)
+	for _, version := range []int{1, 3} {
+		if err := discard(version); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("version %d was discarded: %v", version, err)
+		}
+	}
+	if err := discard(2); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]store.SecretState{store.SecretActive, store.SecretRevoked}, states(t, r.DB, r.app)); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if _, err := r.SecretValue(t.Context(), r.run.NewSecretID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("its value is not shredded: %v", err)
+	}
+	if err := discard(2); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("discarded twice: %v", err)
+	}
+	added, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-the-right-one"))
+	if err != nil || added.State != store.SecretPending || added.Version != 3 {
+		t.Errorf("the right one: %+v, %v", added, err)
+	}
+	if told := ask[int](t, r.DB, "select count(*)::int from rotator.journal where event = 'secret.discarded'"); told[0] != 1 {
+		t.Errorf("the journal tells of it %d times", told[0])
+	}
+}
