@@ -39,8 +39,8 @@ func TestEveryLegCounts(t *testing.T) {
 		said, readErr := os.ReadFile(stderr.Name())
 		t.Fatalf("%v\n%s%v", err, said, readErr)
 	}
-	want := regexp.MustCompile(`^ratio durable/bare \d+\.\d\d
-ratio durable/job-per-shop \d+\.\d\d
+	want := regexp.MustCompile(`^ratio durable/job-per-shop \d+\.\d\d
+ratio durable/bare \d+\.\d\d
 rss_mib 200 [1-9]\d*
 rss_mib 300 [1-9]\d*
 import_rows_per_s [1-9]\d*

@@ -44,6 +44,19 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 // measure runs every leg and prints each line as soon as it is known.
 func (b *bench) measure(ctx context.Context, stdout io.Writer) error {
 	b.notef("%d CPUs, %d calls in flight", runtime.GOMAXPROCS(0), b.inflight)
+	// The short legs come first: what a long one leaves for PostgreSQL to clean
+	// up is not theirs.
+	short, err := b.durable(ctx, b.few)
+	if err != nil {
+		return err
+	}
+	single, err := b.jobPerShop(ctx, b.few)
+	if err != nil {
+		return err
+	}
+	if err := printLine(stdout, "ratio durable/job-per-shop %.2f\n", short.rate(b.few)/single.rate(b.few)); err != nil {
+		return err
+	}
 	before, err := b.bare(ctx, b.shops)
 	if err != nil {
 		return err
@@ -58,19 +71,6 @@ func (b *bench) measure(ctx context.Context, stdout io.Writer) error {
 	}
 	bareSeconds := (before.Seconds + after.Seconds) / 2
 	if err := printLine(stdout, "ratio durable/bare %.2f\n", bareSeconds/long.Seconds); err != nil {
-		return err
-	}
-	short := long
-	if b.few != b.shops {
-		if short, err = b.durable(ctx, b.few); err != nil {
-			return err
-		}
-	}
-	single, err := b.jobPerShop(ctx, b.few)
-	if err != nil {
-		return err
-	}
-	if err := printLine(stdout, "ratio durable/job-per-shop %.2f\n", short.rate(b.few)/single.rate(b.few)); err != nil {
 		return err
 	}
 	if b.few != b.shops {

@@ -10,12 +10,6 @@ import (
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
-// faults sets the platform's faults by rate.
-func (r *rig) faults(rates map[haravansim.Fault]float64) {
-	r.t.Helper()
-	r.must(r.sim.SetFaults(haravansim.Faults{Rates: rates}))
-}
-
 func TestAFleetThatOnlyLooksDeadIsNotCertified(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, haravansim.Options{Shops: 60})
