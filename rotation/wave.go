@@ -82,7 +82,8 @@ type WaveStatus struct {
 	// not their shops': the classes that trip the breaker or stop the run.
 	Failed int
 	// Again counts retrying items that no failure is held against: nobody asked
-	// the platform yet, or an operator resumed the run since.
+	// the platform yet, an operator resumed the run since, or they met a
+	// credential that was refused, which is the run's matter.
 	Again int
 	// Aside counts items that were set aside, skipped or parked, because of what
 	// the platform answered.

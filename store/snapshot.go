@@ -24,9 +24,11 @@ var (
 	readWaves = sql(`select w.number, w.name, w.first_position, w.last_position, w.released_at is not null, w.settled_at is not null, w.accepted_at is not null,
 			(select count(*) from rotator.batches b where b.run_id = w.run_id and b.wave = w.number and b.settled_at is null)
 		from rotator.waves w where w.run_id = $1 order by w.number`)
-	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and (class in ('platform', 'network', 'bad_answer', 'ours', 'window')
-				or new_token is not null or (state = 'retrying' and class = 'unauthorized'))),
-			count(*) filter (where state = 'retrying' and class is null),
+	// A credential that was refused holds the whole run by itself. Shops that
+	// met it count as not tried: the operator may have replaced it since.
+	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and (class in ('platform', 'network', 'bad_answer')
+				or (state = 'parked' and class in ('ours', 'window')) or new_token is not null or (state = 'retrying' and class = 'unauthorized'))),
+			count(*) filter (where state = 'retrying' and (class is null or class in ('ours', 'window'))),
 			count(*) filter (where state in ('skipped', 'parked') and class is not null)
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state`)
 	countWorkers = sql(`select count(*) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
