@@ -25,6 +25,20 @@ func (c *cli) openStore(ctx context.Context) (*store.Store, func(), error) {
 	return c.openStoreConns(ctx, commandConns)
 }
 
+// openApp is openStore for a command on one app's data, with the app.
+func (c *cli) openApp(ctx context.Context) (*store.Store, store.App, func(), error) {
+	s, done, err := c.openStore(ctx)
+	if err != nil {
+		return nil, store.App{}, nil, err
+	}
+	a, err := c.app(ctx, s)
+	if err != nil {
+		done()
+		return nil, a, nil, err
+	}
+	return s, a, done, nil
+}
+
 // openStoreConns is openStore with a pool of at most conns connections.
 func (c *cli) openStoreConns(ctx context.Context, conns int) (*store.Store, func(), error) {
 	pool, err := c.openDatabase(ctx, conns)

@@ -45,15 +45,11 @@ retiring_at, revoked_at}.`,
 }
 
 func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) error {
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	value, err := c.readSecret(ctx, cmd, "shared secret of app "+a.Name, file)
 	if err != nil {
 		return err
@@ -90,15 +86,11 @@ JSON Lines: one object per version, as rotator secret add.`,
 }
 
 func (c *cli) listSecrets(ctx context.Context) error {
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	secrets, err := s.Secrets(ctx, a.ID)
 	if err != nil {
 		return err
@@ -141,15 +133,11 @@ a rotation has put to use cannot be discarded; cancel the rotation first.`,
 }
 
 func (c *cli) discardSecret(ctx context.Context, cmd *cobra.Command, version int, confirm string) error {
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	if confirm != a.Name {
 		return usagef(cmd, "this cannot be undone: repeat the app's name with --confirm %s", a.Name)
 	}

@@ -54,15 +54,11 @@ JSON Lines: one object ` + shopJSON + ` per shop.`,
 const shopPage = 1000
 
 func (c *cli) listShops(ctx context.Context, cmd *cobra.Command, limit int, after string) error {
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	var from int64
 	if after != "" {
 		shop, err := c.shop(ctx, cmd, s, a, after)
@@ -231,15 +227,11 @@ JSON: one object ` + shopJSON + `.`,
 }
 
 func (c *cli) excludeShop(ctx context.Context, cmd *cobra.Command, spelling, reason string) error {
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	shop, err := c.shop(ctx, cmd, s, a, spelling)
 	if err != nil {
 		return err

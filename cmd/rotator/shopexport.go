@@ -71,15 +71,11 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	case toStdout && isTerminal(c.stdout) && !f.force:
 		return usagef(cmd, "stdout is a terminal, and the tokens would be on the screen: give --output FILE, pipe it, or say --force")
 	}
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: c.stdout})
 	if err != nil {
 		next := ""

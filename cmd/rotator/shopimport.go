@@ -89,15 +89,11 @@ func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, 
 		return err
 	}
 	defer in.Close()
-	s, done, err := c.openStore(ctx)
+	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	a, err := c.app(ctx, s)
-	if err != nil {
-		return err
-	}
 	secretID, err := c.secretID(ctx, cmd, s, a, f.version)
 	if err != nil {
 		return err
