@@ -28,7 +28,9 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err != nil {
 		return err
 	}
-	if e.mayCallNow(ctx, run, false) != nil {
+	if stopped, err := e.mayCallNow(ctx, run, false); err != nil {
+		return err
+	} else if stopped != nil {
 		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)

@@ -39,8 +39,8 @@ func (w *checkWorker) Work(ctx context.Context, job *river.Job[CheckArgs]) error
 	if err != nil {
 		return err
 	}
-	if err := e.mayCallNow(ctx, run, false); err != nil {
-		return nil // the supervisor sends another when it may
+	if stopped, err := e.mayCallNow(ctx, run, false); err != nil || stopped != nil {
+		return err // stopped: the supervisor sends another when it may
 	}
 	after, unclear := int64(0), 0
 	for begin := time.Now(); time.Since(begin) < batchBudget && e.mayCall(run, false, 0) == nil; {

@@ -30,7 +30,9 @@ func (w *itemWorker) Work(ctx context.Context, job *river.Job[ItemArgs]) error {
 	if err != nil {
 		return err
 	}
-	if e.mayCallNow(ctx, run, false) != nil {
+	if stopped, err := e.mayCallNow(ctx, run, false); err != nil {
+		return err
+	} else if stopped != nil {
 		return e.store.Postpone(ctx, job.Args.due(), postponeBy)
 	}
 	claim, err := e.store.ClaimDue(ctx, job.Args.due(), e.id, itemLease)
