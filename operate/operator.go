@@ -127,7 +127,7 @@ func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase
 // mayConfirm refuses a step that is not the next one or whose gate is not met.
 func mayConfirm(snap rotation.Snapshot, run store.Run, phase rotation.Phase, confirmed string) error {
 	what := "confirm " + string(phase)
-	t, ok := rotation.TransitionFrom(run.Phase)
+	t, ok := snap.Course().Forward(run.Phase)
 	switch {
 	case !run.Open():
 		return refuse(what, "the run is over", snap)

@@ -207,7 +207,7 @@ func TestTheEngineKeepsToTheTable(t *testing.T) {
 				continue
 			}
 			allowed := false
-			for _, tr := range rotation.Transitions {
+			for _, tr := range s.Course() {
 				allowed = allowed || (tr.From == s.Phase && tr.To == a.Enter && tr.Driver == rotation.DriverEngine)
 			}
 			if !allowed || (s.Phase.Before(a.Enter) && !rotation.GateMet(rotation.Gate(s))) {

@@ -49,7 +49,7 @@ const (
 	PhaseClosed Phase = "closed"
 )
 
-// Phases lists the phases of a planned rotation in their order.
+// Phases lists every phase, in an order that each Course keeps.
 var Phases = []Phase{
 	PhasePrepared, PhaseWebhooksDual, PhaseOAuthSwitched, PhaseArmed,
 	PhaseExchanging, PhaseProven, PhaseRevoked, PhaseWebhooksSingle, PhaseClosed,
@@ -79,46 +79,3 @@ const (
 	// HeldWaiting: the platform refuses our credentials; a human must look.
 	HeldWaiting Held = "waiting_for_operator"
 )
-
-// Driver says who takes a transition.
-type Driver string
-
-const (
-	// DriverHuman transitions are taken by `rotation confirm` or `rotation arm`.
-	DriverHuman Driver = "human"
-	// DriverEngine transitions are taken by a worker once the gate is met.
-	DriverEngine Driver = "engine"
-)
-
-// Transition is one allowed move between phases.
-type Transition struct {
-	From, To Phase
-	Driver   Driver
-	// Irreversible transitions ask for the app's name (--confirm APP).
-	Irreversible bool
-}
-
-// Transitions is the whole table for a planned rotation. The gate of From must
-// be met for any of them.
-var Transitions = []Transition{
-	{From: PhasePrepared, To: PhaseWebhooksDual, Driver: DriverHuman},
-	{From: PhaseWebhooksDual, To: PhaseOAuthSwitched, Driver: DriverHuman},
-	{From: PhaseOAuthSwitched, To: PhaseArmed, Driver: DriverHuman},
-	{From: PhaseArmed, To: PhaseExchanging, Driver: DriverEngine},
-	{From: PhaseExchanging, To: PhaseProven, Driver: DriverEngine},
-	{From: PhaseProven, To: PhaseRevoked, Driver: DriverHuman, Irreversible: true},
-	// A shop that came with a token of the old secret takes the proof back.
-	{From: PhaseProven, To: PhaseExchanging, Driver: DriverEngine},
-	{From: PhaseRevoked, To: PhaseWebhooksSingle, Driver: DriverHuman},
-	{From: PhaseWebhooksSingle, To: PhaseClosed, Driver: DriverHuman, Irreversible: true},
-}
-
-// TransitionFrom returns the way forward out of p.
-func TransitionFrom(p Phase) (Transition, bool) {
-	for _, t := range Transitions {
-		if t.From == p && t.From.Before(t.To) {
-			return t, true
-		}
-	}
-	return Transition{}, false
-}

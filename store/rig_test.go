@@ -85,7 +85,7 @@ func (r *rig) reread(t *testing.T) store.Run {
 func (r *rig) enter(t *testing.T, to rotation.Phase) {
 	t.Helper()
 	for r.reread(t).Phase != to {
-		next, ok := rotation.TransitionFrom(r.run.Phase)
+		next, ok := r.run.Course().Forward(r.run.Phase)
 		if !ok {
 			t.Fatalf("%s is never reached", to)
 		}

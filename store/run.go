@@ -38,6 +38,9 @@ type Run struct {
 // Open reports whether the run is neither closed nor cancelled.
 func (r Run) Open() bool { return r.ClosedAt == nil && r.CancelledAt == nil }
 
+// Course is the order of the run's phases.
+func (r Run) Course() rotation.Course { return rotation.CourseOf(r.Kind, r.Mode) }
+
 // RunSettings is fixed when the run starts, so that a resume under other
 // settings is impossible; only what tune changes may move.
 type RunSettings struct {
@@ -105,7 +108,7 @@ func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) 
 	if err := t.adoptLeft(ctx, n.App.ID); err != nil {
 		return Run{}, err
 	}
-	rows, err := t.tx.Query(ctx, insertRun, n.App.ID, n.Kind, n.Mode, rotation.PhasePrepared, n.OldSecretID, n.NewSecretID, settings)
+	rows, err := t.tx.Query(ctx, insertRun, n.App.ID, n.Kind, n.Mode, rotation.CourseOf(n.Kind, n.Mode).First(), n.OldSecretID, n.NewSecretID, settings)
 	var r Run
 	if err == nil {
 		r, err = pgx.CollectExactlyOneRow(rows, scanRun)

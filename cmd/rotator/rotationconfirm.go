@@ -52,7 +52,7 @@ JSON: one object ` + movedJSON + `.`,
 // humanPhases are those that confirm enters; a refresh token enters armed.
 func humanPhases() []rotation.Phase {
 	var phases []rotation.Phase
-	for _, t := range rotation.Transitions {
+	for _, t := range rotation.CourseOf(rotation.KindRotation, rotation.ModePlanned) {
 		if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed {
 			phases = append(phases, t.To)
 		}
@@ -66,7 +66,7 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 		return err
 	}
 	// Nothing is asked that would be refused anyway.
-	t, _ := rotation.TransitionFrom(run.Phase)
+	t, _ := run.Course().Forward(run.Phase)
 	due := run.Open() && (t.To == phase && rotation.GateMet(rotation.Gate(snap)) || phase == run.Phase)
 	if due && note == "" && phase != rotation.PhaseClosed {
 		if note, err = c.ask(ctx, "How do you know? Note for the journal"); err != nil {

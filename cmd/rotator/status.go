@@ -251,5 +251,6 @@ func (st runStatus) exitFor() int {
 
 // place is the phase with its place among the phases.
 func (st runStatus) place() string {
-	return fmt.Sprintf("%s (%d of %d)", st.Phase, slices.Index(rotation.Phases, st.Phase)+1, len(rotation.Phases))
+	phases := rotation.CourseOf(st.Kind, st.Mode).Phases()
+	return fmt.Sprintf("%s (%d of %d)", st.Phase, slices.Index(phases, st.Phase)+1, len(phases))
 }
