@@ -38,12 +38,14 @@ create table rotator.secrets (
     retiring_at  timestamptz,
     revoked_at   timestamptz,
     unique (app_id, version),
-    unique (app_id, fingerprint),
     check (state = 'revoked' or value is not null),
     check (state <> 'active' or activated_at is not null),
     check (state <> 'retiring' or retiring_at is not null),
     check ((state = 'revoked') = (revoked_at is not null))
 );
+-- A value is entered once, but one that was discarded unused may come again.
+create unique index secrets_one_value on rotator.secrets (app_id, fingerprint)
+    where state <> 'revoked' or activated_at is not null;
 create unique index secrets_one_pending on rotator.secrets (app_id) where state = 'pending';
 create unique index secrets_one_active on rotator.secrets (app_id) where state = 'active';
 

@@ -101,7 +101,7 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 			added, err = pgx.CollectExactlyOneRow(rows, scanSecret)
 		}
 		switch {
-		case violates(err, "secrets_app_id_fingerprint_key"):
+		case violates(err, "secrets_one_value"):
 			return ErrSameSecret
 		case violates(err, "secrets_one_pending"):
 			return ErrPendingSecret
