@@ -48,6 +48,10 @@ func (b *bench) bareOn(ctx context.Context, pl *platform) (result, error) {
 	if err != nil {
 		return r, err
 	}
+	begun, err := cpuSince(cpu{}, 0, 0, pl.pid())
+	if err != nil {
+		return r, err
+	}
 	p, err := b.begin(ctx, "bare", bareSpec{pl.address, pl.newSecret.Reveal(), refresh.Reveal(), b.inflight})
 	if err != nil {
 		return r, err
@@ -55,6 +59,10 @@ func (b *bench) bareOn(ctx context.Context, pl *platform) (result, error) {
 	if err := p.hear(&r); err != nil {
 		return r, err
 	}
+	if r.cpu, err = cpuSince(begun, 0, 0, pl.pid()); err != nil {
+		return r, errors.Join(err, p.end())
+	}
+	r.cpu.worker = time.Duration(r.CPUSeconds * float64(time.Second))
 	return r, p.end()
 }
 
@@ -74,6 +82,10 @@ func barePart(ctx context.Context, p partIO) error {
 	request := haravan.ExchangeRequest{
 		ClientID: spec.Address.ClientID, Secret: secret.New(spec.Secret), RefreshToken: secret.New(spec.Refresh),
 	}
+	before, err := used()
+	if err != nil {
+		return err
+	}
 	begin := time.Now()
 	if err := bareLoop(ctx, client, request, domains, spec.InFlight); err != nil {
 		return err
@@ -84,6 +96,7 @@ func barePart(ctx context.Context, p partIO) error {
 		return err
 	}
 	r.Seconds = took.Seconds()
+	r.CPUSeconds -= before.CPUSeconds
 	return p.out.Encode(r)
 }
 

@@ -41,7 +41,9 @@ func TestEveryLegCounts(t *testing.T) {
 	}
 	want := regexp.MustCompile(`^ratio durable/job-per-shop \d+\.\d\d
 ratio durable/bare \d+\.\d\d
-rss_mib 200 [1-9]\d*
+cpu_us_per_shop bare worker \d+\.\d
+(cpu_us_per_shop (bare simulator|durable (worker|postgres|simulator)) \d+\.\d
+)*rss_mib 200 [1-9]\d*
 rss_mib 300 [1-9]\d*
 import_rows_per_s [1-9]\d*
 rss_mib import 100 [1-9]\d*

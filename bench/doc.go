@@ -22,6 +22,13 @@
 //     and saw no misuse, and the database has every shop proven: a leg that did
 //     nothing cannot look fast.
 //
+// # CPU time
+//
+// The ratios are of wall clocks and swing with whatever else the machine does.
+// The CPU time per shop of each kind of process, from the arming to the phase
+// proven, hardly does (Linux, proc(5), /proc/pid/stat): a change of the engine
+// is judged by it first. PostgreSQL's is that of all its processes.
+//
 // Memory is the high-water mark of the leg's process (VmHWM; Linux, proc(5)).
 //
 // # Non-goals

@@ -32,14 +32,16 @@ func (b *bench) durable(ctx context.Context, shops int) (result, error) {
 		if err != nil {
 			return err
 		}
-		took, err := f.rotate(ctx, pl, run)
+		took, spent, err := f.rotate(ctx, pl, run, func(before cpu) (cpu, error) {
+			return cpuSince(before, worker.pid(), b.cluster.PID(), pl.pid())
+		})
 		if err != nil {
 			return errors.Join(err, worker.end())
 		}
 		if r, err = worker.finish(); err != nil {
 			return err
 		}
-		r.Seconds = took.Seconds()
+		r.Seconds, r.cpu = took.Seconds(), spent
 		return f.allProven(ctx, run, shops)
 	})
 	if err != nil {
@@ -83,28 +85,36 @@ func (f *fleet) exec(ctx context.Context, sql string) error {
 }
 
 // rotate takes the run to the phase proven, as an operator would, and tells how
-// long the exchange took.
-func (f *fleet) rotate(ctx context.Context, pl *platform, run store.Run) (time.Duration, error) {
+// long the exchange took and, by since, what CPU time.
+func (f *fleet) rotate(ctx context.Context, pl *platform, run store.Run, since func(cpu) (cpu, error)) (took time.Duration, spent cpu, err error) {
 	op := operate.Operator{Store: f.Store, Actor: actor}
 	for _, phase := range []rotation.Phase{rotation.PhaseWebhooksDual, rotation.PhaseOAuthSwitched} {
 		if err := op.Confirm(ctx, run.ID, phase, "bench", f.app.Name, func(int64, int64) {}); err != nil {
-			return 0, err
+			return 0, cpu{}, err
 		}
 	}
 	// The walk belongs to the start of a run, not to its hour.
 	if err := f.until(ctx, run.ID, "walked", func(r store.Run) bool { return r.WalkDoneAt != nil }); err != nil {
-		return 0, err
+		return 0, cpu{}, err
 	}
 	refresh, err := pl.create(ctx, "/refresh-tokens")
 	if err != nil {
-		return 0, err
+		return 0, cpu{}, err
+	}
+	before, err := since(cpu{})
+	if err != nil {
+		return 0, cpu{}, err
 	}
 	begin := time.Now()
 	if _, err := op.Arm(ctx, run.ID, refresh, 0, false); err != nil {
-		return 0, err
+		return 0, cpu{}, err
 	}
 	err = f.until(ctx, run.ID, "proven", func(r store.Run) bool { return r.Phase == rotation.PhaseProven })
-	return time.Since(begin), err
+	took = time.Since(begin)
+	if err == nil {
+		spent, err = since(before)
+	}
+	return took, spent, err
 }
 
 // until polls the run, which costs one row.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -17,6 +18,8 @@ type result struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	// RSSMiB is the high-water mark of its resident memory.
 	RSSMiB float64 `json:"rss_mib"`
+	// cpu is what the leg's processes took while its clock ran.
+	cpu cpu
 }
 
 // rate is in shops or rows per second.
@@ -71,6 +74,11 @@ func (b *bench) measure(ctx context.Context, stdout io.Writer) error {
 	}
 	bareSeconds := (before.Seconds + after.Seconds) / 2
 	if err := printLine(stdout, "ratio durable/bare %.2f\n", bareSeconds/long.Seconds); err != nil {
+		return err
+	}
+	before.cpu.worker = (before.cpu.worker + after.cpu.worker) / 2
+	before.cpu.simulator = (before.cpu.simulator + after.cpu.simulator) / 2
+	if err := errors.Join(printCPU(stdout, "bare", b.shops, before.cpu), printCPU(stdout, "durable", b.shops, long.cpu)); err != nil {
 		return err
 	}
 	if b.few != b.shops {

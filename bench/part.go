@@ -120,6 +120,9 @@ func (b *bench) begin(ctx context.Context, name string, spec any) (*process, err
 	return p, nil
 }
 
+// pid is the part's process id.
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
 // hear reads the part's next value.
 func (p *process) hear(into any) error {
 	if err := p.out.Decode(into); err != nil {

@@ -19,8 +19,9 @@ type attempt struct {
 	engine *Engine
 	run    *runState
 	claim  store.Claim
-	// latency is the exchange's.
-	latency time.Duration
+	// latency is the exchange's, whose token was committed at mintedAt.
+	latency  time.Duration
+	mintedAt time.Time
 }
 
 // do is not cancelled once it began a call: a call's answer is always read and
@@ -68,6 +69,7 @@ func (a *attempt) exchange(ctx context.Context) {
 	a.latency = got.Meta.Latency
 	verdict := a.write(store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency})
 	if verdict == store.Written {
+		a.mintedAt = time.Now()
 		a.prove(ctx, got.AccessToken)
 	}
 }
@@ -134,7 +136,10 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 // prove reads the identity behind the new token and makes it the current one.
 func (a *attempt) prove(ctx context.Context, token secret.String) {
 	err := a.identity(ctx, token)
-	proof := store.Outcome{State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: a.run.view().NewSecretID}
+	proof := store.Outcome{
+		State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: a.run.view().NewSecretID,
+		Latency: a.latency, ExchangedAt: a.mintedAt,
+	}
 	if lacksScope(err) {
 		proof.Class, proof.Detail, err = rotation.ClassScope, "alive; its identity cannot be read for want of a scope", nil
 	}
@@ -203,12 +208,14 @@ func lacksScope(err error) bool {
 	return errors.As(err, &he) && he.Class == rotation.ClassScope
 }
 
-// notSent puts the item back: nothing was asked of the platform.
+// notSent puts the item back: nothing was asked of the platform. What was
+// claimed with its batch goes back when that is left.
 func (a *attempt) notSent(err error) {
+	if a.claim.Was == rotation.ItemPending {
+		return
+	}
 	o := store.Outcome{State: rotation.ItemRetrying, Delay: time.Second, Detail: err.Error()}
 	switch a.claim.Was {
-	case rotation.ItemPending:
-		o = store.Outcome{State: rotation.ItemPending}
 	case rotation.ItemUnknown, rotation.ItemExchanged:
 		o.State = a.claim.Was
 	}

@@ -44,7 +44,10 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err != nil {
 		return err
 	}
-	settled, err := e.store.SettleBatch(ctx, lease)
+	settled, last, err := e.store.SettleBatch(ctx, lease)
+	if last {
+		e.kickNow()
+	}
 	if err != nil || settled {
 		e.kick()
 		return err

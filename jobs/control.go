@@ -243,7 +243,7 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			e.resumed.Store(true)
 		}
 		if changed || resumed {
-			e.kick()
+			e.kickNow()
 		}
 		share += max(1, c.Settings.InFlight/max(1, c.Workers))
 	}

@@ -5,10 +5,11 @@
 //
 // # What is true whatever dies
 //
-// A claim is committed before the call it allows, a token before it is proven,
-// the proof together with the swap of the shop's token. Killed between a claim
-// and its outcome, a shop is "unknown": the next holder of its batch exchanges
-// it again under the same refresh token. The tables are the truth; River's jobs
+// A claim is committed before the call it allows (a batch's pending shops with
+// the batch), a token before it is proven, the proof together with the swap of
+// the shop's token. Killed between a claim and its outcome, a shop is "unknown":
+// the next holder of its batch exchanges it again under the same refresh token,
+// unless it finds the token that was minted, which it proves. The tables are the truth; River's jobs
 // only carry it: a job names a batch and a grant, or an item and an attempt, and
 // does nothing when the table says that it is superseded. Losing a job loses no
 // work, running it twice doubles none.

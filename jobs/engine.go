@@ -61,6 +61,8 @@ type Engine struct {
 	// resumed asks the supervisor to look for batches without a job at once.
 	resumed atomic.Bool
 	kicked  chan struct{}
+	// hurried makes it look even if it has only just done so.
+	hurried chan struct{}
 	// walked and checked are the supervisor's last cursor of a walk and its last
 	// count of shops looked at after a revoke.
 	walked  int64
@@ -68,8 +70,8 @@ type Engine struct {
 }
 
 const (
-	// controlEvery bounds how long a pause or a tune takes to be seen.
-	controlEvery = 250 * time.Millisecond
+	// controlEvery bounds how long an arming, a pause or a tune takes to be seen.
+	controlEvery = 100 * time.Millisecond
 	beatEvery    = 2 * time.Second
 	// leaseMargin: this worker stops calling before others may take over.
 	leaseMargin = 4 * time.Second
@@ -80,7 +82,7 @@ const (
 	rescueAfter = 3 * time.Minute
 	// itemLease outlives jobTimeout, so that a live attempt is never doubled.
 	itemLease = jobTimeout + 30*time.Second
-	// claimChunk shops are claimed in one statement, ahead of their calls.
+	// claimChunk shops are read in one statement, ahead of their calls.
 	claimChunk = 200
 	// attemptsPerCall is how many shops are worked at once for each call in
 	// flight: while some wait for their commit, others call.
@@ -98,7 +100,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		store: c.Store, client: c.Client, log: c.Log, inflight: c.InFlight, version: c.Version, once: c.Once, started: c.Started,
 		id: uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
-		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1),
+		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
 	if err != nil {
@@ -238,10 +240,16 @@ func (e *Engine) quietly(ctx context.Context, what string, err error) {
 	}
 }
 
-// kick makes the supervisor look now.
-func (e *Engine) kick() {
+// kick makes the supervisor look soon, kickNow at once: for the few moments
+// when nobody has anything to do until it did.
+func (e *Engine) kick() { knock(e.kicked) }
+
+func (e *Engine) kickNow() { knock(e.hurried) }
+
+// knock leaves one signal, if none is waiting.
+func knock(on chan struct{}) {
 	select {
-	case e.kicked <- struct{}{}:
+	case on <- struct{}{}:
 	default:
 	}
 }

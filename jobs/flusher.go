@@ -34,9 +34,9 @@ type pending struct {
 const (
 	// flushRows is a full group; flushers run side by side.
 	flushRows = 500
-	flushers  = 4
+	flushers  = 2
 	// flushDelay is how long a group waits for company.
-	flushDelay = 10 * time.Millisecond
+	flushDelay = 20 * time.Millisecond
 	// Between tries while the database is away.
 	flushRetryMin = 100 * time.Millisecond
 	flushRetryMax = 2 * time.Second

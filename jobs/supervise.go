@@ -58,18 +58,24 @@ func (e *Engine) superviseLoop(ctx context.Context) error {
 		} else if idle++; e.once && idle > 1 {
 			return nil
 		}
-		took := time.Since(begin)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(max(superviseLeast, 4*took)):
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-e.kicked:
-		case <-time.After(superviseEvery):
-		}
+		e.superviseLater(ctx, time.Since(begin))
+	}
+}
+
+// superviseLater waits for the time of the next look, after one that took took.
+func (e *Engine) superviseLater(ctx context.Context, took time.Duration) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-e.hurried:
+		return
+	case <-time.After(max(superviseLeast, 4*took)):
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.hurried:
+	case <-e.kicked:
+	case <-time.After(superviseEvery):
 	}
 }
 
@@ -104,10 +110,11 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	}
 	for _, a := range rotation.Advance(snap) {
 		busy = true
-		e.kick() // one step makes room for the next
+		e.kick()
 		if err := e.apply(ctx, snap, run, a); err != nil {
 			return busy, err
 		}
+		e.kickNow() // one step makes room for the next
 	}
 	if run.WalkDoneAt == nil {
 		if err := e.walkMore(ctx, run, repair); err != nil {

@@ -15,6 +15,9 @@ var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i
 // not come to prove: a platform may have killed the old one with the exchange.
 // The next run proves them where they are.
 func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
+	if err := t.settleMinted(ctx, mintedLeft, appID); err != nil {
+		return err
+	}
 	return t.adopt(ctx, leftTokens, appID)
 }
 

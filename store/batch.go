@@ -44,19 +44,31 @@ var (
 				and (j.state <> 'running' or j.attempted_by is null or exists (select from rotator.workers k
 					where k.id::text = j.attempted_by[array_upper(j.attempted_by, 1)] and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))))
 		returning b.run_id, b.number, b.grant_number`)
-	takeBatch = sql(`update rotator.batches set fence = fence + 1, worker_id = $4, taken_at = now()
-		where run_id = $1 and number = $2 and grant_number = $3 and settled_at is null
-		returning fence, first_position, last_position`)
+	// Taking a batch claims all its pending items: one row is written for them.
+	takeBatch = sql(`with batch as (
+			select claimed from rotator.batches where run_id = $1 and number = $2 and grant_number = $3 and settled_at is null for update
+		)
+		update rotator.batches b set fence = fence + 1, worker_id = $4, taken_at = now(), claimed = true
+		from batch was where b.run_id = $1 and b.number = $2
+		returning b.fence, b.first_position, b.last_position, was.claimed`)
 	// What the holder before had claimed may have been sent: nobody knows.
 	// Items under a lease of their own (next_attempt_at) are not the batch's.
+	// A pending one gets the attempt that it was claimed for, so that the outcome
+	// of that attempt is kept out.
 	orphanItems = sql(`update rotator.items set state = 'unknown', class = 'network', acted = true,
+			attempt = attempt + (state = 'pending')::int, tries = tries + (state = 'pending')::int,
 			detail = 'the worker that held it died or was superseded; the platform may have acted'
-		where run_id = $1 and position between $2 and $3 and state = 'claimed' and next_attempt_at is null`)
-	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null
+		where run_id = $1 and position between $2 and $3 and next_attempt_at is null
+			and state in ('pending', 'claimed')`)
+	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null, claimed = false
 		where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
-	settleBatch = sql(`update rotator.batches b set settled_at = now() where b.run_id = $1 and b.number = $2 and b.fence = $3
+	// Every token of a group is in its shop by then, or its item says why not.
+	settleBatch = sql(`with settled as (update rotator.batches b set settled_at = now() where b.run_id = $1 and b.number = $2 and b.fence = $3
 		and not exists (select from rotator.items i where i.run_id = b.run_id and i.position between b.first_position and b.last_position
-			and i.state in ('pending', 'claimed', 'unknown', 'exchanged') and i.next_attempt_at is null)`)
+			and i.state in ('pending', 'claimed', 'unknown', 'exchanged') and i.next_attempt_at is null)
+			returning b.run_id, b.number, b.wave
+		), emptied as (delete from rotator.minted m using settled s where m.run_id = s.run_id and m.batch = s.number)
+		select not exists (select from rotator.batches o where o.run_id = s.run_id and o.wave = s.wave and o.number <> s.number and o.settled_at is null) from settled s`)
 )
 
 // ReleaseWave releases a wave and grants its batches, whose jobs the caller
@@ -110,12 +122,19 @@ func (s *Store) TakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (l Lea
 func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
 	l := Lease{Grant: g}
 	err := s.InTx(ctx, func(tx *Tx) error {
-		err := tx.tx.QueryRow(ctx, takeBatch, g.RunID, g.Number, g.Grant, worker).Scan(&l.Fence, &l.First, &l.Last)
+		var claimed bool
+		err := tx.tx.QueryRow(ctx, takeBatch, g.RunID, g.Number, g.Grant, worker).Scan(&l.Fence, &l.First, &l.Last, &claimed)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("take batch %d: it is settled or was granted anew: %w", g.Number, ErrConflict)
 		}
 		if err != nil {
 			return fmt.Errorf("take batch %d: %w", g.Number, err)
+		}
+		if !claimed {
+			return nil // nobody had it, or who had it left nothing under way
+		}
+		if err := tx.settleMinted(ctx, mintedOfBatch, g.RunID, g.Number); err != nil {
+			return fmt.Errorf("take over the tokens of batch %d: %w", g.Number, err)
 		}
 		if _, err := tx.tx.Exec(ctx, orphanItems, g.RunID, l.First, l.Last); err != nil {
 			return fmt.Errorf("take over the items of batch %d: %w", g.Number, err)
@@ -125,20 +144,35 @@ func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Le
 	return l, err
 }
 
-// LeaveBatch gives up the batch without settling it.
+// LeaveBatch gives up the batch without settling it. Every claim under the lease
+// must have come to its end: what is pending then was not sent, and goes back.
 func (s *Store) LeaveBatch(ctx context.Context, l Lease) error {
-	if _, err := s.pool.Exec(ctx, leaveBatch, l.RunID, l.Number, l.Fence); err != nil {
+	err := againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			tag, err := tx.tx.Exec(ctx, leaveBatch, l.RunID, l.Number, l.Fence)
+			if err != nil || tag.RowsAffected() == 0 {
+				return err
+			}
+			return tx.settleMinted(ctx, mintedOfBatch, l.RunID, l.Number)
+		})
+	})
+	if err != nil {
 		return fmt.Errorf("leave batch %d: %w", l.Number, err)
 	}
 	return nil
 }
 
 // SettleBatch marks the batch as done unless an item of it is still open or the
-// lease was superseded, which it reports as false.
-func (s *Store) SettleBatch(ctx context.Context, l Lease) (bool, error) {
-	tag, err := s.pool.Exec(ctx, settleBatch, l.RunID, l.Number, l.Fence)
-	if err != nil {
-		return false, fmt.Errorf("settle batch %d: %w", l.Number, err)
+// lease was superseded, which it reports as false. last tells that no other
+// batch of the wave was open; two that settle at the same moment may both miss
+// it.
+func (s *Store) SettleBatch(ctx context.Context, l Lease) (settled, last bool, err error) {
+	err = s.pool.QueryRow(ctx, settleBatch, l.RunID, l.Number, l.Fence).Scan(&last)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, false, nil
 	}
-	return tag.RowsAffected() == 1, nil
+	if err != nil {
+		return false, false, fmt.Errorf("settle batch %d: %w", l.Number, err)
+	}
+	return true, last, nil
 }

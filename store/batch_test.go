@@ -98,7 +98,7 @@ func TestAnOlderLeaseClaimsAndSettlesNothing(t *testing.T) {
 		t.Fatalf("the newer lease claimed %d shops", len(claims))
 	}
 	r.prove(t, claims...)
-	if ok, err := r.SettleBatch(t.Context(), older); err != nil || ok {
+	if ok, _, err := r.SettleBatch(t.Context(), older); err != nil || ok {
 		t.Errorf("the older lease settled the batch: %t, %v", ok, err)
 	}
 	if err := r.LeaveBatch(t.Context(), older); err != nil {
@@ -107,7 +107,7 @@ func TestAnOlderLeaseClaimsAndSettlesNothing(t *testing.T) {
 	if holder := ask[bool](t, r.DB, "select worker_id is not null from rotator.batches"); !holder[0] {
 		t.Error("the older lease gave the newer one's batch up")
 	}
-	if ok, err := r.SettleBatch(t.Context(), newer); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), newer); err != nil || !ok {
 		t.Errorf("the newer lease did not settle the batch: %t, %v", ok, err)
 	}
 	if _, err := r.TakeBatch(t.Context(), g, r.worker); !errors.Is(err, store.ErrConflict) {
@@ -179,7 +179,7 @@ func TestABatchSettlesOnlyWhenNothingInItIsOpen(t *testing.T) {
 	for state, want := range tests {
 		exec(t, r.DB, `update rotator.items set state = $1, detail = 'x', new_token = 'x', proven_at = now(),
 			next_attempt_at = case when $1 = 'retrying' then now() end`, string(state))
-		ok, err := r.SettleBatch(t.Context(), l)
+		ok, _, err := r.SettleBatch(t.Context(), l)
 		if err != nil || ok != want {
 			t.Errorf("with its shop %s: settled %t, %v", state, ok, err)
 		}
@@ -187,7 +187,7 @@ func TestABatchSettlesOnlyWhenNothingInItIsOpen(t *testing.T) {
 	}
 	for _, state := range []rotation.ItemState{rotation.ItemClaimed, rotation.ItemUnknown, rotation.ItemExchanged} {
 		exec(t, r.DB, "update rotator.items set state = $1, next_attempt_at = now()", string(state))
-		if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+		if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 			t.Errorf("with its shop %s, but on its own: settled %t, %v", state, ok, err)
 		}
 		exec(t, r.DB, "update rotator.batches set settled_at = null")

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,10 +34,22 @@ type Claim struct {
 	Acted bool
 	// Broken says why a sealed token does not open, "" if it does.
 	Broken string
+	// Batch and Fence name the lease that a pending shop was claimed with: its
+	// item is not written before its outcome. Fence is 0 when the item itself was
+	// claimed.
+	Batch int
+	Fence int64
 	// Current is the shop's access token now. New is a token that an earlier
 	// attempt stored and that is still to be proven.
 	Current, New secret.String
+	// at is when the claim was made.
+	at time.Time
 }
+
+// withBatch reports whether the item is still as the claim found it.
+func (c Claim) withBatch() bool { return c.Fence != 0 }
+
+func (c Claim) lease() batchLease { return batchLease{c.RunID, c.Batch, c.Fence} }
 
 const claimReturning = ` returning i.run_id, i.position, i.shop_id, s.domain, i.attempt, next.state,
 	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries, i.acted, s.access_token, i.new_token`
@@ -46,17 +59,25 @@ const claimReturning = ` returning i.run_id, i.position, i.shop_id, s.domain, i.
 const runWorks = `exists (select from rotator.runs r where r.id = $1 and r.held is null and r.closed_at is null and r.cancelled_at is null)`
 
 var (
-	// The batch row is locked against being taken by another worker while the
-	// claim is made, and checked for the fence again if it was.
+	// Taking the batch was the intent of all its pending items. Taken over since,
+	// they are not pending any more.
+	openItems = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.attempt + 1, i.state,
+			s.token_generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries + 1, i.acted, s.access_token, null::bytea
+		from rotator.items i join rotator.shops s on s.id = i.shop_id
+		where i.run_id = $1 and i.position between $4 and $5 and i.next_attempt_at is null and i.state in ('pending', 'unknown', 'exchanged')
+			and exists (select from rotator.batches b where b.run_id = $1 and b.number = $2 and b.fence = $3) and ` + runWorks + `
+		order by i.position limit $6`)
+	// Items that are not pending are claimed each by itself. The batch row is
+	// locked against being taken by another worker meanwhile.
 	claimBatch = sql(`with batch as (
 			select 1 from rotator.batches where run_id = $1 and number = $2 and fence = $3 and ` + runWorks + ` for share
 		), next as (
 			select position, state from rotator.items
-			where run_id = $1 and position between $4 and $5 and state in ('pending', 'unknown', 'exchanged')
+			where run_id = $1 and position between $4 and $5 and state in ('unknown', 'exchanged')
 				and next_attempt_at is null and exists (select from batch)
-			order by position limit $6 for update
+			order by position for update
 		)
-		update rotator.items i set attempt = i.attempt + 1, tries = i.tries + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $7,
+		update rotator.items i set attempt = i.attempt + 1, tries = i.tries + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $6,
 			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
 			claimed_at = now(), late_exchange_at = null
 		from next, rotator.shops s
@@ -102,13 +123,36 @@ var (
 
 // ClaimBatch claims up to n open items of the leased batch, from a position on,
 // in order. An empty answer means that none is left, or that the lease was
-// superseded.
+// superseded. Nothing is written for pending items, which are claimed with their
+// batch: the caller must not ask from the same position again while it works
+// them.
 func (s *Store) ClaimBatch(ctx context.Context, l Lease, from int64, n int, worker uuid.UUID) ([]Claim, error) {
-	rows, err := s.pool.Query(ctx, claimBatch, l.RunID, l.Number, l.Fence, from, l.Last, n, worker)
+	rows, err := s.pool.Query(ctx, openItems, l.RunID, l.Number, l.Fence, from, l.Last, n)
 	if err != nil {
+		return nil, fmt.Errorf("read open items of batch %d: %w", l.Number, err)
+	}
+	open, err := s.collectClaims(rows)
+	if err != nil || len(open) == 0 {
+		return nil, err
+	}
+	last := open[len(open)-1].Position
+	claims := slices.DeleteFunc(slices.Clone(open), func(c Claim) bool { return c.Was != rotation.ItemPending })
+	for i := range claims {
+		claims[i].Batch, claims[i].Fence = l.Number, l.Fence
+	}
+	if len(claims) == len(open) {
+		return claims, nil
+	}
+	if rows, err = s.pool.Query(ctx, claimBatch, l.RunID, l.Number, l.Fence, from, last, worker); err != nil {
 		return nil, fmt.Errorf("claim items of batch %d: %w", l.Number, err)
 	}
-	return s.collectClaims(rows)
+	single, err := s.collectClaims(rows)
+	if err != nil {
+		return nil, err
+	}
+	claims = append(claims, single...)
+	slices.SortFunc(claims, func(a, b Claim) int { return int(a.Position - b.Position) })
+	return claims, nil
 }
 
 // Due is an item whose next attempt is due, as the arguments of its job.
@@ -167,8 +211,9 @@ func (s *Store) Postpone(ctx context.Context, d Due, delay time.Duration) error 
 }
 
 func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
+	now := time.Now()
 	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
-		var c Claim
+		c := Claim{at: now}
 		var current, fresh []byte
 		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &c.Tries, &c.Acted, &current, &fresh)
 		if err != nil {

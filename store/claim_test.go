@@ -207,7 +207,7 @@ func TestAResumeForgivesWhatWasNobodysShop(t *testing.T) {
 		park(claims[1], rotation.ClassNetwork), park(claims[2], rotation.ClassScope),
 		park(claims[3], rotation.ClassPlatform), // it has its token, unproven
 		store.Outcome{Claim: claims[4], State: rotation.ItemSkipped, Class: rotation.ClassFrozen, Detail: "x"})
-	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	s := r.snapshot(t, store.Engine)

@@ -217,7 +217,7 @@ func TestAResumeTriesUnprovenTokensAgainAndForgetsNoForeignOne(t *testing.T) {
 		store.Outcome{Claim: c[0], State: rotation.ItemParked, Class: rotation.ClassWrongShop, Detail: "x"},
 		store.Outcome{Claim: c[1], State: rotation.ItemParked, Class: rotation.ClassFrozen, Detail: "x"})
 	r.write(t, store.Written, r.proven(c[2]))
-	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	holds := func() bool {

@@ -4,21 +4,29 @@
 // # Sealed columns
 //
 // secrets.value, refresh_tokens.value, shops.access_token, shops.legacy_token,
-// items.new_token and items.old_token hold ciphertext, bound to the table, row
-// and column they were sealed for. Each has its key's id beside it, or in its
-// first bytes. No statement ever carries a token or a secret in the clear, so
-// neither the database's log nor a dump of it can show one.
+// items.new_token, items.old_token and minted.tokens hold ciphertext, bound to
+// the table, row and column they were sealed for. Each has its key's id beside
+// it, or in its first bytes. No statement ever carries a token or a secret in the
+// clear, so neither the database's log nor a dump of it can show one.
 //
 // # Fences
 //
 //   - A run changes its phase only from the phase that the decision saw.
-//   - A batch is worked under a fence, raised each time a worker takes it;
-//     items are claimed only under the batch's newest fence.
-//   - An item's outcome is written only for the attempt that claimed it.
+//   - A batch is worked under a fence, raised each time a worker takes it. Taking
+//     it claims its pending items without writing them; other items, and tokens
+//     that are not proven yet, are written only under the batch's newest fence.
+//   - An item's outcome is written only for the attempt that claimed it. Taking a
+//     batch over gives every item of it that may have been sent a newer one.
 //   - A shop's token is swapped only for the token generation that was read.
 //
 // A write that its fence keeps out changes nothing and is reported to the
 // caller by name: it is never an error of the whole group it was flushed with.
+//
+// # Groups
+//
+// A token that is not proven yet is stored in a group of its batch (minted). It
+// counts while its item is pending at the attempt before its own. Whoever takes
+// over, leaves or cancels moves the tokens that count into their items first.
 //
 // # Transactions
 //

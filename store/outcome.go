@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +30,9 @@ type Outcome struct {
 	Latency time.Duration
 	// New is the token that the platform minted, Old the one it replaces.
 	New, Old secret.String
+	// ExchangedAt is when New was stored, for proven; by this process's clock,
+	// of which only the time since then is used.
+	ExchangedAt time.Time
 	// SecretID is the version that minted New.
 	SecretID int64
 }
@@ -46,40 +51,55 @@ const (
 	Replaced
 )
 
+// The item of a claim is claimed or exchanged at the claim's attempt, or, if its
+// batch was claimed with it, still pending at the attempt before. Taking the
+// batch over, or claiming the item, changes that.
+const (
+	stillHeld = `i.run_id = x.run_id and i.position = x.position and
+		(i.attempt = x.attempt and i.state in ('claimed', 'exchanged') or x.with_batch and i.attempt = x.attempt - 1 and i.state = 'pending')`
+	claimedNow = `attempt = x.attempt, tries = i.tries + (i.state = 'pending')::int,
+		generation = case when i.state = 'pending' then x.generation else i.generation end,
+		claimed_at = case when i.state = 'pending' then now() - x.age_ms * interval '1 millisecond' else i.claimed_at end`
+	heldColumns = `run_id, position, attempt, with_batch, generation, age_ms, latency_ms`
+	heldArrays  = `$1::bigint[], $2::bigint[], $3::int[], $4::bool[], $5::bigint[], $6::int[], $7::int[]`
+)
+
 var (
 	writeExchanged = sql(`update rotator.items i set state = 'exchanged', new_token = x.token, exchanged_at = now(), latency_ms = x.latency_ms,
 			class = null, detail = null, acted = false
 		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::int[]) as x (run_id, position, attempt, token, latency_ms)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
 		returning i.run_id, i.position`)
-	writeProven = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
+	writeProven = sql(`update rotator.items i set state = 'proven', ` + claimedNow + `,
+			latency_ms = coalesce(i.latency_ms, x.latency_ms),
+			exchanged_at = coalesce(i.exchanged_at, now() - x.exchanged_ms * interval '1 millisecond'),
+			proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
 			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null
-		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::text[], $6::text[]) as x (run_id, position, attempt, old_token, class, detail)
-		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
+		from unnest(` + heldArrays + `, $8::bytea[], $9::text[], $10::text[], $11::int[]) as x (` + heldColumns + `, old_token, class, detail, exchanged_ms)
+		where ` + stillHeld + ` and i.state <> 'claimed'
 		returning i.run_id, i.position`)
 	// Proven where it is: the shop's token was the new one already.
-	writeProvenInPlace = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, class = null, detail = null, next_attempt_at = null
-		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[]) as x (run_id, position, attempt, generation), rotator.shops s
-		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state in ('claimed', 'exchanged')
-			and s.id = i.shop_id and s.token_generation = x.generation
+	writeProvenInPlace = sql(`update rotator.items i set state = 'proven', ` + claimedNow + `,
+			proven_at = now(), new_token = null, class = null, detail = null, next_attempt_at = null
+		from unnest(` + heldArrays + `) as x (` + heldColumns + `), rotator.shops s
+		where ` + stillHeld + ` and s.id = i.shop_id and s.token_generation = x.generation
 		returning i.run_id, i.position`)
 	// A token that is not proven yet is kept as long as it may still be.
-	writeAside = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
+	writeAside = sql(`update rotator.items i set state = x.state, ` + claimedNow + `, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
 			latency_ms = x.latency_ms, new_token = case when x.state in ('exchanged', 'parked') then i.new_token end,
 			acted = i.acted or x.state = 'unknown',
 			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
-		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::bigint[])
-			as x (run_id, position, attempt, state, class, detail, latency_ms, delay_ms)
-		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt
-			and i.state in ('claimed', 'exchanged')
+		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[])
+			as x (` + heldColumns + `, state, class, detail, delay_ms)
+		where ` + stillHeld + `
 		returning i.run_id, i.position`)
 	markLate = sql(`update rotator.items i set late_exchange_at = now()
 		from unnest($1::bigint[], $2::bigint[]) as x (run_id, position)
 		where i.run_id = x.run_id and i.position = x.position`)
-	makeDue = sql(`update rotator.items i set state = 'unknown', next_attempt_at = now(), class = null, new_token = null,
+	makeDue = sql(`update rotator.items i set state = 'unknown', ` + claimedNow + `, next_attempt_at = now(), class = null, new_token = null,
 			detail = 'the shop''s token was replaced during the attempt'
-		from unnest($1::bigint[], $2::bigint[], $3::int[]) as x (run_id, position, attempt)
-		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state in ('claimed', 'exchanged')
+		from unnest(` + heldArrays + `) as x (` + heldColumns + `)
+		where ` + stillHeld + `
 		returning i.run_id, i.position`)
 )
 
@@ -109,11 +129,13 @@ func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdic
 // tryOutcomes writes the group. If it finds shops whose token was replaced, it
 // rolls back and returns them, so that no item is proven without its swap.
 func (s *Store) tryOutcomes(ctx context.Context, outcomes []Outcome, replaced map[key]bool) (verdicts []Verdict, again map[key]bool, err error) {
-	var exchanged, proven, inPlace, aside, lost []Outcome
-	for _, o := range outcomes {
+	var minted, exchanged, proven, inPlace, aside, lost []*Outcome
+	for _, o := range inOrder(outcomes) {
 		switch {
 		case replaced[o.Claim.key()]:
 			lost = append(lost, o)
+		case o.State == rotation.ItemExchanged && !o.New.IsZero() && o.Claim.withBatch():
+			minted = append(minted, o)
 		case o.State == rotation.ItemExchanged && !o.New.IsZero():
 			exchanged = append(exchanged, o)
 		case o.State == rotation.ItemProven && !o.New.IsZero():
@@ -126,6 +148,10 @@ func (s *Store) tryOutcomes(ctx context.Context, outcomes []Outcome, replaced ma
 	}
 	written, due := make(map[key]bool, len(outcomes)), map[key]bool{}
 	err = s.InTx(ctx, func(tx *Tx) error {
+		// Batches are locked before items, as by those who take them over.
+		if err := tx.writeMinted(ctx, minted, written); err != nil {
+			return err
+		}
 		if err := tx.writeExchanged(ctx, exchanged, written); err != nil {
 			return err
 		}
@@ -155,20 +181,33 @@ func (s *Store) tryOutcomes(ctx context.Context, outcomes []Outcome, replaced ma
 		return nil, nil, err
 	}
 	verdicts = make([]Verdict, len(outcomes))
-	for i, o := range outcomes {
-		switch {
-		case due[o.Claim.key()]:
+	for i := range outcomes {
+		switch k := outcomes[i].Claim.key(); {
+		case due[k]:
 			verdicts[i] = Replaced
-		case !written[o.Claim.key()]:
+		case !written[k]:
 			verdicts[i] = Fenced
 		}
 	}
 	return verdicts, nil, nil
 }
 
+// inOrder sorts a group by item: rows of a page are written together, and all
+// lock items in the same order.
+func inOrder(outcomes []Outcome) []*Outcome {
+	sorted := make([]*Outcome, len(outcomes))
+	for i := range outcomes {
+		sorted[i] = &outcomes[i]
+	}
+	slices.SortFunc(sorted, func(a, b *Outcome) int {
+		return cmp.Or(cmp.Compare(a.Claim.RunID, b.Claim.RunID), cmp.Compare(a.Claim.Position, b.Claim.Position))
+	})
+	return sorted
+}
+
 var errRetryGroup = fmt.Errorf("a shop's token was replaced: %w", ErrConflict)
 
-func (t *Tx) writeExchanged(ctx context.Context, group []Outcome, written map[key]bool) error {
+func (t *Tx) writeExchanged(ctx context.Context, group []*Outcome, written map[key]bool) error {
 	if len(group) == 0 {
 		return nil
 	}
@@ -190,7 +229,7 @@ func (t *Tx) writeExchanged(ctx context.Context, group []Outcome, written map[ke
 
 // markLate notes, for items that a newer claim has taken, that the platform
 // minted a token for the superseded one: the newer token must be proven again.
-func (t *Tx) markLate(ctx context.Context, group []Outcome, written map[key]bool) error {
+func (t *Tx) markLate(ctx context.Context, group []*Outcome, written map[key]bool) error {
 	c := newColumns(0)
 	for _, o := range group {
 		if !written[o.Claim.key()] {
@@ -210,13 +249,14 @@ func (t *Tx) markLate(ctx context.Context, group []Outcome, written map[key]bool
 // joins with arrays: as one statement with data-modifying parts the planner read
 // the whole table of shops for each group. A proof without its swap must not be
 // committed: the caller rolls back when unswapped names any.
-func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]bool) (unswapped map[key]bool, err error) {
+func (t *Tx) writeProven(ctx context.Context, group []*Outcome, written map[key]bool) (unswapped map[key]bool, err error) {
 	if len(group) == 0 {
 		return nil, nil
 	}
 	c := newColumns(len(group))
-	var olds [][]byte
-	var classes, details []string
+	olds := make([][]byte, 0, len(group))
+	classes, details := make([]string, 0, len(group)), make([]string, 0, len(group))
+	agesOfToken := make([]int32, 0, len(group))
 	for _, o := range group {
 		var old []byte
 		if !o.Old.IsZero() {
@@ -226,36 +266,35 @@ func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]b
 		}
 		c.add(o)
 		olds, classes, details = append(olds, old), append(classes, string(o.Class)), append(details, o.Detail)
+		agesOfToken = append(agesOfToken, millisecondsSince(o.ExchangedAt))
 	}
 	proven := make(map[key]bool, len(group))
-	if err := t.collectKeys(ctx, proven, writeProven, c.runs, c.positions, c.attempts, olds, classes, details); err != nil {
+	if err := t.collectKeys(ctx, proven, writeProven, c.held(olds, classes, details, agesOfToken)...); err != nil {
 		return nil, fmt.Errorf("write proofs: %w", err)
 	}
-	var swaps []Outcome
+	swaps := make([]Outcome, 0, len(group))
 	for _, o := range group {
 		if proven[o.Claim.key()] {
-			swaps = append(swaps, o)
+			swaps = append(swaps, *o)
 		}
 	}
 	maps.Copy(written, proven)
 	return t.swapTokens(ctx, swaps)
 }
 
-func (t *Tx) writeInPlace(ctx context.Context, group []Outcome, written, due map[key]bool) error {
+func (t *Tx) writeInPlace(ctx context.Context, group []*Outcome, written, due map[key]bool) error {
 	if len(group) == 0 {
 		return nil
 	}
 	c := newColumns(len(group))
-	var generations []int64
 	for _, o := range group {
 		c.add(o)
-		generations = append(generations, o.Claim.Generation)
 	}
-	if err := t.collectKeys(ctx, written, writeProvenInPlace, c.runs, c.positions, c.attempts, generations); err != nil {
+	if err := t.collectKeys(ctx, written, writeProvenInPlace, c.held()...); err != nil {
 		return fmt.Errorf("write proofs: %w", err)
 	}
 	// What the fence kept out is due again, unless a newer claim has it.
-	var lost []Outcome
+	var lost []*Outcome
 	for _, o := range group {
 		if !written[o.Claim.key()] {
 			lost = append(lost, o)
@@ -264,13 +303,16 @@ func (t *Tx) writeInPlace(ctx context.Context, group []Outcome, written, due map
 	return t.writeLost(ctx, lost, due)
 }
 
-func (t *Tx) writeAside(ctx context.Context, group []Outcome, written map[key]bool) error {
+func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]bool) error {
 	if len(group) == 0 {
 		return nil
 	}
 	c := newColumns(len(group))
 	var states, classes, details []string
 	var delays []int64
+	if err := t.keepMinted(ctx, group); err != nil {
+		return err
+	}
 	for _, o := range group {
 		c.add(o)
 		states, classes, details = append(states, string(o.State)), append(classes, string(o.Class)), append(details, o.Detail)
@@ -281,13 +323,13 @@ func (t *Tx) writeAside(ctx context.Context, group []Outcome, written map[key]bo
 		}
 		delays = append(delays, delay)
 	}
-	if err := t.collectKeys(ctx, written, writeAside, c.runs, c.positions, c.attempts, states, classes, details, c.latencies, delays); err != nil {
+	if err := t.collectKeys(ctx, written, writeAside, c.held(states, classes, details, delays)...); err != nil {
 		return fmt.Errorf("write outcomes: %w", err)
 	}
 	return nil
 }
 
-func (t *Tx) writeLost(ctx context.Context, group []Outcome, due map[key]bool) error {
+func (t *Tx) writeLost(ctx context.Context, group []*Outcome, due map[key]bool) error {
 	if len(group) == 0 {
 		return nil
 	}
@@ -295,7 +337,7 @@ func (t *Tx) writeLost(ctx context.Context, group []Outcome, due map[key]bool) e
 	for _, o := range group {
 		c.add(o)
 	}
-	if err := t.collectKeys(ctx, due, makeDue, c.runs, c.positions, c.attempts); err != nil {
+	if err := t.collectKeys(ctx, due, makeDue, c.held()...); err != nil {
 		return fmt.Errorf("make replaced tokens due: %w", err)
 	}
 	return nil
@@ -314,22 +356,39 @@ func (t *Tx) collectKeys(ctx context.Context, into map[key]bool, statement strin
 	return err
 }
 
-// columns are the arrays that every outcome statement takes.
+// columns are the arrays that the outcome statements take.
 type columns struct {
-	runs, positions []int64
-	attempts        []int32
-	latencies       []int32
+	runs, positions, generations []int64
+	attempts, ages, latencies    []int32
+	withBatch                    []bool
 }
 
 func newColumns(n int) *columns {
 	return &columns{
-		runs: make([]int64, 0, n), positions: make([]int64, 0, n),
-		attempts: make([]int32, 0, n), latencies: make([]int32, 0, n),
+		runs: make([]int64, 0, n), positions: make([]int64, 0, n), generations: make([]int64, 0, n),
+		attempts: make([]int32, 0, n), ages: make([]int32, 0, n), latencies: make([]int32, 0, n),
+		withBatch: make([]bool, 0, n),
 	}
 }
 
-func (c *columns) add(o Outcome) {
+func (c *columns) add(o *Outcome) {
 	c.runs, c.positions = append(c.runs, o.Claim.RunID), append(c.positions, o.Claim.Position)
-	c.attempts = append(c.attempts, int32(o.Claim.Attempt))
-	c.latencies = append(c.latencies, int32(min(o.Latency.Milliseconds(), 1<<31-1)))
+	c.generations = append(c.generations, o.Claim.Generation)
+	c.attempts, c.ages = append(c.attempts, int32(o.Claim.Attempt)), append(c.ages, millisecondsSince(o.Claim.at))
+	c.latencies, c.withBatch = append(c.latencies, o.latencyMS()), append(c.withBatch, o.Claim.withBatch())
+}
+
+// held is heldArrays, with what a statement takes besides.
+func (c *columns) held(more ...any) []any {
+	return append([]any{c.runs, c.positions, c.attempts, c.withBatch, c.generations, c.ages, c.latencies}, more...)
+}
+
+func (o *Outcome) latencyMS() int32 { return int32(min(o.Latency.Milliseconds(), 1<<31-1)) }
+
+// millisecondsSince is by the monotonic clock; 0 for no time.
+func millisecondsSince(at time.Time) int32 {
+	if at.IsZero() {
+		return 0
+	}
+	return int32(min(time.Since(at).Milliseconds(), 1<<31-1))
 }

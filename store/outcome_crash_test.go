@@ -58,12 +58,10 @@ func (r *rig) sabotaged(t *testing.T, s *saboteur) *store.Store {
 // replaced, one set aside, and one whose swap is refused.
 func crashGroup(t *testing.T) (*rig, []store.Outcome) {
 	t.Helper()
-	r, l, claims := claimAll(t, 7)
+	r, _, claims := claimAll(t, 7)
 	r.write(t, store.Written, exchanged(claims[2]), exchanged(claims[6]))
 	late := claims[1]
-	exec(t, r.DB, "update rotator.items set state = 'unknown' where position = $1", late.Position)
-	r.claim(t, l) // claims 3 and 7 are exchanged: a newer attempt has them
-	exec(t, r.DB, "update rotator.items set attempt = 1 where position in (3, 7)")
+	late.Fence++ // of a lease that is not the batch's
 	r.replace(t, claims[4].Domain, "imported-4", r.run.OldSecretID)
 	r.replace(t, claims[6].Domain, "imported-6", r.run.OldSecretID)
 	return r, []store.Outcome{
@@ -83,10 +81,11 @@ func TestWhereverAGroupIsCutOffAllOrNothingIsWritten(t *testing.T) {
 	t.Parallel()
 	r, group := crashGroup(t)
 	dump := func() []string {
-		return ask[string](t, r.DB, "select concat(i, s) from rotator.items i join rotator.shops s on s.id = i.shop_id order by i.position")
+		return ask[string](t, r.DB, `select concat(i, s, (select count(*) from rotator.minted m where i.position = any(m.positions)))
+			from rotator.items i join rotator.shops s on s.id = i.shop_id order by i.position`)
 	}
 	before := dump()
-	// begin, exchanged, late, proven, swap, rollback; begin, exchanged, late,
+	// begin, minted, late, proven, swap, rollback; begin, minted, late,
 	// proven, swap, in place, due, aside, due, commit
 	const rollback, commit = 6, 16
 	cuts := map[string]func(context.Context, *pgx.Conn) context.Context{
@@ -168,7 +167,8 @@ func TestAfterALostAnswerToACommitTheNextTryIsFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, v := range verdicts {
-		if v != store.Fenced {
+		// A token that is still to be proven is stored a second time.
+		if want := map[bool]store.Verdict{true: store.Written, false: store.Fenced}[i == 0]; v != want {
 			t.Errorf("outcome %d: verdict %d", i, v)
 		}
 	}

@@ -20,7 +20,7 @@ func TestAnExchangeIsStoredBeforeItIsProven(t *testing.T) {
 	c := claims[0]
 	r.write(t, store.Written, exchanged(c))
 	got := r.item(t, c.Domain)
-	if got.State != rotation.ItemExchanged || got.LatencyMS != 30 || got.ExchangedAt == nil || got.ProvenAt != nil {
+	if got.State != rotation.ItemExchanged || got.Attempt != 1 || got.ClaimedAt == nil || got.ExchangedAt == nil || got.ProvenAt != nil {
 		t.Errorf("item %+v", got)
 	}
 	if r.token(t, c.Domain) != "token-0" {
@@ -28,13 +28,13 @@ func TestAnExchangeIsStoredBeforeItIsProven(t *testing.T) {
 	}
 	r.write(t, store.Written, r.proven(c))
 	after, shop := r.item(t, c.Domain), r.shop(t, c.Domain)
-	if after.State != rotation.ItemProven || after.ProvenAt == nil || r.token(t, c.Domain) != fresh(c).Reveal() {
+	if after.State != rotation.ItemProven || after.Attempt != 1 || after.ClaimedAt == nil || after.ExchangedAt == nil || after.ProvenAt == nil || r.token(t, c.Domain) != fresh(c).Reveal() {
 		t.Errorf("item %+v", after)
 	}
 	if shop.Generation != c.Generation+1 || shop.SecretVersion != 2 || shop.Fingerprint != r.Keys.Fingerprint(fresh(c)) {
 		t.Errorf("shop %+v", shop)
 	}
-	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 		t.Errorf("settled %t, %v", ok, err)
 	}
 }
@@ -51,7 +51,6 @@ func TestEveryOutcomeLeavesItsState(t *testing.T) {
 		"unknown":              {"", store.Outcome{State: rotation.ItemUnknown, Class: rotation.ClassNetwork, Detail: "lost", Delay: time.Hour}, true, false},
 		"parked":               {"", store.Outcome{State: rotation.ItemParked, Class: rotation.ClassScope, Detail: "403"}, false, false},
 		"skipped":              {"", store.Outcome{State: rotation.ItemSkipped, Class: rotation.ClassUninstalled, Detail: "gone"}, false, false},
-		"put back":             {"", store.Outcome{State: rotation.ItemPending}, false, false},
 		"proof to be repeated": {rotation.ItemExchanged, store.Outcome{State: rotation.ItemExchanged, Class: rotation.ClassNetwork, Detail: "reset", Delay: time.Hour}, true, true},
 		"proof given up":       {rotation.ItemExchanged, store.Outcome{State: rotation.ItemParked, Class: rotation.ClassWrongShop, Detail: "another shop's"}, false, true},
 		"token refused":        {rotation.ItemExchanged, store.Outcome{State: rotation.ItemRetrying, Class: rotation.ClassUnauthorized, Detail: "401", Delay: time.Hour}, true, false},
@@ -143,7 +142,7 @@ func TestALateExchangeMakesTheProofDueAgain(t *testing.T) {
 				r.prove(t, newer)
 				r.write(t, store.Fenced, exchanged(older[0]))
 			}
-			if ok, err := r.SettleBatch(t.Context(), lease); err != nil || !ok {
+			if ok, _, err := r.SettleBatch(t.Context(), lease); err != nil || !ok {
 				t.Fatal(ok, err)
 			}
 			if s := r.snapshot(t, store.Engine); s.LateExchanges != 1 {
@@ -267,8 +266,8 @@ func TestAnExchangeWrittenTwiceKeepsItsToken(t *testing.T) {
 	t.Parallel()
 	r, l, claims := claimAll(t, 1)
 	r.write(t, store.Written, exchanged(claims[0]))
-	r.write(t, store.Fenced, exchanged(claims[0]))
-	again := r.claim(t, l)
+	r.write(t, store.Written, exchanged(claims[0]))
+	again := r.claim(t, r.take(t, l.Grant))
 	if len(again) != 1 || !again[0].New.Equal(fresh(claims[0])) {
 		t.Fatalf("claimed again: %d", len(again))
 	}
@@ -289,7 +288,7 @@ func TestTheFirstOldTokenIsKept(t *testing.T) {
 	newer := r.claim(t, lease)[0]
 	r.prove(t, newer)
 	r.write(t, store.Fenced, exchanged(older[0]))
-	if ok, err := r.SettleBatch(t.Context(), lease); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), lease); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	r.sweep(t)
@@ -315,8 +314,10 @@ func TestFlushersAndTakeoversAtOnce(t *testing.T) {
 				if group[0].Claim.Position == group[1].Claim.Position {
 					group = group[:1]
 				}
-				if _, err := r.WriteOutcomes(context.Background(), group); err != nil {
-					t.Error(err)
+				for _, group := range [][]store.Outcome{group, {r.proven(claims[i]), giveUp(claims[(i*37+11)%len(claims)])}} {
+					if _, err := r.WriteOutcomes(context.Background(), group); err != nil {
+						t.Error(err)
+					}
 				}
 			}
 		})
@@ -329,16 +330,25 @@ func TestFlushersAndTakeoversAtOnce(t *testing.T) {
 		}
 	})
 	all.Wait()
-	lost := ask[int](t, r.DB, "select count(*)::int from rotator.items where state not in ('exchanged', 'unknown')")
+	lost := ask[int](t, r.DB, "select count(*)::int from rotator.items where state not in ('exchanged', 'unknown', 'proven', 'parked')")
 	if lost[0] != 0 {
-		t.Errorf("%d items are neither exchanged nor unknown", lost[0])
+		t.Errorf("%d items are neither settled, exchanged nor unknown", lost[0])
 	}
+	if dropped := ask[int](t, r.DB, "select count(*)::int from rotator.items where state = 'exchanged' and new_token is null"); dropped[0] != 0 {
+		t.Errorf("%d tokens were dropped", dropped[0])
+	}
+}
+
+// giveUp leaves a token that cannot be proven to a person.
+func giveUp(c store.Claim) store.Outcome {
+	return store.Outcome{Claim: c, State: rotation.ItemParked, Class: rotation.ClassPlatform, Detail: "503"}
 }
 
 func TestASealedValueOpensOnlyInItsPlace(t *testing.T) {
 	t.Parallel()
 	r, l, claims := claimAll(t, 2)
 	r.write(t, store.Written, exchanged(claims[0]), exchanged(claims[1]))
+	l = r.take(t, l.Grant)
 	exec(t, r.DB, `update rotator.items a set new_token = b.new_token from rotator.items b where a.position = 1 and b.position = 2`)
 	again := r.claim(t, l)
 	if len(again) != 2 {

@@ -27,9 +27,9 @@ type ItemInfo struct {
 	NewAlive      *bool              `json:"new_token_alive,omitempty"`
 }
 
-const itemColumns = `i.position, s.domain, i.state, coalesce(i.class, ''), coalesce(i.detail, ''), i.attempt, coalesce(i.latency_ms, 0),
-	i.claimed_at, i.exchanged_at, i.proven_at, i.next_attempt_at, i.old_dead, i.new_alive
-	from rotator.items i join rotator.shops s on s.id = i.shop_id`
+const itemColumns = `i.position, s.domain, ` + shownState + `, coalesce(i.class, ''), coalesce(i.detail, ''), ` + shownAttempt + `, coalesce(i.latency_ms, 0),
+	coalesce(i.claimed_at, held.claimed_at), coalesce(i.exchanged_at, held.exchanged_at), i.proven_at, i.next_attempt_at, i.old_dead, i.new_alive
+	from rotator.items i join rotator.shops s on s.id = i.shop_id` + heldBatch
 
 var (
 	readByState = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = any($2) and i.position > $3 order by i.position limit $4`)

@@ -52,7 +52,9 @@ var (
 		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven'`)
 	shredItems = sql(`update rotator.items set old_token = null, new_token = null
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
-	endedRuns     = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
+	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
+	// Groups that no keyring here opened; any other was moved when its run ended.
+	shredMinted   = sql(`delete from rotator.minted where run_id = $1`)
 	anyUnshredded = sql(`select exists (select from rotator.items where run_id = $1 and (old_token is not null or new_token is not null))`)
 )
 
@@ -147,6 +149,9 @@ func (s *Store) ShredTokens(ctx context.Context, r Run, progress func(done, tota
 }
 
 func (s *Store) shredRun(ctx context.Context, r Run, progress func(done, total int64)) error {
+	if _, err := s.pool.Exec(ctx, shredMinted, r.ID); err != nil {
+		return fmt.Errorf("shred unused tokens: %w", err)
+	}
 	for first := int64(1); first <= r.LastPosition; first += shredPage {
 		last := min(first+shredPage-1, r.LastPosition)
 		if _, err := s.pool.Exec(ctx, shredItems, r.ID, first, last); err != nil {

@@ -171,6 +171,12 @@ func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 		return fmt.Errorf("read waves: %w", err)
 	}
 	busy := slices.ContainsFunc(s.Waves, func(w rotation.WaveStatus) bool { return !w.Released || w.Counts.Pending > 0 })
+	var held map[int]heldCounts
+	if detail == Counted {
+		if held, err = t.countHeld(ctx, r.ID); err != nil {
+			return err
+		}
+	}
 	for i := range s.Waves {
 		w := &s.Waves[i]
 		if detail == Engine && busy && w.Settled {
@@ -181,6 +187,7 @@ func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 				return err
 			}
 		}
+		held[w.Number].move(&w.Counts)
 		addCounts(&s.Counts, w.Counts)
 	}
 	if len(s.Waves) > 0 || r.LastPosition == 0 {
@@ -229,18 +236,8 @@ func (t *Tx) fillSweep(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 	if !sweeping || (detail == Engine && s.Counts.Open() > 0) {
 		return nil
 	}
-	for _, q := range []struct {
-		into      *int
-		statement string
-		args      []any
-	}{
-		{&s.LateInstalls, lateInstalls, []any{r.ID, r.AppID}},
-		{&s.LateExchanges, lateExchanges, []any{r.ID}},
-		{&s.OldVersionShops, oldVersionShops, []any{r.ID, r.NewSecretID}},
-	} {
-		if err := t.tx.QueryRow(ctx, q.statement, q.args...).Scan(q.into); err != nil {
-			return fmt.Errorf("count what is left to sweep: %w", err)
-		}
+	if err := t.tx.QueryRow(ctx, leftToSweep, r.ID, r.NewSecretID, r.AppID).Scan(&s.LateInstalls, &s.LateExchanges, &s.OldVersionShops); err != nil {
+		return fmt.Errorf("count what is left to sweep: %w", err)
 	}
 	return nil
 }

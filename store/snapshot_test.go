@@ -57,7 +57,7 @@ func TestTheEngineCountsAWaveOnceItsBatchesAreSettled(t *testing.T) {
 	if diff := cmp.Diff(rotation.Counts{Total: 12, Pending: 12}, r.snapshot(t, store.Engine).Counts); diff != "" {
 		t.Errorf("for the engine (-want +got):\n%s", diff)
 	}
-	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	s := r.snapshot(t, store.Engine)
@@ -200,7 +200,7 @@ func TestASnapshotSeesWhatIsLeftToSweepOnceAllIsDone(t *testing.T) {
 	if s := r.snapshot(t, store.Counted); s.LateInstalls != 1 || s.OldVersionShops != 1 {
 		t.Errorf("counted: late %d, old %d", s.LateInstalls, s.OldVersionShops)
 	}
-	if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+	if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	if s := r.snapshot(t, store.Engine); s.LateInstalls != 1 || s.OldVersionShops != 1 {

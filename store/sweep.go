@@ -10,8 +10,11 @@ import (
 var (
 	// Ids are handed out before commit, so a shop may appear behind the walk's
 	// cursor: only asking for shops without an item finds them all.
-	lateInstalls = sql(`select count(*) from rotator.shops s where s.app_id = $2 and not exists
-		(select from rotator.items i where i.run_id = $1 and i.shop_id = s.id)`)
+	// What a sweep would find, in one pass over the fleet: late installs, late
+	// exchanges and shops whose token needs the old secret.
+	leftToSweep = sql(`select count(*) filter (where i.shop_id is null), count(*) filter (where ` + exchangedLate + `),
+			count(*) filter (where ` + needsOldSecret + `)
+		from rotator.shops s left join rotator.items i on i.run_id = $1 and i.shop_id = s.id where s.app_id = $3`)
 	sweepLate = sql(`with late as (
 			select s.id, s.excluded_reason, s.access_token is null as tokenless,
 				$3::bigint + row_number() over (order by s.id) as position
@@ -29,13 +32,13 @@ var (
 	// or by a superseded worker's late exchange, is due again. So is one that
 	// was skipped because it had nothing to exchange (skipped without a class)
 	// and now has, or whose token is not the one that was found dead.
-	oldVersionShops = sql(`select count(*) from rotator.items i join rotator.shops s on s.id = i.shop_id where i.run_id = $1 and ` + needsOldSecret)
-	lateExchanges   = sql(`select count(*) from rotator.items where run_id = $1 and state = 'proven' and late_exchange_at is not null`)
-	reopenItems     = sql(`update rotator.items i set state = 'unknown', next_attempt_at = now(), class = null,
+	reopenItems = sql(`update rotator.items i set state = 'unknown', next_attempt_at = now(), class = null,
 			detail = 'settled before, but its token is another now or may be dead'
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
-			and ((i.state = 'proven' and i.late_exchange_at is not null) or (` + needsOldSecret + `))`)
+			and ((` + exchangedLate + `) or (` + needsOldSecret + `))`)
 )
+
+const exchangedLate = `i.state = 'proven' and i.late_exchange_at is not null`
 
 const needsOldSecret = `s.secret_id is distinct from $2 and s.excluded_at is null and s.access_token is not null
 	and (i.state = 'proven' or (i.state = 'skipped' and (i.class is null or i.generation is distinct from s.token_generation)))`

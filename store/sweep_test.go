@@ -171,7 +171,7 @@ func TestSettledShopsWhoseTokenNeedsTheOldSecretAreOpenedAgain(t *testing.T) {
 			t.Parallel()
 			r, l, claims := claimAll(t, 1)
 			tt.settle(t, r, claims[0])
-			if ok, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+			if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 				t.Fatal(ok, err)
 			}
 			tt.change(t, r)
