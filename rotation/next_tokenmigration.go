@@ -14,7 +14,7 @@ func nextMigration(s Snapshot) Step {
 		if step, ok := nextUnsettled(s); ok {
 			return step
 		}
-		return human(s, "confirm cutover --app "+s.App, cutoverWords)
+		return human(s, "confirm cutover --app "+s.App, fmt.Sprintf(cutoverWords, s.App))
 	case PhaseCutover:
 		return nextCutover(s)
 	case PhaseScrubbed:
@@ -32,7 +32,7 @@ const cutoverWords = "the cutover, by hand, in this order: " +
 	"(1) have the version of the app ready that reads the derived token instead of the legacy one and sends it as `Authorization: Bearer`; " +
 	"(2) deploy it and, at the same moment, switch the app to OAuth in its panel on the Partners dashboard: calls fail for a few seconds between the two; " +
 	"(3) say so with this command: a worker then proves every shop's token, five first. " +
-	"There is no easy way back to legacy credentials once the panel is switched; until then `rotator tokenmigration cancel --confirm APP` takes everything back"
+	"There is no easy way back to legacy credentials once the panel is switched; until then `rotator tokenmigration cancel --confirm %s` takes everything back"
 
 func nextDeriving(s Snapshot) Step {
 	c := s.Counts
