@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
 )
@@ -83,4 +85,18 @@ func CheckVectors() error {
 		}
 	}
 	return nil
+}
+
+// MissingScopes lists the needed scopes, in their order, that a derived token
+// does not carry. A scope to write includes the one to read.
+func MissingScopes(needed []string) []string {
+	var missing []string
+	for _, scope := range needed {
+		what, read := strings.CutPrefix(scope, "read_")
+		carried := slices.Contains(DerivedScopes, scope) || read && slices.Contains(DerivedScopes, "write_"+what)
+		if !carried && !slices.Contains(missing, scope) {
+			missing = append(missing, scope)
+		}
+	}
+	return missing
 }

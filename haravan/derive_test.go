@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/internal/secret"
 )
@@ -53,6 +55,22 @@ func TestDeriveTokenRefusesWhatWasNotIssued(t *testing.T) {
 	}
 	if _, err := haravan.DeriveToken(secret.String{}, secret.New("legacy")); err == nil {
 		t.Error("a token is derived without a secret")
+	}
+}
+
+func TestMissingScopes(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ needed, want []string }{
+		"none needed":         {nil, nil},
+		"all carried":         {haravan.DerivedScopes, nil},
+		"writing is reading":  {[]string{"read_products", "write_products", "read_script_tags"}, nil},
+		"what is not carried": {[]string{"read_orders", "read_shop", "com.read_shop", "read_shop", "write_inventory"}, []string{"read_shop", "com.read_shop", "write_inventory"}},
+		"not a prefix":        {[]string{"products", "read_write_products"}, []string{"products", "read_write_products"}},
+	}
+	for name, tt := range tests {
+		if diff := cmp.Diff(tt.want, haravan.MissingScopes(tt.needed)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
