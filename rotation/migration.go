@@ -9,18 +9,18 @@ package rotation
 // retried catches up wherever the run stands.
 type Migration struct {
 	// SecretVersion is the version of the secret that tokens are derived from.
-	SecretVersion int
+	SecretVersion int `json:"secret_version"`
 	// CheckPlanned is how many derived tokens the check before the cutover looks
 	// at, 0 for none. A shop that was set aside since counts as done.
-	CheckPlanned int
+	CheckPlanned int `json:"check_planned"`
 	// CheckDone is how many of them need no further look.
-	CheckDone int
+	CheckDone int `json:"check_done"`
 	// CheckAlive and CheckDead count the answers: the token works, or it was
 	// refused.
-	CheckAlive int
-	CheckDead  int
+	CheckAlive int `json:"check_alive"`
+	CheckDead  int `json:"check_dead"`
 	// LegacyLeft counts shops of the run whose legacy credential is still stored.
-	LegacyLeft int
+	LegacyLeft int `json:"legacy_left"`
 }
 
 // Checked reports whether the check before the cutover has come to its end.

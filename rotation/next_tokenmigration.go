@@ -58,7 +58,7 @@ func nextDerived(s Snapshot) Step {
 	case m.CheckPlanned > 0 && m.CheckAlive == 0:
 		return human(s, "report", fmt.Sprintf("not one derived token works, %d were refused: is version %d the secret that was current when the legacy tokens were issued? Cancel the run and start it with another --secret-version", m.CheckDead, m.SecretVersion))
 	case m.CheckPlanned == 0:
-		return human(s, "confirm checked --note WHAT-WAS-TRIED", "no check was asked for (--sample 0): create a new app in the Partners dashboard, which uses OAuth, read a few shops with their derived tokens, then say what you saw")
+		return human(s, "confirm checked", "no check was asked for (--sample 0): create a new app in the Partners dashboard, which uses OAuth, read a few shops with their derived tokens, then say what you saw")
 	}
 	return human(s, "confirm checked", fmt.Sprintf("%d derived tokens work, %d do not: look at `rotator tokenmigration report`, then say so", m.CheckAlive, m.CheckDead))
 }

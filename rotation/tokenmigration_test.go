@@ -214,7 +214,7 @@ func TestNextMigration(t *testing.T) {
 		"checking, no work":  {rotation.PhaseDerived, []change{checked(10, 3, 1), noWorker}, "rotator worker", "no worker is alive"},
 		"checked all":        {rotation.PhaseDerived, []change{checked(10, 9, 1), noWorker}, "rotator tokenmigration confirm checked", "9 derived tokens work, 1 do not"},
 		"none works":         {rotation.PhaseDerived, []change{checked(2, 0, 2)}, "rotator tokenmigration report", "is version 1 the secret"},
-		"no check":           {rotation.PhaseDerived, []change{checked(0, 0, 0)}, "rotator tokenmigration confirm checked --note WHAT-WAS-TRIED", "create a new app in the Partners dashboard"},
+		"no check":           {rotation.PhaseDerived, []change{checked(0, 0, 0)}, "rotator tokenmigration confirm checked", "create a new app in the Partners dashboard"},
 		"parked":             {rotation.PhaseDerived, []change{c(rotation.Counts{Total: 10, Exchanged: 8, Parked: 2})}, "rotator tokenmigration report", "2 shops are parked"},
 		"late ones":          {rotation.PhaseDerived, []change{lateShops(2)}, "", "2 came late"},
 		"checked":            {rotation.PhaseChecked, []change{noWorker}, "rotator tokenmigration confirm cutover --app shopbot", "deploy it and, at the same moment, switch the app to OAuth"},
