@@ -78,9 +78,11 @@ func TestMigrationPlanCountsByWhatWouldBecomeOfAShop(t *testing.T) {
 	t.Parallel()
 	rows := []shopfile.Row{
 		token("a", "0123"), token("b", "4567"), token("c", "plant ed"), token("d", "plant\x00ed"),
-		{Domain: "e", LegacyPassword: secret.New("word")}, {Domain: "f", LegacyPassword: secret.New("plänted")},
+		{Domain: "e", LegacyPassword: secret.New("word")},
+		{Domain: "f", LegacyPassword: secret.New("plänted")},
 		{Domain: "g", AccessToken: secret.New("oauth"), LegacyToken: secret.New("not looked at")},
-		{Domain: "h", LegacyToken: secret.New("nor this"), ExcludedReason: "test shop"}, {Domain: "i"},
+		{Domain: "h", LegacyToken: secret.New("nor this"), ExcludedReason: "test shop"},
+		{Domain: "i"},
 	}
 	app := store.App{Name: "main", Settings: store.AppSettings{Scopes: []string{"read_orders", "read_shop"}}}
 	p, err := operate.MakeMigrationPlan(t.Context(), stored{rows: rows, secrets: []store.Secret{retiring, active}}, app, 0)
@@ -121,7 +123,8 @@ func TestMigrationPlanTellsAllThatKeepsItFromStarting(t *testing.T) {
 		"all are revoked":   {stored{rows: derivable, secrets: []store.Secret{revoked}}, 0, []string{"every stored secret is revoked"}},
 		"does not open":     {stored{rows: derivable, secrets: []store.Secret{active}, sealed: errors.New("wrong key")}, 0, []string{"secret version 2 cannot be used: wrong key"}},
 		"a rotation is open": {
-			stored{rows: derivable, secrets: []store.Secret{active}, runs: []store.Run{{ID: 3, AppID: 1, Kind: rotation.KindRotation, Phase: rotation.PhaseArmed}, {ID: 4, AppID: 2}}}, 0,
+			stored{rows: derivable, secrets: []store.Secret{active}, runs: []store.Run{{ID: 3, AppID: 1, Kind: rotation.KindRotation, Phase: rotation.PhaseArmed}, {ID: 4, AppID: 2}}},
+			0,
 			[]string{"run 3 of this app is open, a rotation in phase armed"},
 		},
 		"nothing at all":   {stored{}, 0, []string{"no shop is stored", "the app's secret is not stored"}},

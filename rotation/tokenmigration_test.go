@@ -227,8 +227,11 @@ func TestNextMigration(t *testing.T) {
 		"none proven":        {rotation.PhaseCutover, []change{c(rotation.Counts{Total: 10, Skipped: 10})}, "rotator tokenmigration report", "legacy credentials stay stored"},
 		"all proven":         {rotation.PhaseCutover, []change{noWorker}, "rotator tokenmigration confirm scrubbed --app shopbot", "10 shops are proven"},
 		"scrubbed":           {rotation.PhaseScrubbed, []change{noWorker}, "rotator tokenmigration confirm closed", "the run closed"},
-		"scrubbed, some came": {rotation.PhaseScrubbed, []change{func(s *rotation.Snapshot) { s.Migration.LegacyLeft = 1 }},
-			"rotator tokenmigration confirm scrubbed --app shopbot", "scrub once more"},
+		"scrubbed, some came": {
+			rotation.PhaseScrubbed,
+			[]change{func(s *rotation.Snapshot) { s.Migration.LegacyLeft = 1 }},
+			"rotator tokenmigration confirm scrubbed --app shopbot", "scrub once more",
+		},
 		"closed":          {rotation.PhaseClosed, nil, "", "nothing is left to do"},
 		"paused":          {rotation.PhaseDerived, []change{held(rotation.HeldPaused, "lunch")}, "rotator tokenmigration resume", "held (paused): lunch"},
 		"refused, check":  {rotation.PhaseDerived, []change{held(rotation.HeldWaiting, "401")}, "rotator tokenmigration resume", "create a test app"},
