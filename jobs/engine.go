@@ -66,6 +66,8 @@ type Engine struct {
 	// count of shops looked at after a revoke.
 	walked  int64
 	checked int
+	// planned is its last count of derived tokens to look at.
+	planned int
 	// vectors compares known answers before anything is derived, once.
 	vectors func() error
 }

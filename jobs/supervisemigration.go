@@ -45,11 +45,13 @@ func (e *Engine) superviseMigration(ctx context.Context, snap rotation.Snapshot,
 	return busy, err
 }
 
-// checkDerivedMore makes sure that somebody looks at the derived tokens: once at
-// first, and again when the count has not moved between two repairs.
+// checkDerivedMore makes sure that somebody looks at the derived tokens: when
+// there are more than before, and again when the count has not moved between two
+// repairs.
 func (e *Engine) checkDerivedMore(ctx context.Context, snap rotation.Snapshot, repair bool) error {
-	done := snap.Migration.CheckDone
-	if done > 0 {
+	done, planned := snap.Migration.CheckDone, snap.Migration.CheckPlanned
+	more := planned > e.planned
+	if done > 0 && !more {
 		if !repair {
 			return nil
 		}
@@ -58,6 +60,9 @@ func (e *Engine) checkDerivedMore(ctx context.Context, snap rotation.Snapshot, r
 			return nil
 		}
 	}
-	_, err := e.river.Insert(ctx, CheckDerivedArgs{Run: snap.RunID, Done: done}, nil)
+	inserted, err := e.river.Insert(ctx, CheckDerivedArgs{Run: snap.RunID, Done: done}, nil)
+	if err == nil && !inserted.UniqueSkippedAsDuplicate {
+		e.planned = planned // or the one that runs may have gone past the new ones
+	}
 	return err
 }
