@@ -161,7 +161,7 @@ func (o Operator) confirmScrubbed(ctx context.Context, runID int64, note, confir
 		if err := tx.EnterPhase(ctx, o.Actor, run, phase, rotation.Gate(snap)); err != nil {
 			return err
 		}
-		return tx.Certify(ctx, o.Actor, run.ID, rotation.CertifyScrub(snap, o.Actor, waived))
+		return tx.Certify(ctx, o.Actor, run.ID, rotation.CertifyScrub(snap, rotation.Attestation{Actor: o.Actor, Note: note, At: snap.Now}, waived))
 	})
 }
 

@@ -1,6 +1,9 @@
 package rotation
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // WaivedShop is a shop that an operator accepted by name, and why.
 type WaivedShop struct {
@@ -24,10 +27,13 @@ type ScrubCertificate struct {
 }
 
 // CertifyScrub writes the certificate for a snapshot whose shops are all proven,
-// skipped or waived.
-func CertifyScrub(s Snapshot, actor string, waived []WaivedShop) ScrubCertificate {
+// skipped or waived, on an operator's word that the legacy credentials may go.
+func CertifyScrub(s Snapshot, word Attestation, waived []WaivedShop) ScrubCertificate {
+	attested := map[Phase]Attestation{}
+	maps.Copy(attested, s.Attested)
+	attested[PhaseScrubbed] = word
 	return ScrubCertificate{
-		App: s.App, Run: s.RunID, At: s.Now, Actor: actor, SecretVersion: s.Migration.SecretVersion,
-		Counts: s.Counts, Waived: waived, Conditions: scrubConditions(s), Attestations: s.Attested,
+		App: s.App, Run: s.RunID, At: s.Now, Actor: word.Actor, SecretVersion: s.Migration.SecretVersion,
+		Counts: s.Counts, Waived: waived, Conditions: scrubConditions(s), Attestations: attested,
 	}
 }

@@ -92,7 +92,10 @@ func nextCutover(s Snapshot) Step {
 // nextRefused is for a run whose derived tokens the platform refuses.
 func nextRefused(s Snapshot, why string) Step {
 	why += fmt.Sprintf("; tokens are derived from secret version %d", s.Migration.SecretVersion)
-	if s.Phase == PhaseCutover {
+	switch s.Phase {
+	case PhaseDeriving:
+		return human(s, "resume", why+": mend what it names (`rotator doctor` looks at the keyring), then resume; nothing is in use yet, and `rotator tokenmigration cancel` takes everything back")
+	case PhaseCutover:
 		return human(s, "resume", why+": switch the app to OAuth in its panel, then resume; the legacy credentials are still stored")
 	}
 	return human(s, "resume", why+": create a test app in the Partners dashboard (a new app uses OAuth), then resume; or `rotator tokenmigration cancel` and start again with another --secret-version, or with --sample 0 to check by hand")

@@ -127,7 +127,8 @@ func TestScrubCertificateSaysWhoOnWhatEvidenceAndWhatWasWaived(t *testing.T) {
 	t.Parallel()
 	waived := []rotation.WaivedShop{{Shop: "closed.myharavan.com", Reason: "left us"}}
 	s := migrating(rotation.PhaseCutover, counts(rotation.Counts{Total: 10, Proven: 9, Waived: 1}))
-	c := rotation.CertifyScrub(s, "operator@host", waived)
+	word := rotation.Attestation{Actor: "operator@host", Note: "seen for two days", At: noon}
+	c := rotation.CertifyScrub(s, word, waived)
 	if c.App != s.App || c.Run != s.RunID || !c.At.Equal(noon) || c.Actor != "operator@host" || c.SecretVersion != 1 {
 		t.Errorf("certificate %+v", c)
 	}
@@ -137,8 +138,11 @@ func TestScrubCertificateSaysWhoOnWhatEvidenceAndWhatWasWaived(t *testing.T) {
 	if !rotation.GateMet(c.Conditions) || len(c.Conditions) != 3 || c.Counts != s.Counts {
 		t.Errorf("evidence %+v of %+v", c.Conditions, c.Counts)
 	}
-	if _, ok := c.Attestations[rotation.PhaseCutover]; !ok {
-		t.Error("the certificate does not name the words that it rests on")
+	if _, ok := c.Attestations[rotation.PhaseCutover]; !ok || c.Attestations[rotation.PhaseScrubbed] != word {
+		t.Errorf("the certificate rests on the words %+v", c.Attestations)
+	}
+	if _, ok := s.Attested[rotation.PhaseScrubbed]; ok {
+		t.Error("certifying changes the snapshot")
 	}
 }
 
@@ -235,6 +239,7 @@ func TestNextMigration(t *testing.T) {
 		"closed":          {rotation.PhaseClosed, nil, "", "nothing is left to do"},
 		"paused":          {rotation.PhaseDerived, []change{held(rotation.HeldPaused, "lunch")}, "rotator tokenmigration resume", "held (paused): lunch"},
 		"refused, check":  {rotation.PhaseDerived, []change{held(rotation.HeldWaiting, "401")}, "rotator tokenmigration resume", "create a test app"},
+		"keyring lost":    {rotation.PhaseDeriving, []change{held(rotation.HeldWaiting, "the secret cannot be read")}, "rotator tokenmigration resume", "mend what it names"},
 		"refused, live":   {rotation.PhaseCutover, []change{held(rotation.HeldWaiting, "401")}, "rotator tokenmigration resume", "switch the app to OAuth in its panel"},
 		"breaker is open": {rotation.PhaseCutover, []change{held(rotation.HeldBreakerOpen, "half failed")}, "rotator tokenmigration resume", "`rotator tokenmigration report`"},
 	}

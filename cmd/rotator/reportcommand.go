@@ -28,7 +28,7 @@ attempts, install_url}.
 
 The exit code is 4 while shops are parked or broken, else 0.
 
-JSON: one object {run, app, state, phase, started_at, ended_at, items,
+JSON: one object {run, kind, app, state, phase, started_at, ended_at, items,
 exceptions[{state, class, words, shops, examples[{domain, detail}]}],
 broken[{domain, old_token_dead, new_token_alive, install_url}], broken_total,
 slowest, checked{planned, old_tokens_dead, old_tokens_alive, new_tokens_alive,
@@ -41,6 +41,7 @@ new_tokens_dead}, certificate, journal{entries, head, ok, problem}, decisions}.`
 	run := c.runFlags(cmd, k)
 	cmd.Flags().BoolVar(&list, "exceptions", false, "list every shop that was parked, skipped or waived, or broke")
 	if k == rotation.KindTokenMigration {
+		cmd.Use = "report [--run N] [--exceptions | --consent]"
 		cmd.Flags().BoolVar(&consent, "consent", false, "list every shop whose merchant must authorize the app again, with the link")
 	}
 	c.jsonFlag(cmd, "print one JSON object, or JSON Lines for a list")

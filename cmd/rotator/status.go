@@ -179,6 +179,9 @@ func (st runStatus) rate(run store.Run) statusRate {
 // heldBackBy names the wave that the rest of the fleet waits for, when its open
 // shops are too few to keep the workers busy.
 func (st runStatus) heldBackBy(limit int) string {
+	if st.deriving() {
+		return "" // derives all waves at once, and checks without any
+	}
 	for i, w := range st.Waves {
 		if w.Settled {
 			continue

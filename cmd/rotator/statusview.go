@@ -22,7 +22,7 @@ func (v statusView) Render(width int) string {
 			fmt.Fprintf(&b, "%-*s%s\n", viewIndent, first(i, name), line)
 		}
 	}
-	add("run", "%d of %s: %s, %s, %s since %s", v.Run, v.App, v.Kind, v.Mode, v.State, moment(v.since()))
+	add("run", "%d of %s: %s, %s, %s since %s", v.Run, v.App, v.Kind.Words(), v.Mode, v.State, moment(v.since()))
 	add("phase", "%s since %s (%s)", v.place(), moment(&v.PhaseAt), span(v.At.Sub(v.PhaseAt)))
 	if v.Held != nil {
 		add("held", "%s: %s", *v.Held, v.HeldWhy)
@@ -191,6 +191,9 @@ func (v statusView) Line(at time.Time) string {
 		if part.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", part.n, part.state))
 		}
+	}
+	if m := v.Migration; m != nil && v.Phase == rotation.PhaseDerived && m.CheckPlanned > 0 {
+		words = append(words, fmt.Sprintf("%d/%d checked", m.CheckDone, m.CheckPlanned))
 	}
 	if v.paced() && v.State == runOpen {
 		words = append(words, v.speed())
