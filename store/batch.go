@@ -33,14 +33,15 @@ var (
 		where run_id = $1 and wave = $2 and settled_at is null returning run_id, number, grant_number`)
 	// A batch is an orphan when the worker that took it is silent, or when its
 	// job is gone from River, or runs on a silent worker (whose River client has
-	// the worker's id), without the batch being settled.
+	// the worker's id), without the batch being settled. Jobs are read once, not
+	// once for each batch: a whole fleet's may be granted at a time.
 	grantOrphans = sql(`update rotator.batches b set grant_number = grant_number + 1, worker_id = null, taken_at = null
 		from rotator.waves w where b.run_id = $1 and w.run_id = b.run_id and w.number = b.wave
 			and w.released_at is not null and b.settled_at is null
 			and ((b.worker_id is not null and not exists
 				(select from rotator.workers k where k.id = b.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))
-			or not exists (select from rotator.river_job j where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
-				and j.args @> jsonb_build_object('run', b.run_id, 'batch', b.number, 'grant', b.grant_number)
+			or (b.number, b.grant_number) not in (select (j.args->>'batch')::int, (j.args->>'grant')::int from rotator.river_job j
+				where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending') and (j.args->>'run')::bigint = $1
 				and (j.state <> 'running' or j.attempted_by is null or exists (select from rotator.workers k
 					where k.id::text = j.attempted_by[array_upper(j.attempted_by, 1)] and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))))
 		returning b.run_id, b.number, b.grant_number`)
