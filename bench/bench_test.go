@@ -34,7 +34,7 @@ func TestEveryLegCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stderr.Close()
-	err = run(t.Context(), []string{"--shops", "300", "--few", "200", "--import", "1000", "--inflight", "16", "--cpuprofile", folder}, &stdout, stderr)
+	err = run(t.Context(), []string{"--shops", "300", "--few", "200", "--import", "1000", "--derive", "1000", "--inflight", "16", "--cpuprofile", folder}, &stdout, stderr)
 	if err != nil {
 		said, readErr := os.ReadFile(stderr.Name())
 		t.Fatalf("%v\n%s%v", err, said, readErr)
@@ -48,12 +48,15 @@ rss_mib 300 [1-9]\d*
 import_rows_per_s [1-9]\d*
 rss_mib import 100 [1-9]\d*
 rss_mib import 1000 [1-9]\d*
+derive_seconds \d+\.\d
+rss_mib derive 100 [1-9]\d*
+rss_mib derive 1000 [1-9]\d*
 $`)
 	if !want.MatchString(stdout.String()) {
 		t.Errorf("stdout:\n%s", &stdout)
 	}
 	profiles, err := os.ReadDir(folder)
-	if err != nil || len(profiles) != 7 {
+	if err != nil || len(profiles) != 9 {
 		t.Errorf("%d profiles, %v", len(profiles), err)
 	}
 }
@@ -110,7 +113,7 @@ func TestAPartThatFailsIsTold(t *testing.T) {
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"--shops", "10", "--few", "20"}, {"--few", "0"}, {"--inflight", "0"}, {"--import", "5"}, {"now"}, {"--bogus"},
+		{"--shops", "10", "--few", "20"}, {"--few", "0"}, {"--inflight", "0"}, {"--import", "5"}, {"--derive", "5"}, {"now"}, {"--bogus"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if err := run(t.Context(), args, &stdout, &stderr); err == nil || stdout.Len() > 0 {

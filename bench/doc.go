@@ -5,9 +5,10 @@
 //
 // A leg is one measured pass over a fleet: bare (the platform's client in a
 // loop, no database), durable (the engine), job-per-shop (one River job and one
-// transaction per shop) or import. A part is a process of its own that the bench
-// starts from its own binary: the simulator, and the leg itself. Every leg has a
-// simulator and a database of its own.
+// transaction per shop), import or derive (a token migration's derivation). A
+// part is a process of its own that the bench starts from its own binary: the
+// simulator, and the leg itself. Every leg has a simulator, unless it calls
+// nobody, and a database of its own.
 //
 // # What makes the ratios fair
 //

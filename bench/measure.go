@@ -89,7 +89,10 @@ func (b *bench) measure(ctx context.Context, stdout io.Writer) error {
 	if err := printLine(stdout, "rss_mib %d %.0f\n", b.shops, long.RSSMiB); err != nil {
 		return err
 	}
-	return b.measureImport(ctx, stdout)
+	if err := b.measureImport(ctx, stdout); err != nil {
+		return err
+	}
+	return b.measureDeriving(ctx, stdout)
 }
 
 func (b *bench) measureImport(ctx context.Context, stdout io.Writer) error {

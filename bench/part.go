@@ -30,6 +30,7 @@ var parts = map[string]func(context.Context, partIO) error{
 	"durable":      durablePart,
 	"job-per-shop": jobPerShopPart,
 	"import":       importPart,
+	"derive":       durablePart,
 }
 
 // runPart is the main of a part; it returns the exit code.

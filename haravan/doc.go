@@ -11,6 +11,8 @@
 //   - An Error carries the outcome class (rotation.Class), and whether the
 //     platform may have acted although no answer says so. Every error that
 //     Exchange and Identity return is an *Error.
+//   - DeriveToken computes the OAuth token that follows from a legacy one; it
+//     calls nobody, and CheckVectors compares it with known answers.
 //   - A Verdict is what Classify makes of one answer, without any I/O:
 //     everything that this package believes about answers is in that function.
 //

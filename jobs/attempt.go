@@ -30,6 +30,8 @@ func (a *attempt) do(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c := a.claim
 	switch {
+	case a.run.view().Kind == rotation.KindTokenMigration:
+		a.migrate(ctx)
 	case c.Broken != "":
 		a.fail(rotation.ItemParked, rotation.ClassOurs, c.Broken, 0)
 	case c.Excluded != "" && c.New.IsZero() && !c.Acted:
@@ -141,7 +143,7 @@ func (a *attempt) prove(ctx context.Context, token secret.String) {
 		Latency: a.latency, ExchangedAt: a.mintedAt,
 	}
 	if lacksScope(err) {
-		proof.Class, proof.Detail, err = rotation.ClassScope, "alive; its identity cannot be read for want of a scope", nil
+		proof.Class, proof.Detail, err = rotation.ClassScope, saysScope, nil
 	}
 	if err == nil {
 		verdict := a.write(proof)

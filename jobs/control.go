@@ -50,6 +50,10 @@ type runState struct {
 	savedAt time.Time
 	// unsaved is a trip that the database does not know yet.
 	unsaved *trip
+	// acceptedIn is the phase in which the platform accepted a derived token, and
+	// refusals are the shops whose was refused before that.
+	acceptedIn rotation.Phase
+	refusals   map[string]bool
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter.
 	refused string
@@ -99,7 +103,7 @@ func (r *runState) mayCall(exchange bool, p99 time.Duration) error {
 	switch {
 	case r.tripped || r.control.Held != rotation.HeldNot:
 		return errHeld
-	case r.control.Phase != rotation.PhaseExchanging && r.control.Phase != rotation.PhaseRevoked:
+	case !calling(r.control.Phase):
 		return errPhase
 	case exchange && (r.control.RefreshTokenID == 0 || r.control.Refused):
 		return errWindow
@@ -107,6 +111,16 @@ func (r *runState) mayCall(exchange bool, p99 time.Duration) error {
 		return errWindow
 	}
 	return nil
+}
+
+// calling reports whether workers have something to do in the phase.
+func calling(p rotation.Phase) bool {
+	switch p {
+	case rotation.PhaseExchanging, rotation.PhaseRevoked,
+		rotation.PhaseDeriving, rotation.PhaseDerived, rotation.PhaseChecked, rotation.PhaseCutover:
+		return true
+	}
+	return false
 }
 
 // observe feeds the breaker and reports a trip once.

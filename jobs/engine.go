@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,10 @@ type Engine struct {
 	// count of shops looked at after a revoke.
 	walked  int64
 	checked int
+	// planned is its last count of derived tokens to look at.
+	planned int
+	// vectors compares known answers before anything is derived, once.
+	vectors func() error
 }
 
 const (
@@ -99,7 +104,8 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		store: c.Store, client: c.Client, log: c.Log, inflight: c.InFlight, version: c.Version, once: c.Once, started: c.Started,
-		id: uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
+		vectors: sync.OnceValue(haravan.CheckVectors),
+		id:      uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
 		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
@@ -223,7 +229,7 @@ func (e *Engine) throttledBy(p PaceState) string {
 		switch {
 		case c.Held != rotation.HeldNot:
 			reason = string(c.Held)
-		case c.Phase == rotation.PhaseExchanging:
+		case c.Phase == rotation.PhaseExchanging, c.Phase == rotation.PhaseCutover:
 			reason = p.Reason
 		}
 	}

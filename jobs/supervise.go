@@ -128,6 +128,9 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	case rotation.PhaseExchanging:
 		open := snap.Counts.Open() > 0
 		return busy || open, errors.Join(e.dispatch(ctx, run), e.repair(ctx, run, repair))
+	case rotation.PhaseDeriving, rotation.PhaseDerived, rotation.PhaseChecked, rotation.PhaseCutover:
+		working, err := e.superviseMigration(ctx, snap, run, repair)
+		return busy || working, err
 	case rotation.PhaseRevoked:
 		if !snap.Revocation.Done() {
 			return true, e.checkMore(ctx, snap, repair)
@@ -157,7 +160,7 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 				return err
 			}
 			e.log.Info("wave released", "run", run.ID, "wave", a.Release, "batches", len(grants))
-			return e.insertBatches(ctx, tx, grants)
+			return e.insertBatches(ctx, tx, run, grants)
 		case a.Sweep:
 			return tx.Sweep(ctx, run)
 		case a.Certify:
@@ -192,21 +195,21 @@ func (e *Engine) repair(ctx context.Context, run store.Run, due bool) error {
 		if err := tx.FreeOrphans(ctx, run.ID, store.LiveWithin); err != nil {
 			return err
 		}
-		grants, err := tx.GrantOrphans(ctx, run.ID, store.LiveWithin, BatchKind)
+		grants, err := tx.GrantOrphans(ctx, run.ID, store.LiveWithin, batchKind(run))
 		if err != nil {
 			return err
 		}
-		return e.insertBatches(ctx, tx, grants)
+		return e.insertBatches(ctx, tx, run, grants)
 	})
 }
 
-func (e *Engine) insertBatches(ctx context.Context, tx *store.Tx, grants []store.Grant) error {
+func (e *Engine) insertBatches(ctx context.Context, tx *store.Tx, run store.Run, grants []store.Grant) error {
 	if len(grants) == 0 {
 		return nil
 	}
 	jobs := make([]river.InsertManyParams, len(grants))
 	for i, g := range grants {
-		jobs[i].Args = BatchArgs{Run: g.RunID, Batch: g.Number, Grant: g.Grant}
+		jobs[i].Args = batchArgs(run, g)
 	}
 	_, err := e.river.InsertManyFastTx(ctx, tx.Pgx(), jobs)
 	return err

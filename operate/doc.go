@@ -7,5 +7,6 @@
 // fenced by the phase it saw. What is not allowed comes back as a *Refused that
 // names the unmet conditions and the next safe step.
 //
-// Plan has no write path: it takes a Reader, which has none.
+// Plan and MakeMigrationPlan have no write path: they take a reader, which has
+// none.
 package operate

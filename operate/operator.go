@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -24,6 +25,8 @@ type StartOptions struct {
 	BatchSize   int64
 	CheckSample int
 	Waves       *rotation.WavePolicy
+	// LeaveLegacy starts although shops have nothing but a legacy token.
+	LeaveLegacy bool
 }
 
 // Start opens a planned rotation from the active secret to the pending one.
@@ -37,6 +40,11 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 	if why != "" {
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
+	if !opt.LeaveLegacy {
+		if err := o.leftBehind(ctx, app); err != nil {
+			return store.Run{}, err
+		}
+	}
 	var run store.Run
 	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
 		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
@@ -46,7 +54,7 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 		return err
 	})
 	if errors.Is(err, store.ErrRunOpen) {
-		return run, &Refused{What: what, Why: "another run of this app is open: see `rotator rotation status`"}
+		return run, &Refused{What: what, Why: "another run of this app is open: it must be finished or cancelled first"}
 	}
 	return run, err
 }
@@ -105,7 +113,14 @@ func override[T int | int64](v *T, choices ...T) {
 // the app's name, typed by the operator, where the step cannot be undone;
 // progress is told how far a long step is.
 func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase, note, confirmed string, progress func(done, total int64)) error {
-	if phase == rotation.PhaseClosed {
+	switch phase {
+	case rotation.PhaseChecked:
+		if err := haravan.CheckVectors(); err != nil {
+			return err
+		}
+	case rotation.PhaseScrubbed:
+		return o.confirmScrubbed(ctx, runID, note, confirmed, progress)
+	case rotation.PhaseClosed:
 		if err := o.shredFirst(ctx, runID, confirmed, progress); err != nil {
 			return err
 		}
@@ -256,13 +271,14 @@ func (o Operator) Resume(ctx context.Context, runID int64) error {
 	})
 }
 
-// Cancel ends the run where it stands. Swapped tokens stay; both secrets stay
-// alive; a later run takes up the rest.
+// Cancel ends the run where it stands. In a rotation swapped tokens stay, both
+// secrets stay alive, and a later run takes up the rest; of a token migration
+// nothing stays.
 func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
 	return o.onOpen(ctx, runID, "cancel", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
-		case !run.Phase.Before(rotation.PhaseRevoked):
-			return refuse("cancel", "the old secret is revoked: the run can only be finished", snap)
+		case TooLateToCancel(run) != "":
+			return refuse("cancel", TooLateToCancel(run), snap)
 		case confirmed != snap.App:
 			return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
 		}
@@ -270,8 +286,23 @@ func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) err
 	})
 }
 
+// TooLateToCancel says why a run can only be finished; "" while it can be
+// cancelled.
+func TooLateToCancel(run store.Run) string {
+	switch run.Phase {
+	case rotation.PhaseRevoked, rotation.PhaseWebhooksSingle:
+		return "the old secret is revoked: the run can only be finished"
+	case rotation.PhaseCutover, rotation.PhaseScrubbed:
+		return "the app is switched to OAuth, and there is no way back: the run can only be finished"
+	}
+	return ""
+}
+
 // Leaves says what a cancelled run leaves behind.
 func Leaves(s rotation.Snapshot) string {
+	if s.Kind == rotation.KindTokenMigration {
+		return fmt.Sprintf("%d derived tokens are cleared; legacy tokens, access tokens and everything else stay as they are", s.Counts.Exchanged)
+	}
 	return fmt.Sprintf("%d shops keep their new, proven token, %d keep the old one; both secrets must stay alive until another rotation has finished",
 		s.Counts.Proven, s.Counts.Total-s.Counts.Proven)
 }

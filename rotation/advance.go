@@ -29,6 +29,9 @@ func Advance(s Snapshot) []Action {
 	if s.Held != HeldNot {
 		return nil
 	}
+	if s.Kind == KindTokenMigration {
+		return advanceMigration(s)
+	}
 	switch s.Phase {
 	case PhaseArmed:
 		if GateMet(Gate(s)) {
@@ -88,7 +91,7 @@ func advanceWaves(s Snapshot) []Action {
 				w.Name, w.Failed, w.Counts.Total, s.WavePolicy.Budget*100)})
 		case w.Barren(proven):
 			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
-				"wave %s: not one of %d shops was proven; look at `rotator rotation report` before more are tried", w.Name, w.Counts.Total)})
+				"wave %s: not one of %d shops was proven; look at `%s` before more are tried", w.Name, w.Counts.Total, command(s, "report"))})
 		case w.Undecided():
 			return actions
 		}

@@ -38,9 +38,20 @@ var planned = Course{
 	{From: PhaseWebhooksSingle, To: PhaseClosed, Driver: DriverHuman, Irreversible: true},
 }
 
+// migration follows Migrating a Haravan App from Legacy to OAuth Authentication.
+// There is no way back once the panel is switched.
+var migration = Course{
+	{From: PhaseDeriving, To: PhaseDerived, Driver: DriverEngine},
+	{From: PhaseDerived, To: PhaseChecked, Driver: DriverHuman},
+	{From: PhaseChecked, To: PhaseCutover, Driver: DriverHuman, Irreversible: true},
+	{From: PhaseCutover, To: PhaseScrubbed, Driver: DriverHuman, Irreversible: true},
+	{From: PhaseScrubbed, To: PhaseClosed, Driver: DriverHuman},
+}
+
 // courses are all that exist.
 var courses = map[Kind]map[Mode]Course{
-	KindRotation: {ModePlanned: planned},
+	KindRotation:       {ModePlanned: planned},
+	KindTokenMigration: {ModePlanned: migration},
 }
 
 // CourseOf returns the course of a run, nil for a kind and mode that no run has.

@@ -7,6 +7,10 @@
 // carries decisions out and the store persists them, so that what rotator
 // would do in any situation can be tested as a table.
 //
+// A run is of a kind: a rotation of the shared secret, or a token migration from
+// legacy credentials (files named *_tokenmigration.go). Each has a course of its
+// own through the phases; items, waves and classes are the same.
+//
 // Nouns: a run walks the fleet; its items are shops; a wave is a slice of the
 // fleet released together; the window is the life of the refresh token; a gate
 // is the list of conditions to leave a phase, each met or unmet with evidence.

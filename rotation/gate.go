@@ -24,6 +24,9 @@ func GateMet(cs []Condition) bool {
 
 // Gate lists the conditions to leave the snapshot's phase.
 func Gate(s Snapshot) []Condition {
+	if s.Kind == KindTokenMigration {
+		return migrationGate(s)
+	}
 	switch s.Phase {
 	case PhasePrepared:
 		return []Condition{
@@ -91,6 +94,9 @@ var attestationText = map[Phase]string{
 	PhaseOAuthSwitched:  "the app uses only the new secret for OAuth",
 	PhaseRevoked:        "the old secret is revoked in the Partners dashboard",
 	PhaseWebhooksSingle: "the app accepts webhooks signed by the new secret only",
+	PhaseChecked:        "derived tokens were seen to work",
+	PhaseCutover:        "the app uses the derived tokens and its panel is switched to OAuth",
+	PhaseScrubbed:       "the legacy credentials may be removed",
 }
 
 func windowCondition(s Snapshot) Condition {

@@ -22,6 +22,9 @@ func Next(s Snapshot) Step {
 	if s.Workers == 0 && needsWorker(s) {
 		return Step{Command: "rotator worker", Why: "no worker is alive, so nothing moves", Human: true}
 	}
+	if s.Kind == KindTokenMigration {
+		return nextMigration(s)
+	}
 	switch s.Phase {
 	case PhasePrepared:
 		return human(s, "confirm webhooks_dual", "make the app accept webhooks signed by the old secret and by the new one, deploy it everywhere, then say so")
@@ -54,11 +57,7 @@ func human(s Snapshot, verb, why string) Step {
 }
 
 func command(s Snapshot, verb string) string {
-	noun := "rotation"
-	if s.Kind == KindTokenMigration {
-		noun = "tokenmigration"
-	}
-	return fmt.Sprintf("rotator %s %s", noun, verb)
+	return fmt.Sprintf("rotator %s %s", s.Kind.Noun(), verb)
 }
 
 func nextHeld(s Snapshot) Step {
@@ -67,12 +66,15 @@ func nextHeld(s Snapshot) Step {
 	case HeldWindowExpired:
 		return human(s, "arm", why+"; create another refresh token and enter it: the run continues where it stands")
 	case HeldWaiting:
+		if s.Kind == KindTokenMigration {
+			return nextRefused(s, why)
+		}
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
 		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume")
 	case HeldBreakerOpen:
-		return human(s, "resume", why+"; look at `rotator rotation report`, mend the cause, then resume")
+		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
 		return human(s, "resume", why)
 	}
@@ -107,6 +109,9 @@ func nextRevoked(s Snapshot) Step {
 
 // needsWorker reports whether the phase's work is done by a worker.
 func needsWorker(s Snapshot) bool {
+	if s.Kind == KindTokenMigration {
+		return migrationNeedsWorker(s)
+	}
 	switch s.Phase {
 	case PhaseArmed:
 		return true

@@ -32,7 +32,6 @@ func TestNext(t *testing.T) {
 		"webhooks single": {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", true, "shredded"},
 		"closed":          {rotation.PhaseClosed, nil, "", false, "nothing is left to do"},
 		"closed and held": {rotation.PhaseClosed, held(rotation.HeldPaused, "x"), "", false, "nothing is left to do"},
-		"migration":       {rotation.PhasePrepared, func(s *rotation.Snapshot) { s.Kind = rotation.KindTokenMigration }, "rotator tokenmigration confirm webhooks_dual", true, ""},
 
 		"parked while others work":  {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 9, Retrying: 1} }, "", false, "9 of 10"},
 		"nothing proven":            {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Skipped: 10} }, "rotator rotation report", true, "not one of 10 shops is proven"},

@@ -12,6 +12,22 @@ const (
 	KindTokenMigration Kind = "token_migration"
 )
 
+// Noun is the word of the command line for a kind of run.
+func (k Kind) Noun() string {
+	if k == KindTokenMigration {
+		return "tokenmigration"
+	}
+	return "rotation"
+}
+
+// Words names the kind to an operator.
+func (k Kind) Words() string {
+	if k == KindTokenMigration {
+		return "token migration"
+	}
+	return "rotation"
+}
+
 // Mode says how a rotation treats the old secret.
 type Mode string
 
@@ -22,10 +38,12 @@ const (
 	ModeBreach Mode = "breach"
 )
 
-// Phase is where a rotation stands. A phase is named for what is true once it
-// is entered; its gate (see Gate) says what must be true to leave it.
+// Phase is where a run stands. A phase is named for what is true once it is
+// entered; its gate (see Gate) says what must be true to leave it.
 //
-// The six steps are those of Haravan, API Credential Rotation.
+// The six steps are those of Haravan, API Credential Rotation; the phases from
+// deriving to scrubbed belong to a token migration and follow the four steps of
+// Migrating a Haravan App from Legacy to OAuth Authentication.
 type Phase string
 
 const (
@@ -45,14 +63,27 @@ const (
 	PhaseRevoked Phase = "revoked"
 	// PhaseWebhooksSingle: the app accepts the new signature only (step 6).
 	PhaseWebhooksSingle Phase = "webhooks_single"
-	// PhaseClosed: old tokens and the refresh token are shredded.
+	// PhaseDeriving: OAuth tokens are being derived from legacy ones (step 1).
+	PhaseDeriving Phase = "deriving"
+	// PhaseDerived: every shop that could has its derived token, stored beside
+	// what the shop uses (step 1).
+	PhaseDerived Phase = "derived"
+	// PhaseChecked: derived tokens were seen to work (step 1).
+	PhaseChecked Phase = "checked"
+	// PhaseCutover: the app uses the derived tokens and its panel is switched to
+	// OAuth (steps 2 and 3); each shop's token is proven and becomes current.
+	PhaseCutover Phase = "cutover"
+	// PhaseScrubbed: legacy credentials are no longer stored (step 4).
+	PhaseScrubbed Phase = "scrubbed"
+	// PhaseClosed: what the run kept sealed is shredded.
 	PhaseClosed Phase = "closed"
 )
 
 // Phases lists every phase, in an order that each Course keeps.
 var Phases = []Phase{
 	PhasePrepared, PhaseWebhooksDual, PhaseOAuthSwitched, PhaseArmed,
-	PhaseExchanging, PhaseProven, PhaseRevoked, PhaseWebhooksSingle, PhaseClosed,
+	PhaseExchanging, PhaseProven, PhaseRevoked, PhaseWebhooksSingle,
+	PhaseDeriving, PhaseDerived, PhaseChecked, PhaseCutover, PhaseScrubbed, PhaseClosed,
 }
 
 // Valid reports whether p is one of Phases.

@@ -70,7 +70,9 @@ type Snapshot struct {
 	// WavePolicy is the run's own, fixed at its start.
 	WavePolicy WavePolicy
 
-	// LateInstalls counts shops stored since the walk passed them.
+	// LateInstalls counts shops that the run must still take in: stored since
+	// the walk passed them or, in a token migration, given a legacy token (or
+	// another one) since they were settled or derived.
 	LateInstalls int
 	// LateExchanges counts proven items for which a superseded worker got a
 	// token afterwards: their stored token must be proven again.
@@ -85,6 +87,8 @@ type Snapshot struct {
 	// Certificate tells that the certificate of proof is written.
 	Certificate bool
 	Revocation  Revocation
+	// Migration is filled for a token migration only.
+	Migration Migration
 	// Grace is how long webhooks signed by the old secret may still come after
 	// the revoke.
 	Grace time.Duration

@@ -26,6 +26,10 @@ func (r *rig) dashboard(words []string) {
 		if version, err = strconv.Atoi(argument); err == nil {
 			_, err = r.sim.RevokeSecret(version)
 		}
+	case "create-test-app":
+		r.sim.CreateTestApp()
+	case "switch-to-oauth":
+		r.sim.SwitchToOAuth()
 	default:
 		r.t.Fatalf("the dashboard has no %q", words[0])
 	}

@@ -96,6 +96,17 @@ func (r *rig) fleet() string {
 	return b.String()
 }
 
+// legacyFleet is the shop list of an app that began with legacy credentials.
+func (r *rig) legacyFleet() string {
+	var b strings.Builder
+	b.WriteString("domain,access_token,legacy_token,legacy_password\n")
+	r.sim.Shops(func(s haravansim.Shop) bool {
+		b.WriteString(strings.Join([]string{s.Domain, s.AccessToken, s.LegacyToken, s.LegacyPassword}, ",") + "\n")
+		return true
+	})
+	return b.String()
+}
+
 // do carries out one step of a document.
 func (r *rig) do(document string, s step) {
 	r.t.Helper()

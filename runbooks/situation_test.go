@@ -34,6 +34,18 @@ var situations = map[string]situation{
 		},
 		leave: func(r *rig) { r.rotated(); r.exported("new-tokens.csv", 1) },
 	},
+	"token-migration.md": {
+		platform: haravansim.Options{Seed: 6, Shops: 60, Legacy: 40},
+		arrive: func(r *rig) {
+			r.run(`rotator app set --name main --client-id "$CLIENT_ID"`)
+			r.run("rotator secret add --file current-secret.txt")
+			r.write("legacy-shops.csv", r.legacyFleet())
+			if err := r.sim.AnswerAs("shop-000007.myharavan.com", "shop-000008.myharavan.com"); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+		leave: func(r *rig) { r.migrated("oauth-tokens.csv") },
+	},
 	"window-expired.md": {
 		// At 8 in flight the fleet needs some 15 s, of which the window has 7.
 		platform: haravansim.Options{Seed: 3, Shops: 300, Latency: 200 * time.Millisecond, Faults: haravansim.Hostile()},
@@ -141,6 +153,25 @@ func (r *rig) rotated() {
 		if r.sim.TokenAlive(row[0], row[1]) {
 			r.t.Errorf("the old token of %s lives", row[0])
 		}
+	}
+	r.noMisuse()
+}
+
+// migrated wants every legacy credential gone, and a working token for every
+// shop but the one that was waived.
+func (r *rig) migrated(name string) {
+	r.t.Helper()
+	if out := r.run("rotator shop export --columns domain,legacy_token,legacy_password"); strings.Count(out, ",,\n")+strings.Count(out, ",\n") < 60 {
+		r.t.Errorf("legacy credentials are still stored:\n%s", out)
+	}
+	live := 0
+	for _, row := range r.rows(name) {
+		if r.sim.TokenAlive(row[0], row[1]) {
+			live++
+		}
+	}
+	if live != 59 {
+		r.t.Errorf("%d of 60 exported tokens live, want all but one", live)
 	}
 	r.noMisuse()
 }

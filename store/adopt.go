@@ -9,7 +9,7 @@ import (
 )
 
 var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(r.new_secret_id, 0) from rotator.items i join rotator.runs r on r.id = i.run_id
-	where r.app_id = $1 and r.cancelled_at is not null and i.new_token is not null and i.class is distinct from 'wrong_shop'`)
+	where r.app_id = $1 and r.kind = 'rotation' and r.cancelled_at is not null and i.new_token is not null and i.class is distinct from 'wrong_shop'`)
 
 // adoptLeft makes tokens current that a cancelled run's attempts stored and did
 // not come to prove: a platform may have killed the old one with the exchange.

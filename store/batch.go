@@ -33,22 +33,24 @@ var (
 		where run_id = $1 and wave = $2 and settled_at is null returning run_id, number, grant_number`)
 	// A batch is an orphan when the worker that took it is silent, or when its
 	// job is gone from River, or runs on a silent worker (whose River client has
-	// the worker's id), without the batch being settled.
+	// the worker's id), without the batch being settled. Jobs are read once, not
+	// once for each batch: a whole fleet's may be granted at a time.
 	grantOrphans = sql(`update rotator.batches b set grant_number = grant_number + 1, worker_id = null, taken_at = null
 		from rotator.waves w where b.run_id = $1 and w.run_id = b.run_id and w.number = b.wave
 			and w.released_at is not null and b.settled_at is null
 			and ((b.worker_id is not null and not exists
 				(select from rotator.workers k where k.id = b.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))
-			or not exists (select from rotator.river_job j where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending')
-				and j.args @> jsonb_build_object('run', b.run_id, 'batch', b.number, 'grant', b.grant_number)
+			or (b.number, b.grant_number) not in (select (j.args->>'batch')::int, (j.args->>'grant')::int from rotator.river_job j
+				where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending') and (j.args->>'run')::bigint = $1
 				and (j.state <> 'running' or j.attempted_by is null or exists (select from rotator.workers k
 					where k.id::text = j.attempted_by[array_upper(j.attempted_by, 1)] and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))))
 		returning b.run_id, b.number, b.grant_number`)
-	// Taking a batch claims all its pending items: one row is written for them.
+	// Taking a batch claims all its pending items, if it is to call for them: one
+	// row is written for them.
 	takeBatch = sql(`with batch as (
 			select claimed from rotator.batches where run_id = $1 and number = $2 and grant_number = $3 and settled_at is null for update
 		)
-		update rotator.batches b set fence = fence + 1, worker_id = $4, taken_at = now(), claimed = true
+		update rotator.batches b set fence = fence + 1, worker_id = $4, taken_at = now(), claimed = $5
 		from batch was where b.run_id = $1 and b.number = $2
 		returning b.fence, b.first_position, b.last_position, was.claimed`)
 	// What the holder before had claimed may have been sent: nobody knows.
@@ -111,19 +113,29 @@ func (t *Tx) grants(ctx context.Context, statement string, args ...any) ([]Grant
 
 // TakeBatch makes worker the holder of the batch. ErrConflict when the grant is
 // not the newest or the batch is settled: there is nothing to do.
-func (s *Store) TakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (l Lease, err error) {
+func (s *Store) TakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
+	return s.takeBatch(ctx, g, worker, true)
+}
+
+// HoldBatch is TakeBatch for work that asks nobody: it claims no item, so that
+// whatever becomes of the worker, none is taken for sent.
+func (s *Store) HoldBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
+	return s.takeBatch(ctx, g, worker, false)
+}
+
+func (s *Store) takeBatch(ctx context.Context, g Grant, worker uuid.UUID, claim bool) (l Lease, err error) {
 	err = againIfDeadlocked(func() error {
-		l, err = s.tryTakeBatch(ctx, g, worker)
+		l, err = s.tryTakeBatch(ctx, g, worker, claim)
 		return err
 	})
 	return l, err
 }
 
-func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID) (Lease, error) {
+func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID, claim bool) (Lease, error) {
 	l := Lease{Grant: g}
 	err := s.InTx(ctx, func(tx *Tx) error {
 		var claimed bool
-		err := tx.tx.QueryRow(ctx, takeBatch, g.RunID, g.Number, g.Grant, worker).Scan(&l.Fence, &l.First, &l.Last, &claimed)
+		err := tx.tx.QueryRow(ctx, takeBatch, g.RunID, g.Number, g.Grant, worker, claim).Scan(&l.Fence, &l.First, &l.Last, &claimed)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("take batch %d: it is settled or was granted anew: %w", g.Number, ErrConflict)
 		}

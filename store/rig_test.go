@@ -123,7 +123,11 @@ func (r *rig) release(t *testing.T, wave int) []store.Grant {
 
 func (r *rig) take(t *testing.T, g store.Grant) store.Lease {
 	t.Helper()
-	l, err := r.TakeBatch(t.Context(), g, r.worker)
+	take := r.TakeBatch
+	if run := r.reread(t); run.Kind == rotation.KindTokenMigration && run.Phase.Before(rotation.PhaseCutover) {
+		take = r.HoldBatch // as those do who derive
+	}
+	l, err := take(t.Context(), g, r.worker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -203,6 +203,10 @@ func (t *Tx) onEnter(ctx context.Context, r Run, to rotation.Phase) error {
 			return err
 		}
 		return t.planChecks(ctx, r)
+	case rotation.PhaseDerived:
+		return t.planDerivedChecks(ctx, r)
+	case rotation.PhaseCutover:
+		return t.beginCutover(ctx, r)
 	case rotation.PhaseClosed:
 		return t.shred(ctx, r)
 	}
@@ -241,10 +245,20 @@ func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
 }
 
 // Cancel ends the run where it stands: tokens that were swapped stay, nothing
-// is undone, the refresh token is shredded.
+// is undone, the refresh token is shredded. Of a token migration before its
+// cutover nothing stays.
 func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
 	if err := t.exactlyOne(ctx, "cancel the run", cancelRun, r.ID); err != nil {
 		return err
+	}
+	if r.isMigration() {
+		if !r.Phase.Before(rotation.PhaseCutover) {
+			return fmt.Errorf("cancel the run: it is past its cutover: %w", ErrConflict)
+		}
+		if err := t.clearDerived(ctx, r); err != nil {
+			return err
+		}
+		return t.Log(ctx, actor, "run.cancelled", r.ID, map[string]any{"phase": r.Phase})
 	}
 	if err := t.shredRefreshTokens(ctx, r.ID); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 // The generation is the fence: whoever replaced the token since the claim, an
 // install or an import, has raised it.
 var swapTokens = sql(`update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
-		former_fingerprints = (s.access_token_fingerprint || s.former_fingerprints)[1:4],
+		former_fingerprints = array_remove((s.access_token_fingerprint || s.former_fingerprints)[1:4], null),
 		token_generation = s.token_generation + 1, secret_id = nullif(x.secret_id, 0), rotated_at = now(), updated_at = now()
 	from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[]) as x (shop_id, generation, token, fingerprint, secret_id)
 	where s.id = x.shop_id and s.token_generation = x.generation

@@ -54,27 +54,36 @@ func (t *Tx) Sweep(ctx context.Context, r Run) error {
 	if err != nil {
 		return err
 	}
+	if r.isMigration() {
+		return t.sweepLegacy(ctx, r)
+	}
 	tag, err := t.tx.Exec(ctx, sweepLate, r.ID, r.AppID, r.LastPosition)
 	if err != nil {
 		return fmt.Errorf("sweep late installs: %w", err)
 	}
 	late := tag.RowsAffected()
-	if late > 0 {
-		var waves, batches int
-		if err := t.tx.QueryRow(ctx, nextNumbers, r.ID).Scan(&waves, &batches); err != nil {
-			return fmt.Errorf("number the late wave: %w", err)
-		}
-		w := rotation.Wave{Number: waves + 1, Name: "late", Range: rotation.Range{First: r.LastPosition + 1, Last: r.LastPosition + late}}
-		if err := t.addWave(ctx, r, w); err != nil {
-			return err
-		}
-		if err := t.exactlyOne(ctx, "move the last position", moveLast, r.ID, r.LastPosition, w.Last); err != nil {
-			return err
-		}
+	if err := t.addLateWave(ctx, r, late); err != nil {
+		return err
 	}
 	tag, err = t.tx.Exec(ctx, reopenItems, r.ID, r.NewSecretID)
 	if err != nil {
 		return fmt.Errorf("make replaced tokens due: %w", err)
 	}
 	return t.Log(ctx, ActorEngine, "run.swept", r.ID, map[string]any{"late": late, "again": tag.RowsAffected()})
+}
+
+// addLateWave makes a wave of the items that were placed after r's last.
+func (t *Tx) addLateWave(ctx context.Context, r Run, late int64) error {
+	if late == 0 {
+		return nil
+	}
+	var waves, batches int
+	if err := t.tx.QueryRow(ctx, nextNumbers, r.ID).Scan(&waves, &batches); err != nil {
+		return fmt.Errorf("number the late wave: %w", err)
+	}
+	w := rotation.Wave{Number: waves + 1, Name: "late", Range: rotation.Range{First: r.LastPosition + 1, Last: r.LastPosition + late}}
+	if err := t.addWave(ctx, r, w); err != nil {
+		return err
+	}
+	return t.exactlyOne(ctx, "move the last position", moveLast, r.ID, r.LastPosition, w.Last)
 }

@@ -56,7 +56,7 @@ func (s *Store) WalkPage(ctx context.Context, runID int64, size int) (done bool,
 		}
 		var last int64
 		var n int
-		if err := tx.tx.QueryRow(ctx, walkPage, r.ID, r.AppID, r.WalkCursor, r.LastPosition, size).Scan(&last, &n); err != nil {
+		if err := tx.tx.QueryRow(ctx, r.walkStatement(), r.ID, r.AppID, r.WalkCursor, r.LastPosition, size).Scan(&last, &n); err != nil {
 			return fmt.Errorf("take a page of shops into run %d: %w", runID, err)
 		}
 		if n > 0 {

@@ -14,6 +14,7 @@ import (
 // the old secret was given up, and who decided what. Its JSON is a contract.
 type runReport struct {
 	Run       int64           `json:"run"`
+	Kind      rotation.Kind   `json:"kind"`
 	App       string          `json:"app"`
 	State     runState        `json:"state"`
 	Phase     rotation.Phase  `json:"phase"`
@@ -30,6 +31,8 @@ type runReport struct {
 	Certificate json.RawMessage     `json:"certificate"`
 	Journal     journalProof        `json:"journal"`
 	Decisions   []store.Entry       `json:"decisions"`
+	// Migration is a token migration's.
+	Migration *migrationReport `json:"migration,omitempty"`
 }
 
 // exception counts shops with the same fate, with a few of them as examples.
@@ -81,7 +84,7 @@ func (o onRun) report(ctx context.Context) (runReport, error) {
 		return runReport{}, err
 	}
 	r := runReport{
-		Run: st.Run, App: st.App, State: st.State, Phase: st.Phase, StartedAt: st.StartedAt, EndedAt: st.EndedAt,
+		Run: st.Run, Kind: st.Kind, App: st.App, State: st.State, Phase: st.Phase, StartedAt: st.StartedAt, EndedAt: st.EndedAt,
 		Items: st.Items, Decisions: []store.Entry{}, Slowest: []store.ItemInfo{}, Broken: []brokenKey{},
 	}
 	counts, err := o.store.ClassCounts(ctx, o.run.ID)
@@ -97,7 +100,9 @@ func (o onRun) report(ctx context.Context) (runReport, error) {
 		return r, err
 	}
 	r.Slowest = append(r.Slowest, slowest...)
-	if err := o.addBroken(ctx, &r); err != nil {
+	if st.migrating() {
+		r.Migration = o.migrationReport(st)
+	} else if err := o.addBroken(ctx, &r); err != nil {
 		return r, err
 	}
 	if r.Certificate, err = o.store.Certificate(ctx, o.run.ID); err != nil {

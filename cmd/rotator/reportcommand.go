@@ -14,8 +14,8 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
-func newRotationReport(c *cli) *cobra.Command {
-	var list bool
+func newRunReport(c *cli, k rotation.Kind) *cobra.Command {
+	var list, consent bool
 	cmd := &cobra.Command{
 		Use: "report [--run N] [--exceptions]", Short: "Give the account of a run",
 		Long: `Give the account of a run: the shops by outcome, the exceptions by class with
@@ -28,7 +28,7 @@ attempts, install_url}.
 
 The exit code is 4 while shops are parked or broken, else 0.
 
-JSON: one object {run, app, state, phase, started_at, ended_at, items,
+JSON: one object {run, kind, app, state, phase, started_at, ended_at, items,
 exceptions[{state, class, words, shops, examples[{domain, detail}]}],
 broken[{domain, old_token_dead, new_token_alive, install_url}], broken_total,
 slowest, checked{planned, old_tokens_dead, old_tokens_alive, new_tokens_alive,
@@ -38,18 +38,28 @@ new_tokens_dead}, certificate, journal{entries, head, ok, problem}, decisions}.`
   rotator rotation report --run 3 --json`,
 		Args: takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().BoolVar(&list, "exceptions", false, "list every shop that was parked, skipped or waived, or broke")
-	c.jsonFlag(cmd, "print one JSON object, or JSON Lines with --exceptions")
+	if k == rotation.KindTokenMigration {
+		cmd.Use = "report [--run N] [--exceptions | --consent]"
+		cmd.Flags().BoolVar(&consent, "consent", false, "list every shop whose merchant must authorize the app again, with the link")
+	}
+	c.jsonFlag(cmd, "print one JSON object, or JSON Lines for a list")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if list && consent {
+			return usagef(cmd, "--exceptions and --consent are two lists: ask for one")
+		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			if list {
+			switch {
+			case list:
 				return c.listExceptions(cmd.Context(), o)
+			case consent:
+				return c.listConsent(cmd.Context(), o)
 			}
 			return c.reportRun(cmd.Context(), o)
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
 func (c *cli) reportRun(ctx context.Context, o onRun) error {
@@ -78,7 +88,7 @@ func (c *cli) printReport(r runReport) error {
 	if r.State == runClosed {
 		state = string(r.State)
 	}
-	items := statusView{runStatus{Items: r.Items}}
+	items := statusView{runStatus{Kind: r.Kind, Phase: r.Phase, Items: r.Items}}
 	outcome := items.proven()
 	if others := items.rest(); others != "" {
 		outcome += ", " + others
@@ -97,7 +107,7 @@ func (c *cli) printReport(r runReport) error {
 	if err := c.printFacts(facts...); err != nil {
 		return err
 	}
-	for _, part := range []func(runReport) error{c.printExceptions, c.printBroken, c.printSlowest, c.printCertificate, c.printDecisions} {
+	for _, part := range []func(runReport) error{c.printMigration, c.printExceptions, c.printBroken, c.printSlowest, c.printCertificate, c.printDecisions} {
 		if err := part(r); err != nil {
 			return err
 		}
@@ -147,7 +157,7 @@ func (c *cli) printBroken(r runReport) error {
 		}
 	}
 	if !links {
-		c.notef("For re-install links set the app's scopes: rotator app set --app %s --scope SCOPE", r.App)
+		c.notef("For re-install links set the app's scopes: rotator app set --name %s --scope SCOPE", r.App)
 	}
 	if more := r.BrokenTotal - len(r.Broken); more > 0 {
 		return c.printf("  and %d more: rotator rotation report --exceptions\n", more)
@@ -173,6 +183,9 @@ func (c *cli) printCertificate(r runReport) error {
 	if r.Certificate == nil {
 		return nil
 	}
+	if r.Migration != nil {
+		return c.printScrubCertificate(r)
+	}
 	var cert rotation.Certificate
 	if err := json.Unmarshal(r.Certificate, &cert); err != nil {
 		return fmt.Errorf("read the certificate of run %d: %w", r.Run, err)
@@ -185,8 +198,12 @@ func (c *cli) printCertificate(r runReport) error {
 			return err
 		}
 	}
+	return c.printAttestations(cert.Attestations)
+}
+
+func (c *cli) printAttestations(attested map[rotation.Phase]rotation.Attestation) error {
 	for _, p := range rotation.Phases {
-		if a, ok := cert.Attestations[p]; ok {
+		if a, ok := attested[p]; ok {
 			if err := c.printf("  %s: by %s, %s\n", p, printable(a.Actor), printable(a.Note)); err != nil {
 				return err
 			}
@@ -261,10 +278,16 @@ func (o onRun) eachException(ctx context.Context, yield func(listed) error) erro
 		if i.State == rotation.ItemWaived {
 			l.Words = "accepted by an operator"
 		}
+		if o.run.Kind == rotation.KindTokenMigration && i.State != rotation.ItemSkipped {
+			l.InstallURL = o.installURL(i.Domain)
+		}
 		return true, yield(l)
 	})
 	if err != nil {
 		return err
+	}
+	if o.run.Kind == rotation.KindTokenMigration {
+		return nil // what broke after its cutover is parked
 	}
 	broken, err := o.store.Broken(ctx, o.run.ID, math.MaxInt32)
 	if err != nil {

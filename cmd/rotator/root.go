@@ -24,6 +24,7 @@ var commands = []struct {
 }{
 	{groupRotate, newDemo},
 	{groupRotate, newRotation},
+	{groupRotate, newTokenMigration},
 	{groupRotate, newWorker},
 	{groupFleet, newApp},
 	{groupFleet, newShop},

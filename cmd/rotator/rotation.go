@@ -15,6 +15,7 @@ import (
 )
 
 func newRotation(c *cli) *cobra.Command {
+	const k = rotation.KindRotation
 	return noun("rotation", "Rotate the app's shared secret over its whole fleet",
 		`A rotation exchanges the access token of every shop under a new shared secret,
 proves each new token, and leads to the revoke of the old secret. Its phases:
@@ -23,16 +24,25 @@ proves each new token, and leads to the revoke of the old secret. Its phases:
   → revoked → webhooks_single → closed
 
 `+"`rotator rotation next`"+` says at any moment what a person has to do, and why.`,
-		newRotationPlan(c), newRotationStart(c), newRotationStatus(c), newRotationNext(c),
-		newRotationConfirm(c), newRotationArm(c), newRotationPause(c), newRotationResume(c),
-		newRotationCancel(c), newRotationRetry(c), newRotationWaive(c), newRotationTune(c),
-		newRotationReport(c), newRotationExplain(c))
+		newRotationPlan(c), newRotationStart(c), newRunStatus(c, k), newRunNext(c, k),
+		newRunConfirm(c, k), newRotationArm(c), newRunPause(c, k), newRunResume(c, k),
+		newRunCancel(c, k), newRunRetry(c, k), newRunWaive(c, k), newRotationTune(c),
+		newRunReport(c, k), newRunExplain(c, k))
+}
+
+// wantedRun is the run that a command line means.
+type wantedRun struct {
+	kind rotation.Kind
+	// id is 0 for the app's open run, else its newest of the kind.
+	id int64
 }
 
 // runFlags gives cmd --app and --run, and returns where the latter is put.
-func (c *cli) runFlags(cmd *cobra.Command) *int64 {
+func (c *cli) runFlags(cmd *cobra.Command, k rotation.Kind) *wantedRun {
 	c.appFlag(cmd)
-	return cmd.Flags().Int64("run", 0, "number of the run (default: the app's open one, else its newest)")
+	want := &wantedRun{kind: k}
+	cmd.Flags().Int64Var(&want.id, "run", 0, "number of the run (default: the app's open one, else its newest)")
+	return want
 }
 
 // onRun is what a command on one run works with.
@@ -44,34 +54,49 @@ type onRun struct {
 }
 
 // withRun opens the store, finds the run and calls do. What do was refused is
-// an error with its exit code and next step.
-func (c *cli) withRun(ctx context.Context, id int64, do func(onRun) error) error {
-	return c.withApp(ctx, id, func(o onRun) error {
-		if o.run.ID == 0 {
-			return exitWith(exitFailed, fmt.Errorf("app %s has no run yet", o.app.Name), "rotator rotation start")
+// an error with its exit code and next step. A run of another kind is not acted
+// on: a rotation's verbs mean something else to a token migration.
+func (c *cli) withRun(ctx context.Context, want wantedRun, do func(onRun) error) error {
+	return c.withApp(ctx, want, func(o onRun) error {
+		switch run := o.run; {
+		case run.ID == 0:
+			return exitWith(exitFailed, fmt.Errorf("app %s has no %s yet", o.app.Name, want.kind.Words()), fmt.Sprintf("rotator %s start", want.kind.Noun()))
+		case run.Kind != want.kind:
+			return exitWith(exitRefused, fmt.Errorf("run %d of app %s is a %s, not a %s", run.ID, o.app.Name, run.Kind.Words(), want.kind.Words()), o.otherNoun(want))
 		}
 		return do(o)
 	})
 }
 
-// withApp is withRun where a run need not be there: then its ID is 0.
-func (c *cli) withApp(ctx context.Context, id int64, do func(onRun) error) error {
+// otherNoun says where the run is to be looked at whose kind is not the wanted
+// one.
+func (o onRun) otherNoun(want wantedRun) string {
+	hint := fmt.Sprintf("look at it with `rotator %s next --run %d`", o.run.Kind.Noun(), o.run.ID)
+	if want.id == 0 {
+		hint += fmt.Sprintf("; an earlier %s is named by --run", want.kind.Words())
+	}
+	return hint
+}
+
+// withApp is withRun where a run need not be there, then its ID is 0, and where
+// one that is open may be of another kind.
+func (c *cli) withApp(ctx context.Context, want wantedRun, do func(onRun) error) error {
 	s, done, err := c.openStore(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
 	o := onRun{store: s, op: operate.Operator{Store: s, Actor: c.actor}}
-	if o.app, o.run, err = c.findRun(ctx, s, id); err != nil {
+	if o.app, o.run, err = c.findRun(ctx, s, want); err != nil {
 		return err
 	}
-	return refusal(do(o))
+	return refusal(want.kind, do(o))
 }
 
 // findRun is the run with that id or, without one, the app's open run, else its
-// newest.
-func (c *cli) findRun(ctx context.Context, s *store.Store, id int64) (store.App, store.Run, error) {
-	if id != 0 {
+// newest of that kind.
+func (c *cli) findRun(ctx context.Context, s *store.Store, want wantedRun) (store.App, store.Run, error) {
+	if id := want.id; id != 0 {
 		run, err := s.Run(ctx, id)
 		if err != nil {
 			return store.App{}, run, err
@@ -87,19 +112,23 @@ func (c *cli) findRun(ctx context.Context, s *store.Store, id int64) (store.App,
 		return app, store.Run{}, err
 	}
 	runs, err := s.Runs(ctx, app.ID)
-	if err != nil || len(runs) == 0 {
+	if err != nil {
 		return app, store.Run{}, err
 	}
+	var newest store.Run
 	for _, run := range runs {
-		if run.Open() {
+		switch {
+		case run.Open():
 			return app, run, nil
+		case newest.ID == 0 && run.Kind == want.kind:
+			newest = run
 		}
 	}
-	return app, runs[0], nil
+	return app, newest, nil
 }
 
 // refusal gives an operation's error its exit code and next step.
-func refusal(err error) error {
+func refusal(k rotation.Kind, err error) error {
 	var refused *operate.Refused
 	var noFit *operate.DoesNotFit
 	var told *failure
@@ -111,7 +140,7 @@ func refusal(err error) error {
 	case errors.As(err, &noFit):
 		return exitWith(exitNoFit, err, "")
 	case errors.Is(err, store.ErrConflict):
-		return exitWith(exitFailed, err, "look at `rotator rotation status`, then try again")
+		return exitWith(exitFailed, err, fmt.Sprintf("look at `rotator %s status`, then try again", k.Noun()))
 	}
 	return err
 }

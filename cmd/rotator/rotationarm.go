@@ -41,7 +41,7 @@ next{command, why, human}}; plan as rotator rotation plan, or null.`,
   pass show haravan/refresh-token | rotator rotation arm --accept-windows`,
 		Args: takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, rotation.KindRotation)
 	fs := cmd.Flags()
 	fs.StringVar(&f.file, "file", "", "file that holds the refresh token and nothing else; - for stdin")
 	fs.DurationVar(&f.age, "age", 0, "how long ago it was made, e.g. 5m")

@@ -13,12 +13,12 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
-func newRotationConfirm(c *cli) *cobra.Command {
+func newRunConfirm(c *cli, k rotation.Kind) *cobra.Command {
 	var note, confirmed string
 	cmd := &cobra.Command{
 		Use: "confirm PHASE --note TEXT [--confirm APP]", Short: "Say that a human step is done, and enter its phase",
 		Long: `Say that a human step is done, and enter its phase. PHASE is one of
-` + named(humanPhases()) + `.
+` + named(humanPhases(k)) + `.
 The note says how you know; it is kept, with your name, as the evidence.
 
 revoked and closed cannot be undone: they want the app's name, with --confirm or
@@ -30,29 +30,29 @@ JSON: one object ` + movedJSON + `.`,
   rotator rotation confirm closed --confirm main`,
 		Args: takes("PHASE"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return strings.Split(named(humanPhases()), ", "), cobra.ShellCompDirectiveNoFileComp
+			return strings.Split(named(humanPhases(k)), ", "), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&note, "note", "", "how you know; kept as evidence (required but for closed)")
 	cmd.Flags().StringVar(&confirmed, "confirm", "", "the app's name, for what cannot be undone")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		phase := rotation.Phase(args[0])
-		if !slices.Contains(humanPhases(), phase) {
-			return usagef(cmd, "PHASE %s is none that a human enters this way: choose from %s", quoted(args[0]), named(humanPhases()))
+		if !slices.Contains(humanPhases(k), phase) {
+			return usagef(cmd, "PHASE %s is none that a human enters this way: choose from %s", quoted(args[0]), named(humanPhases(k)))
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
 			return c.confirm(cmd.Context(), cmd, o, phase, note, confirmed)
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
 // humanPhases are those that confirm enters; a refresh token enters armed.
-func humanPhases() []rotation.Phase {
+func humanPhases(k rotation.Kind) []rotation.Phase {
 	var phases []rotation.Phase
-	for _, t := range rotation.CourseOf(rotation.KindRotation, rotation.ModePlanned) {
+	for _, t := range rotation.CourseOf(k, rotation.ModePlanned) {
 		if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed {
 			phases = append(phases, t.To)
 		}
@@ -64,6 +64,10 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
 	if err != nil {
 		return err
+	}
+	// A migration's commands name the app; a rotation's revoke wants it twice.
+	if run.Kind == rotation.KindTokenMigration && confirmed == "" {
+		confirmed = c.appName
 	}
 	// Nothing is asked that would be refused anyway.
 	t, _ := run.Course().Forward(run.Phase)
@@ -81,9 +85,13 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 			return err
 		}
 	}
+	doing := "Shredding old tokens"
+	if phase == rotation.PhaseScrubbed {
+		doing = "Removing legacy credentials"
+	}
 	p := c.startProgress()
 	err = o.op.Confirm(ctx, run.ID, phase, note, confirmed, func(done, total int64) {
-		p.sayf("Shredding old tokens: %d of %d", done, total)
+		p.sayf("%s: %d of %d", doing, done, total)
 	})
 	p.end()
 	if err != nil {

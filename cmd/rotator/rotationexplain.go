@@ -12,7 +12,7 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
-func newRotationExplain(c *cli) *cobra.Command {
+func newRunExplain(c *cli, k rotation.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain [DOMAIN]", Short: "Say why the run, or one shop, is not done, and what to do",
 		Long: `Say where the run or one shop stands, why it is not done, and the next safe action.
@@ -28,7 +28,7 @@ old_token_dead, new_token_alive}, words, next{command, why, human}}.`,
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -40,7 +40,7 @@ old_token_dead, new_token_alive}, words, next{command, why, human}}.`,
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.explainShop(cmd.Context(), o, shop) })
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
 func (c *cli) explainRun(ctx context.Context, o onRun) error {
@@ -147,9 +147,10 @@ func (o onRun) notInRun(ctx context.Context, shop string) error {
 
 // explainItem says what a shop's state means, and what may be done about it.
 func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.Step) {
+	noun := "rotator " + st.Kind.Noun()
 	retry := rotation.Step{
-		Command: "rotator rotation retry " + i.Domain, Human: true,
-		Why: "mend the cause, then try it again; or accept it: rotator rotation waive " + i.Domain + " --reason TEXT",
+		Command: noun + " retry " + i.Domain, Human: true,
+		Why: "mend the cause, then try it again; or accept it: " + noun + " waive " + i.Domain + " --reason TEXT",
 	}
 	follow := rotation.Step{Why: "the run takes care of it"}
 	if st.Held != nil || st.Next.Command == workerCommand {
@@ -161,6 +162,9 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	case rotation.ItemClaimed:
 		return "a worker is at it", follow
 	case rotation.ItemExchanged:
+		if st.migrating() {
+			return "its derived token is stored, nothing uses it yet", follow
+		}
 		return "its new token is stored, the proof is due", follow
 	case rotation.ItemRetrying:
 		return "it failed in a way that passes, and is tried again", follow
@@ -175,8 +179,8 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	}
 	if i.NewAlive != nil && !*i.NewAlive {
 		return "its new token was proven, but is dead after the revoke", rotation.Step{
-			Command: "rotator rotation report", Human: true,
-			Why: "send the merchant the re-install link, then: rotator rotation waive " + i.Domain + " --reason TEXT",
+			Command: noun + " report", Human: true,
+			Why: "send the merchant the re-install link, then: " + noun + " waive " + i.Domain + " --reason TEXT",
 		}
 	}
 	return "its new token is current and was proven", rotation.Step{Why: "nothing is left to do for it"}

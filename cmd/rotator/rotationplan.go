@@ -58,7 +58,7 @@ fits_if_raised, needs_windows or does_not_fit.`,
 		if err := inflightInRange(cmd, f.inflight); err != nil {
 			return err
 		}
-		return c.withApp(cmd.Context(), 0, func(o onRun) error { return c.plan(cmd.Context(), o, f) })
+		return c.withApp(cmd.Context(), wantedRun{kind: rotation.KindRotation}, func(o onRun) error { return c.plan(cmd.Context(), o, f) })
 	}
 	return cmd
 }
@@ -110,7 +110,7 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 	if inflight == 0 {
 		inflight = o.app.Settings.InFlight
 	}
-	if o.run.ID != 0 && o.run.Open() {
+	if o.run.Open() && o.run.Kind == rotation.KindRotation {
 		snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
 		if err != nil {
 			return operate.Plan{}, 0, err

@@ -9,7 +9,7 @@ import (
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
-func newRotationRetry(c *cli) *cobra.Command {
+func newRunRetry(c *cli, k rotation.Kind) *cobra.Command {
 	var class string
 	cmd := &cobra.Command{
 		Use: "retry [--class CLASS] [DOMAIN]", Short: "Try parked and waiting shops again now",
@@ -25,7 +25,7 @@ JSON: one object {run, shops}.`,
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&class, "class", "", "only shops whose last failure was of this class")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -41,7 +41,7 @@ JSON: one object {run, shops}.`,
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.retry(cmd, o, rotation.Class(class), shop) })
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
 func (c *cli) retry(cmd *cobra.Command, o onRun, class rotation.Class, shop string) error {
@@ -67,7 +67,7 @@ func (c *cli) retry(cmd *cobra.Command, o onRun, class rotation.Class, shop stri
 	return c.printf("%s due now\n", plural(int(n), "shop"))
 }
 
-func newRotationWaive(c *cli) *cobra.Command {
+func newRunWaive(c *cli, k rotation.Kind) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "waive DOMAIN --reason TEXT", Short: "Accept one shop as it is, by name and with a reason",
@@ -81,7 +81,7 @@ JSON: one object ` + movedJSON + `.`,
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&reason, "reason", "", "why it is accepted")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -102,5 +102,5 @@ JSON: one object ` + movedJSON + `.`,
 			return c.printMoved(cmd.Context(), o, fmt.Sprintf("%s is waived", shop))
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }

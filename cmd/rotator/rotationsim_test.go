@@ -17,18 +17,22 @@ import (
 )
 
 // simulator starts a platform that lives as long as the script: simulator SHOPS
-// [hostile]. It sets SIM_URL, MANAGE_URL, ROTATOR_API_URL and CLIENT_ID, and
+// [hostile | legacy N], where the first N shops have legacy credentials. It sets SIM_URL, MANAGE_URL, ROTATOR_API_URL and CLIENT_ID, and
 // writes what the dashboard and the app's own records would show: secret-1,
 // secret-2, shops.csv.
 func simulator(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 || len(args) > 2 {
-		ts.Fatalf("usage: simulator SHOPS [hostile]")
+	if neg || len(args) == 0 || len(args) > 3 {
+		ts.Fatalf("usage: simulator SHOPS [hostile | legacy N]")
 	}
 	shops, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	o := haravansim.Options{Shops: shops, Seed: 5}
 	if slices.Contains(args[1:], "hostile") {
 		o.Faults = haravansim.Hostile()
+	}
+	if len(args) == 3 && args[1] == "legacy" {
+		o.Legacy, err = strconv.Atoi(args[2])
+		ts.Check(err)
 	}
 	sim, err := haravansim.Start(context.Background(), o, "127.0.0.1:0", "127.0.0.1:0")
 	ts.Check(err)
@@ -42,9 +46,9 @@ func simulator(ts *testscript.TestScript, neg bool, args []string) {
 	fresh, err := sim.CreateSecret()
 	ts.Check(err)
 	var list strings.Builder
-	list.WriteString("domain,access_token\n")
+	list.WriteString("domain,access_token,legacy_token,legacy_password\n")
 	for s := range sim.Shops {
-		fmt.Fprintf(&list, "%s,%s\n", s.Domain, s.AccessToken)
+		fmt.Fprintf(&list, "%s,%s,%s,%s\n", s.Domain, s.AccessToken, s.LegacyToken, s.LegacyPassword)
 	}
 	for name, text := range map[string]string{
 		"secret-1": sim.Secrets()[0].Value, "secret-2": fresh.Value, "shops.csv": list.String(),

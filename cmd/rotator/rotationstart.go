@@ -17,6 +17,7 @@ type startFlags struct {
 	inflight, canary int
 	batchSize        int64
 	checkSample      string
+	leaveLegacy      bool
 }
 
 func newRotationStart(c *cli) *cobra.Command {
@@ -27,6 +28,9 @@ func newRotationStart(c *cli) *cobra.Command {
 platform: workers take the fleet into the run, and the exchange begins only when
 a refresh token was entered. An app has one open run at a time; a second start
 changes nothing and ends with exit code 6.
+
+While shops have a legacy token and no OAuth token a start is refused: migrate
+them first with rotator tokenmigration start, or leave them with --leave-legacy.
 
 The flags override the app's settings for this run.
 
@@ -40,6 +44,7 @@ JSON: one object ` + movedJSON + `.`,
 	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
+	fs.BoolVar(&f.leaveLegacy, "leave-legacy", false, "start although shops have nothing but a legacy token, which is lost with the old secret")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -56,7 +61,7 @@ JSON: one object ` + movedJSON + `.`,
 const largestBatch = 10_000
 
 func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
-	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize}
+	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy}
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err
 	}
@@ -79,14 +84,9 @@ func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
 }
 
 func (c *cli) start(ctx context.Context, options operate.StartOptions, canary int, canarySet bool) error {
-	return c.withApp(ctx, 0, func(o onRun) error {
+	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
 		if canarySet {
-			waves := rotation.DefaultWavePolicy
-			if set := o.app.Settings.Waves; set != nil {
-				waves = *set
-			}
-			waves.Canary = canary
-			options.Waves = &waves
+			options.Waves = o.wavesWith(canary)
 		}
 		shops, err := o.store.CountShops(ctx, o.app.ID)
 		if err != nil {

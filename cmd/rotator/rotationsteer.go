@@ -10,7 +10,7 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
-func newRotationPause(c *cli) *cobra.Command {
+func newRunPause(c *cli, k rotation.Kind) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "pause [--reason TEXT]", Short: "Hold the run; calls in flight finish",
@@ -21,7 +21,7 @@ JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation pause\n  rotator rotation pause --reason \"the app's own deploy\"",
 		Args:    takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "why, for the others who look")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -32,10 +32,10 @@ JSON: one object ` + movedJSON + `.`,
 			return c.printMoved(cmd.Context(), o, "")
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
-func newRotationResume(c *cli) *cobra.Command {
+func newRunResume(c *cli, k rotation.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "resume", Short: "Let a held run go on",
 		Long: `Let a held run go on where it stood. A run that wants another refresh token needs
@@ -45,7 +45,7 @@ JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation resume",
 		Args:    takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
@@ -55,10 +55,10 @@ JSON: one object ` + movedJSON + `.`,
 			return c.printMoved(cmd.Context(), o, "")
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
-func newRotationCancel(c *cli) *cobra.Command {
+func newRunCancel(c *cli, k rotation.Kind) *cobra.Command {
 	var confirmed string
 	cmd := &cobra.Command{
 		Use: "cancel --confirm APP", Short: "End the run where it stands",
@@ -70,13 +70,13 @@ JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation cancel --confirm main",
 		Args:    takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&confirmed, "confirm", "", "the app's name")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.cancel(cmd, o, confirmed) })
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
 func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
@@ -86,7 +86,7 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 		return err
 	}
 	leaves := operate.Leaves(snap)
-	possible := o.run.Open() && o.run.Phase.Before(rotation.PhaseRevoked)
+	possible := o.run.Open() && operate.TooLateToCancel(o.run) == ""
 	if possible && (confirmed != "" || isTerminal(c.stdin)) {
 		c.notef("Cancelling leaves behind: %s.", leaves)
 	}
@@ -112,7 +112,7 @@ JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation tune --inflight 500",
 		Args:    takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, rotation.KindRotation)
 	cmd.Flags().IntVar(&inflight, "inflight", 0, "calls in flight of all workers together")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

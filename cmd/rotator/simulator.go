@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // simulatorFlags are the flags of `simulator`.
 type simulatorFlags struct {
 	listen, manage, clientID string
-	shops, history           int
+	shops, legacy, history   int
 	seed                     uint64
 	hostile, calm            bool
 	latency, jitter          time.Duration
@@ -28,15 +29,18 @@ func newSimulator(c *cli) *cobra.Command {
 token endpoint and shop.json on one port, the dashboard's actions (create a
 secret, create a refresh token, revoke) on the management port. It answers about
 four calls in a hundred badly and has some dead shops, unless it is --calm;
---seed makes all of it come again.
+--seed makes all of it come again. With --legacy N the app knows the first N
+shops by legacy tokens and passwords: what is derived from them is accepted once
+the panel is switched to OAuth, or a test app is made.
 
 At its end it tells every misuse: calls that a correct client never makes. The
 exit code is then 4.
 
-JSON Lines: one object {platform_url, management_url, client_id, shops, seed,
-hostile} when it is ready, and one {misuse [text], misuse_total} at the end.`,
+JSON Lines: one object {platform_url, management_url, client_id, shops, legacy,
+seed, hostile} when it is ready, and one {misuse [text], misuse_total} at the end.`,
 		Example: `  rotator simulator
   rotator simulator --shops 100000 --calm --latency 150ms --jitter 100ms
+  rotator simulator --shops 50 --legacy 40 --calm
   rotator simulator --listen 127.0.0.1:0 --manage 127.0.0.1:0 --json`,
 		Args: takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +55,7 @@ hostile} when it is ready, and one {misuse [text], misuse_total} at the end.`,
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:8790", "host:port of the platform; port 0 picks one")
 	fs.StringVar(&f.manage, "manage", "127.0.0.1:8791", "host:port of the management; port 0 picks one")
 	fs.IntVar(&f.shops, "shops", 1000, "shops in the fleet")
+	fs.IntVar(&f.legacy, "legacy", 0, "of these, the first ones, with legacy credentials only")
 	fs.Uint64Var(&f.seed, "seed", 1, "decides every token, fault and delay")
 	fs.StringVar(&f.clientID, "client-id", "", "client id of the app (default: made from the seed)")
 	fs.BoolVar(&f.hostile, "hostile", true, "a few calls in a hundred go wrong, a few shops are dead")
@@ -70,7 +75,7 @@ func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
 		level = slog.LevelDebug
 	}
 	o := haravansim.Options{
-		Seed: f.seed, App: haravansim.App{ClientID: f.clientID}, Shops: f.shops,
+		Seed: f.seed, App: haravansim.App{ClientID: f.clientID}, Shops: f.shops, Legacy: f.legacy,
 		Latency: f.latency, Jitter: f.jitter, History: f.history, AllowRemote: f.remote,
 		Log: slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: level})),
 	}
@@ -100,7 +105,7 @@ func (c *cli) announceSimulator(s *haravansim.Server, f simulatorFlags) error {
 	if c.asJSON {
 		return c.printJSON(map[string]any{
 			"platform_url": s.PlatformURL, "management_url": s.ManagementURL, "client_id": client,
-			"shops": f.shops, "seed": f.seed, "hostile": f.hostile,
+			"shops": f.shops, "legacy": f.legacy, "seed": f.seed, "hostile": f.hostile,
 		})
 	}
 	err := c.printFacts(
@@ -108,6 +113,12 @@ func (c *cli) announceSimulator(s *haravansim.Server, f simulatorFlags) error {
 		fact{"management", s.ManagementURL},
 		fact{"client id", client},
 	)
+	panel := ""
+	if f.legacy > 0 {
+		panel = fmt.Sprintf(`
+  curl -s -X POST %[1]s/panel/test-app         # a test app: derived tokens are accepted
+  curl -s -X POST %[1]s/panel/oauth            # switch the panel to OAuth`, s.ManagementURL)
+	}
 	c.notef(`
 In another terminal:
   export ROTATOR_API_URL=%[1]s
@@ -116,8 +127,8 @@ In another terminal:
   curl -s %[3]s/secrets                        # the secrets' values, version 1 is live
   curl -s -X POST %[3]s/secrets                # a new secret
   curl -s -X POST %[3]s/refresh-tokens         # a refresh token, good for one hour
-  curl -s -X POST %[3]s/secrets/1/revoke       # revoke the old secret
-Stop it with Ctrl-C; it then tells what a correct client would not have done.`, s.PlatformURL, client, s.ManagementURL)
+  curl -s -X POST %[3]s/secrets/1/revoke       # revoke the old secret%[4]s
+Stop it with Ctrl-C; it then tells what a correct client would not have done.`, s.PlatformURL, client, s.ManagementURL, panel)
 	return err
 }
 

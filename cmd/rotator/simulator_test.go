@@ -124,3 +124,29 @@ func TestSimulatorRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestSimulatorListsLegacyShopsForAnImport(t *testing.T) {
+	t.Parallel()
+	sim := simulate(t, "--shops", "12", "--legacy", "10", "--calm")
+	response, err := http.Get(sim.ManagementURL + "/shops?format=csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	list, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t)
+	r.ok("", "app", "set", "--name", "main", "--client-id", sim.ClientID)
+	if got := r.ok(string(list), "shop", "import", "-"); !strings.Contains(got.stdout, "added:         12") {
+		t.Errorf("import: %s", got.stdout)
+	}
+	got := r.ok("", "shop", "export", "--format", "jsonl")
+	if n := strings.Count(got.stdout, `"legacy_token":`); n != 9 {
+		t.Errorf("%d shops have a legacy token: %s", n, got.stdout)
+	}
+	if misuse, code := sim.end(t); len(misuse) > 0 || code != exitDone {
+		t.Errorf("exit code %d, %v", code, misuse)
+	}
+}

@@ -39,6 +39,8 @@ type runStatus struct {
 	Certificate bool                 `json:"certificate"`
 	// Revocation is the check after the revoke, from its phase on.
 	Revocation *rotation.Revocation `json:"revocation,omitempty"`
+	// Migration is a token migration's.
+	Migration *rotation.Migration `json:"migration,omitempty"`
 }
 
 // runState tells whether a run can still move.
@@ -120,6 +122,9 @@ func makeStatus(snap rotation.Snapshot, run store.Run, workers []store.WorkerInf
 	if run.Phase == rotation.PhaseRevoked || run.Phase == rotation.PhaseWebhooksSingle {
 		st.Revocation = &snap.Revocation
 	}
+	if run.Kind == rotation.KindTokenMigration {
+		st.Migration = &snap.Migration
+	}
 	for _, w := range snap.Waves {
 		st.Waves = append(st.Waves, statusWave{w.Number, w.Name, w.Released, w.Settled, w.Failed, w.Counts})
 	}
@@ -162,7 +167,7 @@ func (st runStatus) rate(run store.Run) statusRate {
 	case st.State != runOpen:
 	case st.Held != nil:
 		r.ThrottledBy = string(*st.Held)
-	case st.Phase != rotation.PhaseExchanging || st.Items.Open() == 0:
+	case !st.calling():
 	case len(st.Workers) == 0:
 		r.ThrottledBy = "no worker"
 	default:
@@ -174,6 +179,9 @@ func (st runStatus) rate(run store.Run) statusRate {
 // heldBackBy names the wave that the rest of the fleet waits for, when its open
 // shops are too few to keep the workers busy.
 func (st runStatus) heldBackBy(limit int) string {
+	if st.deriving() {
+		return "" // derives all waves at once, and checks without any
+	}
 	for i, w := range st.Waves {
 		if w.Settled {
 			continue
@@ -189,8 +197,8 @@ func (st runStatus) heldBackBy(limit int) string {
 // eta estimates from the workers' speed now, and from what was observed over a
 // longer time; failing both, from the phase's whole time.
 func (st runStatus) eta(snap rotation.Snapshot, observed float64) statusETA {
-	working := st.Phase == rotation.PhaseExchanging && st.State == runOpen && st.Held == nil
-	if !working || len(st.Workers) == 0 || st.Items.Open() == 0 {
+	working := st.State == runOpen && st.Held == nil && st.calling() && st.Phase != rotation.PhaseDerived
+	if !working || len(st.Workers) == 0 {
 		return statusETA{}
 	}
 	speeds := []float64{st.Rate.ShopsPerS, observed}
@@ -202,6 +210,9 @@ func (st runStatus) eta(snap rotation.Snapshot, observed float64) statusETA {
 		return statusETA{}
 	}
 	p50, p90 := st.At.Add(e.P50), st.At.Add(e.P90)
+	if st.Kind != rotation.KindRotation {
+		return statusETA{P50: &p50, P90: &p90}
+	}
 	fits := e.P90 <= snap.Window.Left(snap.Now)
 	return statusETA{P50: &p50, P90: &p90, FitsWindow: &fits}
 }
@@ -210,7 +221,7 @@ func (st runStatus) eta(snap rotation.Snapshot, observed float64) statusETA {
 // but for the words in capitals.
 func nextStep(snap rotation.Snapshot, run store.Run) rotation.Step {
 	if run.CancelledAt != nil {
-		return rotation.Step{Why: "the run was cancelled; `rotator rotation start` begins another"}
+		return rotation.Step{Why: fmt.Sprintf("the run was cancelled; `rotator %s start` begins another", run.Kind.Noun())}
 	}
 	if waitsForCertificate(snap) {
 		return rotation.Step{Why: "every shop is proven; a worker is about to write the certificate"}
@@ -239,6 +250,7 @@ func waitsForCertificate(snap rotation.Snapshot) bool {
 // waits for a human, or is over.
 func (st runStatus) exitFor() int {
 	parked := st.Phase == rotation.PhaseExchanging && st.Held == nil && st.Items.Open() == 0 && st.Items.Parked > 0
+	parked = parked || st.migrationParked()
 	broken := st.Phase == rotation.PhaseRevoked && st.Revocation != nil && st.Revocation.Done() && st.Revocation.NewDead > 0
 	switch {
 	case st.State == runOpen && (parked || broken):

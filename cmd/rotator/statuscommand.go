@@ -6,10 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
-func newRotationStatus(c *cli) *cobra.Command {
+func newRunStatus(c *cli, k rotation.Kind) *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status [--run N] [--watch]", Short: "Show where a run stands",
@@ -28,14 +29,15 @@ skipped, waived}, rate{shops_per_s, inflight, limit, cap, throttled_by},
 eta{p50, p90, fits_window}, next{command, why, human}, gate[{name, met,
 evidence}], waves[{number, name, released, settled, failed, items}],
 workers[{id, host, pid, inflight, limit, shops_per_s, throttled_by,
-heartbeat_at}], certificate, revocation}. held, expires_at and eta are null when
-there is none. With --watch: JSON Lines.`,
+heartbeat_at}], certificate, revocation, migration{secret_version, check_planned,
+check_done, check_alive, check_dead, legacy_left}}. held, expires_at and eta are
+null when there is none. With --watch: JSON Lines.`,
 		Example: `  rotator rotation status
   rotator rotation status --watch
   rotator rotation status --json | jq .items`,
 		Args: takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on until the run is over or waits for a human")
 	c.jsonFlag(cmd, "print one JSON object, or JSON Lines with --watch")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -53,10 +55,10 @@ there is none. With --watch: JSON Lines.`,
 			return c.printf("%s", statusView{st}.Render(0))
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
-func newRotationNext(c *cli) *cobra.Command {
+func newRunNext(c *cli, k rotation.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "next [--run N]", Short: "Say what a person has to do now, and why",
 		Long: `Say what a person has to do now, and why. The exit code is 3 when the run waits for
@@ -66,7 +68,7 @@ JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation next\n  rotator rotation next --json",
 		Args:    takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, k)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
@@ -85,7 +87,7 @@ JSON: one object ` + movedJSON + `.`,
 			return err
 		})
 	}
-	return cmd
+	return speak(k, cmd)
 }
 
 // statusReader reads a run's status again and again, and keeps the speed that

@@ -22,12 +22,12 @@ func (v statusView) Render(width int) string {
 			fmt.Fprintf(&b, "%-*s%s\n", viewIndent, first(i, name), line)
 		}
 	}
-	add("run", "%d of %s: %s, %s, %s since %s", v.Run, v.App, v.Kind, v.Mode, v.State, moment(v.since()))
+	add("run", "%d of %s: %s, %s, %s since %s", v.Run, v.App, v.Kind.Words(), v.Mode, v.State, moment(v.since()))
 	add("phase", "%s since %s (%s)", v.place(), moment(&v.PhaseAt), span(v.At.Sub(v.PhaseAt)))
 	if v.Held != nil {
 		add("held", "%s: %s", *v.Held, v.HeldWhy)
 	}
-	add("items", "%s %s", bar(v.Items.Settled(), v.Items.Total), v.proven())
+	add("items", "%s %s", bar(v.done(), v.Items.Total), v.proven())
 	if rest := v.rest(); rest != "" {
 		add("", "%s", rest)
 	}
@@ -36,6 +36,7 @@ func (v statusView) Render(width int) string {
 		add("revoked", "%d of %s looked at: %d old tokens dead, %d still answer; %d new tokens live, %d broke",
 			r.OldDead+r.OldAlive, plural(r.Planned, "shop"), r.OldDead, r.OldAlive, r.NewAlive, r.NewDead)
 	}
+	v.addMigration(add)
 	v.addLists(add)
 	if v.Next.Command != "" {
 		add("next", "%s", v.Next.Command)
@@ -54,18 +55,20 @@ func (v statusView) since() *time.Time {
 }
 
 func (v statusView) addPace(add func(string, string, ...any)) {
-	if v.Phase == rotation.PhaseExchanging && v.State == runOpen {
+	if v.paced() && v.State == runOpen {
 		add("rate", "%s", v.speed())
 	}
 	if v.Window.ExpiresAt != nil && !v.Phase.Before(rotation.PhaseArmed) && v.Phase.Before(rotation.PhaseProven) {
 		add("window", "%s, until %s", v.windowLeft(), moment(v.Window.ExpiresAt))
 	}
 	if e := v.ETA; e.P50 != nil {
-		fits := "fits the window"
-		if !*e.FitsWindow {
-			fits = "does not fit the window: raise in-flight (rotator rotation tune) or have another refresh token ready"
+		fits := ", fits the window"
+		if e.FitsWindow == nil {
+			fits = ""
+		} else if !*e.FitsWindow {
+			fits = ", does not fit the window: raise in-flight (rotator rotation tune) or have another refresh token ready"
 		}
-		add("eta", "%s to %s, %s", moment(e.P50), moment(e.P90), fits)
+		add("eta", "%s to %s%s", moment(e.P50), moment(e.P90), fits)
 	}
 }
 
@@ -77,7 +80,7 @@ func (v statusView) addLists(add func(string, string, ...any)) {
 		}
 		add(first(i, "gate"), "%s %s: %s", mark, c.Name, c.Evidence)
 	}
-	if len(v.Waves) > 0 && v.Phase.Before(rotation.PhaseProven) {
+	if len(v.Waves) > 0 && (v.Phase.Before(rotation.PhaseProven) || v.Phase == rotation.PhaseCutover) {
 		add("waves", "%s", v.waves())
 	}
 	for i, w := range v.Workers {
@@ -118,6 +121,9 @@ func (v statusView) proven() string {
 	if v.Items.Total == 0 {
 		return "no shop is in the run yet"
 	}
+	if v.deriving() {
+		return fmt.Sprintf("%d/%d derived", v.Items.Exchanged, v.Items.Total)
+	}
 	return fmt.Sprintf("%d/%d proven", v.Items.Proven, v.Items.Total)
 }
 
@@ -131,7 +137,7 @@ func (v statusView) rest() string {
 	}{
 		{c.Pending, rotation.ItemPending},
 		{c.Claimed, rotation.ItemClaimed},
-		{c.Exchanged, rotation.ItemExchanged},
+		{v.unproven(), rotation.ItemExchanged},
 		{c.Retrying, rotation.ItemRetrying},
 		{c.Unknown, rotation.ItemUnknown},
 		{c.Parked, rotation.ItemParked},
@@ -139,7 +145,7 @@ func (v statusView) rest() string {
 		{c.Waived, rotation.ItemWaived},
 	} {
 		if part.n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", part.n, part.state))
+			words = append(words, fmt.Sprintf("%d %s", part.n, v.stateWord(part.state)))
 		}
 	}
 	return strings.Join(words, ", ")
@@ -186,7 +192,10 @@ func (v statusView) Line(at time.Time) string {
 			words = append(words, fmt.Sprintf("%d %s", part.n, part.state))
 		}
 	}
-	if v.Phase == rotation.PhaseExchanging && v.State == runOpen {
+	if m := v.Migration; m != nil && v.Phase == rotation.PhaseDerived && m.CheckPlanned > 0 {
+		words = append(words, fmt.Sprintf("%d/%d checked", m.CheckDone, m.CheckPlanned))
+	}
+	if v.paced() && v.State == runOpen {
 		words = append(words, v.speed())
 		if v.Window.ExpiresAt != nil {
 			words = append(words, "window "+strings.TrimSuffix(v.windowLeft(), " left"))

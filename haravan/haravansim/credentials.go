@@ -49,10 +49,14 @@ type book struct {
 	secrets []Secret // version v is at v-1
 	byValue map[string]int
 	refresh map[string]refreshToken
+	// oauth and testApp are the app's Panel.
+	oauth, testApp bool
 }
 
 func (b *book) clone() *book {
-	return &book{secrets: slices.Clone(b.secrets), byValue: maps.Clone(b.byValue), refresh: maps.Clone(b.refresh)}
+	next := *b
+	next.secrets, next.byValue, next.refresh = slices.Clone(b.secrets), maps.Clone(b.byValue), maps.Clone(b.refresh)
+	return &next
 }
 
 // dead reports whether the version's revoke has bitten.

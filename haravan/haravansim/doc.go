@@ -26,6 +26,11 @@
 //     Sim.Misuse sees what a lenient platform would have let pass.
 //   - A shop costs a pointer until it is first called, and a small record after.
 //
+// An app may have begun with legacy credentials (Options.Legacy): the OAuth token
+// that follows from a shop's is derived here by a reading of its own, is taken
+// only once the panel was switched or a test app made, is pinned to the first
+// secret, and carries seven scopes, as do the tokens exchanged for it.
+//
 // A trap kept from the platform: an exchange that presents the old secret while
 // it is still live succeeds, and the new token is pinned to the old secret. It
 // dies at the revoke. Totals.MintedUnderOld counts these.

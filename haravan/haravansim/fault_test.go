@@ -71,7 +71,7 @@ func TestFaults(t *testing.T) {
 			if c := g.ShopCounts(shop1); c.Minted != test.minted {
 				t.Errorf("minted %d, want %d", c.Minted, test.minted)
 			}
-			given := got.status == 200 && got.err == nil && strings.Contains(got.body, `"scope"`)
+			given := got.status == 200 && got.err == nil && strings.Contains(got.body, `"scope"`) && strings.HasSuffix(got.body, "}")
 			if stored := g.stored()[shop1]; (stored != before) != given {
 				t.Errorf("the app was given a token: %v, and Shops shows a new one: %v", given, stored != before)
 			}

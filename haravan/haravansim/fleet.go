@@ -114,14 +114,23 @@ func (s *Sim) peek(r ref) *shop {
 }
 
 // fresh is a shop of the fleet as it stands before anything happened: one token
-// of secret version 1, minted before the simulator's time.
+// of secret version 1, minted before the simulator's time. Of a legacy shop it
+// is the one that follows from its credential, and the app was not given it.
 func (s *Sim) fresh(r ref) *shop {
-	sh := &shop{tokens: make([]token, 0, 2)}
-	sh.tokens = append(sh.tokens, token{s.initialToken(r), 0, 1})
+	sh := &shop{tokens: make([]token, 1, 2)}
+	sh.tokens[0] = token{value: s.initialToken(r), version: firstSecret}
+	if s.isLegacy(r) {
+		sh.tokens[0].derived, sh.given = true, -1
+	}
 	return sh
 }
 
-func (s *Sim) initialToken(r ref) value { return newValue(r.key, saltToken, 0, 1) }
+func (s *Sim) initialToken(r ref) value {
+	if s.isLegacy(r) {
+		return s.derived(r)
+	}
+	return newValue(r.key, saltToken, 0, firstSecret)
+}
 
 // state is how the shop stands. The caller holds the shop's lock; sh may be nil.
 func (s *Sim) state(r ref, sh *shop) State {
@@ -146,7 +155,12 @@ type Shop struct {
 	// AccessToken is the one that the app was last given: a token whose answer
 	// was lost is not here. Empty if the app never got one.
 	AccessToken string `json:"access_token"`
-	State       State  `json:"state"`
+	// LegacyToken or LegacyPassword is what the app stores of a legacy shop.
+	LegacyToken    string `json:"legacy_token,omitempty"`
+	LegacyPassword string `json:"legacy_password,omitempty"`
+	// DerivedAlive tells that the OAuth token which follows from it is taken now.
+	DerivedAlive bool  `json:"derived_alive,omitempty"`
+	State        State `json:"state"`
 }
 
 // Shops yields every shop, the fleet in order and then late installs, and
@@ -186,6 +200,12 @@ func (s *Sim) shop(r ref) Shop {
 	defer s.unlock(r)
 	sh := s.peek(r)
 	out := Shop{Domain: r.domain, ID: shopID(r.index), State: s.state(r, sh)}
+	if s.isLegacy(r) {
+		if sh == nil {
+			sh = s.fresh(r) // to look at, not to keep
+		}
+		s.describeLegacy(r, sh, &out)
+	}
 	switch {
 	case sh == nil:
 		out.AccessToken = s.initialToken(r).String()
@@ -205,18 +225,19 @@ func (s *Sim) TokenAlive(domain, accessToken string) bool {
 // TokenVersion returns the version of the secret that minted the token, dead or
 // alive, and 0 if the shop never had such a token.
 func (s *Sim) TokenVersion(domain, accessToken string) int {
-	version, _ := s.token(domain, accessToken)
-	return version
+	t, _ := s.token(domain, accessToken)
+	return int(t.version)
 }
 
-func (s *Sim) token(domain, accessToken string) (version int, alive bool) {
+// token finds one of the shop's tokens; its version is 0 if there is none.
+func (s *Sim) token(domain, accessToken string) (t token, alive bool) {
 	v, ok := parseValue(accessToken)
 	if !ok {
-		return 0, false
+		return t, false
 	}
 	r, ok := s.locate(domain)
 	if !ok {
-		return 0, false
+		return t, false
 	}
 	s.fleet.locks[r.index%lockCount].Lock()
 	defer s.unlock(r)
@@ -226,9 +247,14 @@ func (s *Sim) token(domain, accessToken string) (version int, alive bool) {
 	}
 	i := sh.find(v)
 	if i < 0 {
-		return 0, false
+		return t, false
 	}
+	return sh.tokens[i], s.opens(r, sh, i)
+}
+
+// opens reports whether the platform takes the shop's i-th token, faults and
+// frozen shops apart. The caller holds the shop's lock.
+func (s *Sim) opens(r ref, sh *shop, i int) bool {
 	state := s.state(r, sh)
-	open := state == StateInstalled || state == StateFrozen
-	return int(sh.tokens[i].version), open && sh.alive(i, s.creds.book.Load(), s.knobs.Load(), s.Now())
+	return (state == StateInstalled || state == StateFrozen) && sh.alive(i, s.creds.book.Load(), s.knobs.Load(), s.Now())
 }

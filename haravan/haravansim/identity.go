@@ -2,6 +2,7 @@ package haravansim
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,6 +44,9 @@ func (v *visit) readIdentity(bearer string) answer {
 	if !v.opens(sh, bearer, v.s.creds.book.Load(), v.s.Now()) {
 		return replyAnswer(v.knobs.DeadToken)
 	}
+	if need := v.knobs.IdentityScope; need != "" && !v.grants(sh, bearer, need) {
+		return wordsAnswer(http.StatusForbidden, "[API] This action requires merchant approval for "+need+" scope.")
+	}
 	sh.reads++
 	who := v.ref
 	switch {
@@ -52,6 +56,12 @@ func (v *visit) readIdentity(bearer string) answer {
 		who = v.s.neighbour(v.ref)
 	}
 	return answer{status: http.StatusOK, kind: kindJSON, body: shopJSON(who)}
+}
+
+// grants reports whether a token that opens the shop carries the scope.
+func (v *visit) grants(sh *shop, bearer, scope string) bool {
+	x, _ := parseValue(bearer) // opens parsed it before
+	return slices.Contains(sh.tokens[sh.find(x)].scopes(), scope)
 }
 
 // stranger is the shop with this domain, or one made up for it.

@@ -76,6 +76,11 @@ type Knobs struct {
 	// UnknownShop answers everything for a shop that is not there; default 404.
 	UnknownShop Reply `json:"unknown_shop"`
 
+	// IdentityScope is what a token needs to read the shop's identity; default
+	// nothing. A token that a legacy credential gave has few ("read_shop" is not
+	// among them) and is answered 403.
+	IdentityScope string `json:"identity_scope"`
+
 	// BucketSize and BucketLeak (calls per second) shape each shop's bucket;
 	// default 80 and 4. Older pages say 40 and 2.
 	BucketSize int     `json:"bucket_size"`

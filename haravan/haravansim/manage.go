@@ -16,13 +16,16 @@ const maxManageBody = 1 << 20
 //
 //	GET  /healthz                        {"status","app","shops","now"}
 //	GET  /shops?limit&after              JSON Lines of Shop; CSV domain,access_token
-//	                                     with ?format=csv or Accept: text/csv
+//	                                     with ?format=csv or Accept: text/csv, and
+//	                                     legacy_token,legacy_password if there are
 //	POST /shops {"domain"}               install: {"domain","code"}
 //	GET  /shops/{domain}                 Shop with its ShopCounts
 //	POST /shops/{domain}/uninstall       also freeze, thaw
 //	POST /shops/{domain}/answer-as {"other"}
-//	POST /shops/{domain}/token {"access_token"}   {"alive","version"}
+//	POST /shops/{domain}/token {"access_token"}   {"alive","version","scopes"}
 //	GET  /secrets                        POST creates, POST /secrets/{version}/revoke
+//	GET  /panel                          Panel; POST /panel/oauth switches the app
+//	                                     to OAuth, POST /panel/test-app makes one
 //	POST /refresh-tokens {"foreign"}     body optional; …/revoke {"value"}
 //	POST /clock/advance {"duration"}     {"now"}
 //	GET  /faults  PUT /faults            PUT replaces everything
@@ -32,8 +35,8 @@ const maxManageBody = 1 << 20
 //	GET  /history?limit&after            {"calls"}; after is a seq
 //	GET  /misuse  GET /counts
 //
-// A shop in /shops has been given a token; one that only clicked install is not
-// there yet, since the app could not have stored it.
+// A shop in /shops has been given a token or a legacy credential; one that only
+// clicked install is not there yet, since the app could not have stored it.
 func (s *Sim) Management() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(*http.Request) (any, error){
@@ -48,6 +51,9 @@ func (s *Sim) Management() http.Handler {
 		"GET /secrets":                   s.manageSecrets,
 		"POST /secrets":                  s.manageCreateSecret,
 		"POST /secrets/{version}/revoke": s.manageRevokeSecret,
+		"GET /panel":                     func(*http.Request) (any, error) { return s.Panel(), nil },
+		"POST /panel/oauth":              func(*http.Request) (any, error) { return s.SwitchToOAuth(), nil },
+		"POST /panel/test-app":           func(*http.Request) (any, error) { return s.CreateTestApp(), nil },
 		"POST /refresh-tokens":           s.manageCreateRefresh,
 		"POST /refresh-tokens/revoke":    s.manageRevokeRefresh,
 		"POST /clock/advance":            s.manageAdvance,

@@ -41,9 +41,17 @@ func (s *Sim) manageShops(w http.ResponseWriter, r *http.Request) {
 	switch format {
 	case "csv":
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		_, _ = out.WriteString("domain,access_token\n")
+		columns, legacy := "domain,access_token", s.opts.Legacy > 0
+		if legacy {
+			columns += ",legacy_token,legacy_password"
+		}
+		_, _ = out.WriteString(columns + "\n")
 		write = func(sh Shop) error {
-			_, err := out.WriteString(sh.Domain + "," + sh.AccessToken + "\n") // neither needs quotes
+			line := sh.Domain + "," + sh.AccessToken // nothing here needs quotes
+			if legacy {
+				line += "," + sh.LegacyToken + "," + sh.LegacyPassword
+			}
+			_, err := out.WriteString(line + "\n")
 			return err
 		}
 	case "", "jsonl":
@@ -59,7 +67,7 @@ func (s *Sim) manageShops(w http.ResponseWriter, r *http.Request) {
 		if limit > 0 && n == limit {
 			return false
 		}
-		if sh.AccessToken == "" {
+		if sh.AccessToken+sh.LegacyToken+sh.LegacyPassword == "" {
 			return true
 		}
 		n++
@@ -141,8 +149,8 @@ func (s *Sim) manageToken(r *http.Request) (any, error) {
 	if err := readInto(r, &in, false); err != nil {
 		return nil, err
 	}
-	version, alive := s.token(at.domain, in.AccessToken)
-	return map[string]any{"alive": alive, "version": version}, nil
+	t, alive := s.token(at.domain, in.AccessToken)
+	return map[string]any{"alive": alive, "version": t.version, "scopes": s.TokenScopes(at.domain, in.AccessToken)}, nil
 }
 
 func (s *Sim) manageSecrets(*http.Request) (any, error) {

@@ -28,6 +28,9 @@ type Options struct {
 	App App
 	// Shops is the size of the fleet, at most MaxShops.
 	Shops int
+	// Legacy is how many of them, the first ones, the app knows by a legacy
+	// token or password only, as issued under secret version 1.
+	Legacy int
 	// Faults are drawn by rate; the zero value draws none. See Hostile.
 	Faults Faults
 	// Knobs settle what Haravan's documents leave open; zero fields mean the
@@ -52,6 +55,9 @@ func (o Options) Validate() error {
 	var errs []error
 	if o.Shops < 0 || o.Shops > MaxShops {
 		errs = append(errs, fmt.Errorf("shops is %d: use 0 to %d", o.Shops, MaxShops))
+	}
+	if o.Legacy < 0 || o.Legacy > o.Shops {
+		errs = append(errs, fmt.Errorf("legacy is %d: use 0 to the %d shops of the fleet", o.Legacy, max(o.Shops, 0)))
 	}
 	if o.Latency < 0 || o.Jitter < 0 || o.Latency > maxSpan || o.Jitter > maxSpan {
 		errs = append(errs, fmt.Errorf("latency is %s and jitter %s: use 0 to ten years", o.Latency, o.Jitter))

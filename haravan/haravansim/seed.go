@@ -15,6 +15,7 @@ const (
 	saltDelay
 	saltSide
 	saltDomain
+	saltLegacy
 )
 
 // mix is the finaliser of SplitMix64: every bit of x reaches every bit out.

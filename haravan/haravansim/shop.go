@@ -8,6 +8,8 @@ type token struct {
 	value   value
 	bornAt  int64 // Unix nanoseconds
 	version uint32
+	// derived tokens, and those exchanged for one, carry derivedScopes only.
+	derived bool
 }
 
 // shop is what the platform remembers of a shop that was called or changed at
@@ -32,15 +34,19 @@ type shop struct {
 
 // mint adds the shop's next token; its bytes depend on nothing but the seed,
 // the shop, the version and how many tokens came before.
-func (sh *shop) mint(key uint64, version uint32, now time.Time) *token {
-	n := uint64(len(sh.tokens))
-	sh.tokens = append(sh.tokens, token{newValue(key, saltToken, n, uint64(version)), now.UnixNano(), version})
-	return &sh.tokens[n]
+// An exchange keeps what the shop's merchant granted.
+func (sh *shop) mint(key uint64, version uint32, now time.Time, installed bool) {
+	n := len(sh.tokens)
+	derived := !installed && n > 0 && sh.tokens[n-1].derived
+	sh.tokens = append(sh.tokens, token{newValue(key, saltToken, uint64(n), uint64(version)), now.UnixNano(), version, derived})
 }
 
 // alive reports whether the i-th token opens the shop at this time.
 func (sh *shop) alive(i int, b *book, k *Knobs, now time.Time) bool {
 	if i < int(sh.deadBefore) || b.dead(sh.tokens[i].version, now) {
+		return false
+	}
+	if i == 0 && sh.tokens[0].derived && !b.takesDerived() {
 		return false
 	}
 	if i == len(sh.tokens)-1 {

@@ -42,7 +42,7 @@ func New(o Options) *Sim {
 	knobs := o.Knobs.filled()
 	s.knobs.Store(&knobs)
 	s.weather.Store(forecast(o.Faults))
-	first := &book{byValue: map[string]int{}, refresh: map[string]refreshToken{}}
+	first := &book{byValue: map[string]int{}, refresh: map[string]refreshToken{}, oauth: o.Legacy == 0}
 	s.addSecret(first)
 	s.creds.book.Store(first)
 	s.fleet.shops = make([]*shop, o.Shops)

@@ -160,6 +160,8 @@ func (v *visit) grantToken(g *grant, op int) answer {
 		if refusal, ok := v.checkCode(g); !ok {
 			return refusal
 		}
+	} else if v.s.isLegacy(v.ref) && len(sh.tokens) == 1 && !book.takesDerived() {
+		return replyAnswer(v.knobs.UninstalledShop) // it has no OAuth token to exchange yet
 	} else if refusal, ok := v.checkRefresh(g, book, sh, now); !ok {
 		return refusal
 	}
@@ -262,7 +264,7 @@ func (v *visit) mintToken(sh *shop, book *book, version uint32, op int, now time
 	a := answer{status: http.StatusOK, kind: kindJSON, before: sh.given}
 	if i < 0 {
 		i = len(sh.tokens)
-		sh.mint(v.ref.key, version, now)
+		sh.mint(v.ref.key, version, now, op == opCode)
 		sh.minted++
 		if version != book.newest() {
 			sh.minOld++
@@ -273,8 +275,10 @@ func (v *visit) mintToken(sh *shop, book *book, version uint32, op int, now time
 	if !v.Fault.losesAnswer() {
 		sh.given = int32(i)
 	}
-	a.body = append(make([]byte, 0, 128), `{"access_token":"`...)
+	a.body = append(make([]byte, 0, 256), `{"access_token":"`...)
 	a.body = sh.tokens[i].value.append(a.body)
-	a.body = append(a.body, `","scope":"write_products,write_orders,write_customers"}`...)
+	a.body = append(a.body, `","scope":"`...)
+	a.body = append(a.body, sh.tokens[i].scope()...)
+	a.body = append(a.body, `"}`...)
 	return a
 }

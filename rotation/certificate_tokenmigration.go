@@ -1,0 +1,39 @@
+package rotation
+
+import (
+	"maps"
+	"time"
+)
+
+// WaivedShop is a shop that an operator accepted by name, and why.
+type WaivedShop struct {
+	Shop   string `json:"shop"`
+	Reason string `json:"reason"`
+}
+
+// ScrubCertificate states that legacy credentials were removed, by whom, and on
+// what evidence. There is nothing to go back to afterwards.
+type ScrubCertificate struct {
+	App           string    `json:"app"`
+	Run           int64     `json:"run"`
+	At            time.Time `json:"at"`
+	Actor         string    `json:"actor"`
+	SecretVersion int       `json:"secret_version"`
+	Counts        Counts    `json:"items"`
+	// Waived shops may have no working token: their legacy credential went too.
+	Waived       []WaivedShop          `json:"waived"`
+	Conditions   []Condition           `json:"conditions"`
+	Attestations map[Phase]Attestation `json:"attestations"`
+}
+
+// CertifyScrub writes the certificate for a snapshot whose shops are all proven,
+// skipped or waived, on an operator's word that the legacy credentials may go.
+func CertifyScrub(s Snapshot, word Attestation, waived []WaivedShop) ScrubCertificate {
+	attested := map[Phase]Attestation{}
+	maps.Copy(attested, s.Attested)
+	attested[PhaseScrubbed] = word
+	return ScrubCertificate{
+		App: s.App, Run: s.RunID, At: s.Now, Actor: word.Actor, SecretVersion: s.Migration.SecretVersion,
+		Counts: s.Counts, Waived: waived, Conditions: scrubConditions(s), Attestations: attested,
+	}
+}

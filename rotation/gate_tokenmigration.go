@@ -1,0 +1,78 @@
+package rotation
+
+import "fmt"
+
+// migrationGate lists the conditions to leave a token migration's phase.
+func migrationGate(s Snapshot) []Condition {
+	switch s.Phase {
+	case PhaseDeriving:
+		return append([]Condition{
+			condition("every stored shop is in the run", s.WalkDone, fmt.Sprintf("%d shops", s.Counts.Total),
+				fmt.Sprintf("%d shops so far; a worker must be running", s.Counts.Total)),
+			condition("tokens are derived", s.Counts.Exchanged > 0, fmt.Sprintf("%d are", s.Counts.Exchanged),
+				fmt.Sprintf("none of %d shops: there is nothing to cut over to", s.Counts.Total)),
+		}, derivedConditions(s)...)
+	case PhaseDerived:
+		return append(settledConditions(s), checkConditions(s.Migration)...)
+	case PhaseChecked:
+		return append(settledConditions(s), attested(s, PhaseChecked))
+	case PhaseCutover:
+		return append([]Condition{attested(s, PhaseCutover)}, scrubConditions(s)...)
+	case PhaseScrubbed:
+		left := s.Migration.LegacyLeft
+		return []Condition{
+			attested(s, PhaseScrubbed),
+			condition("no legacy credential is stored", left == 0, "none is", fmt.Sprintf("%d shops still have one: confirm scrubbed once more", left)),
+			condition("certificate written", s.Certificate, "in the journal and in `rotator tokenmigration report`", "not yet"),
+		}
+	}
+	return nil
+}
+
+// derivedConditions tell that the engine has nothing left to derive.
+func derivedConditions(s Snapshot) []Condition {
+	return []Condition{
+		condition("every shop is derived, or set aside with the reason", underived(s) == 0,
+			fmt.Sprintf("%d derived, %d parked, %d skipped, %d waived", s.Counts.Exchanged, s.Counts.Parked, s.Counts.Skipped, s.Counts.Waived),
+			fmt.Sprintf("%d are not derived yet; a worker must be running", underived(s))),
+		lateLegacy(s),
+	}
+}
+
+// settledConditions add that no shop waits for a person.
+func settledConditions(s Snapshot) []Condition {
+	return append(derivedConditions(s),
+		condition("no shop is parked", s.Counts.Parked == 0, "none is",
+			fmt.Sprintf("%d are: mend and retry them, or waive them by name", s.Counts.Parked)))
+}
+
+func lateLegacy(s Snapshot) Condition {
+	return condition("late legacy shops are taken in", s.LateInstalls == 0, "none came",
+		fmt.Sprintf("%d came since the walk; a worker takes them in", s.LateInstalls))
+}
+
+func checkConditions(m Migration) []Condition {
+	if m.CheckPlanned == 0 {
+		return []Condition{condition("derived tokens are checked", true, "by hand: the run was started with --sample 0, the note is the evidence", "")}
+	}
+	return []Condition{
+		condition("derived tokens are checked", m.Checked(), fmt.Sprintf("%d shops", m.CheckPlanned),
+			fmt.Sprintf("%d of %d shops; a worker must be running", m.CheckDone, m.CheckPlanned)),
+		condition("derived tokens work", m.CheckAlive > 0, fmt.Sprintf("%d do, %d do not", m.CheckAlive, m.CheckDead),
+			fmt.Sprintf("not one does, %d were refused", m.CheckDead)),
+	}
+}
+
+// scrubConditions tell that no shop needs its legacy credential any more. They
+// are the evidence of the certificate.
+func scrubConditions(s Snapshot) []Condition {
+	c := s.Counts
+	return []Condition{
+		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
+			fmt.Sprintf("none of %d: nothing shows that derived tokens work", c.Total)),
+		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
+			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
+			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
+		lateLegacy(s),
+	}
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// scrubPage shops are scrubbed in one transaction.
+const scrubPage = 20_000
+
+var (
+	// The run must be past its cutover, whatever the caller believes.
+	lockScrub = sql(`select last_position from rotator.runs where id = $1 and phase in ('cutover', 'scrubbed') and held is null
+		and closed_at is null and cancelled_at is null for share`)
+	// Only what the run has settled: a shop that came, or whose legacy credential
+	// changed, after the gate was looked at keeps it.
+	scrubItems = sql(`update rotator.shops s set legacy_token = null, legacy_token_fingerprint = null, legacy_kind = null, updated_at = now()
+		from rotator.items i where i.run_id = $1 and i.position between $2 and $3 and s.id = i.shop_id and s.legacy_token is not null
+			and i.state in ('proven', 'skipped', 'waived') and not (` + needsDerivation + `)`)
+	countLegacyLeft = sql(`select count(*) from rotator.items i join rotator.shops s on s.id = i.shop_id
+		where i.run_id = $1 and s.legacy_token is not null and not (` + needsDerivation + `)`)
+)
+
+// ScrubLegacy empties the legacy credentials of the run's shops, page by page.
+// It may be stopped and run again. progress is told how many positions are done.
+// ErrConflict when the run is not past its cutover, or does not work.
+func (s *Store) ScrubLegacy(ctx context.Context, r Run, progress func(done, total int64)) error {
+	for first, total := int64(1), r.LastPosition; first <= total; first += scrubPage {
+		last := first + scrubPage - 1
+		err := againIfDeadlocked(func() error {
+			return s.InTx(ctx, func(tx *Tx) (err error) {
+				total, err = tx.scrub(ctx, r.ID, first, last)
+				return err
+			})
+		})
+		if err != nil {
+			return err
+		}
+		progress(min(last, total), total)
+	}
+	return nil
+}
+
+// scrub empties one page and returns the run's last position.
+func (t *Tx) scrub(ctx context.Context, runID, first, last int64) (total int64, err error) {
+	err = t.tx.QueryRow(ctx, lockScrub, runID).Scan(&total)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, fmt.Errorf("scrub legacy credentials: run %d is held, over or not past its cutover: %w", runID, ErrConflict)
+	case err != nil:
+		return 0, fmt.Errorf("scrub legacy credentials: %w", err)
+	}
+	if _, err := t.tx.Exec(ctx, scrubItems, runID, first, last); err != nil {
+		return 0, fmt.Errorf("scrub legacy credentials: %w", err)
+	}
+	return total, nil
+}
