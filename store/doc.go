@@ -12,13 +12,28 @@
 // # Fences
 //
 //   - A run changes its phase only from the phase that the decision saw.
+//
 //   - A batch is worked under a fence, raised each time a worker takes it;
 //     items are claimed only under the batch's newest fence.
+//
 //   - An item's outcome is written only for the attempt that claimed it.
+//
 //   - A shop's token is swapped only for the token generation that was read.
+//
+//   - A derived token is stored only while the run works and its batch is held;
+//     derived_from names the legacy credential that it came from, so that one
+//     that was replaced since is derived again.
 //
 // A write that its fence keeps out changes nothing and is reported to the
 // caller by name: it is never an error of the whole group it was flushed with.
+//
+// # Token migrations
+//
+// A derived token lives in items.new_token, beside what the shop uses, until the
+// proof after the cutover swaps it in. Before the cutover a cancel clears it
+// (clearDerived); at the cutover waves and batches begin anew and grants from
+// before it settle nothing (beginCutover). A scrub empties only legacy
+// credentials of shops that the run has settled.
 //
 // # Transactions
 //
