@@ -1,7 +1,7 @@
 // Package jobs is the engine: the River workers that walk the fleet, exchange
-// and prove tokens in batches, try the few that failed again by themselves,
-// check the tokens after the revoke, and the supervisor that moves a run from
-// phase to phase.
+// (or derive) and prove tokens in batches, try the few that failed again by
+// themselves, check the tokens after the revoke (or before the cutover), and the
+// supervisor that moves a run from phase to phase.
 //
 // # What is true whatever dies
 //
@@ -13,6 +13,16 @@
 // only carry it: a job names a batch and a grant, or an item and an attempt, and
 // does nothing when the table says that it is superseded. Losing a job loses no
 // work, running it twice doubles none.
+//
+// # Token migrations
+//
+// Deriving asks nobody: all batches are released at once, each is read, derived
+// and written in one transaction, and doing it twice derives the same. A check
+// of derived tokens is a read without effect and needs no claim. After the
+// cutover a shop is claimed, proven and swapped as in a rotation. As long as no
+// derived token was accepted, refusals are the run's matter: three of them hold
+// it, before the cutover and after it. A closed shop gets its token unproven,
+// because nothing else is left once its legacy credential is gone.
 //
 // # What limits the speed
 //

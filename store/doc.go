@@ -18,6 +18,9 @@
 //   - An item's outcome is written only for the attempt that claimed it. Taking a
 //     batch over gives every item of it that may have been sent a newer one.
 //   - A shop's token is swapped only for the token generation that was read.
+//   - A derived token is stored only while the run works and its batch is held;
+//     derived_from names the legacy credential that it came from, so that one
+//     that was replaced since is derived again.
 //
 // A write that its fence keeps out changes nothing and is reported to the
 // caller by name: it is never an error of the whole group it was flushed with.
@@ -27,6 +30,14 @@
 // A token that is not proven yet is stored in a group of its batch (minted). It
 // counts while its item is pending at the attempt before its own. Whoever takes
 // over, leaves or cancels moves the tokens that count into their items first.
+//
+// # Token migrations
+//
+// A derived token lives in items.new_token, beside what the shop uses, until the
+// proof after the cutover swaps it in. Before the cutover a cancel clears it
+// (clearDerived); at the cutover waves and batches begin anew and grants from
+// before it settle nothing (beginCutover). A scrub empties only legacy
+// credentials of shops that the run has settled.
 //
 // # Transactions
 //

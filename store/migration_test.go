@@ -236,6 +236,45 @@ func TestAnInstallIsNeverOverwritten(t *testing.T) {
 	}
 }
 
+// A waived shop's legacy credential is dead after the cutover: what was derived
+// for it becomes its token, unless the platform refused it.
+func TestAWaivedShopGetsItsTokenAtTheCutover(t *testing.T) {
+	t.Parallel()
+	r := newMigration(t, legacyFleet(3)...)
+	r.deriveAll(t)
+	r.enter(t, rotation.PhaseDerived)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 3)
+	if err != nil || len(checks) != 3 {
+		t.Fatalf("%d checks: %v", len(checks), err)
+	}
+	park := func(i int, class rotation.Class) store.DerivedChecked {
+		return store.DerivedChecked{Of: checks[i], State: rotation.ItemParked, Class: class, Detail: "test", Refused: class == rotation.ClassUnauthorized}
+	}
+	if err := r.WriteDerivedChecks(t.Context(), r.run.ID, []store.DerivedChecked{park(0, rotation.ClassNetwork), park(1, rotation.ClassUnauthorized)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks[:2] {
+		r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.Waive(ctx, storetest.Actor, r.run.ID, c.Domain, "known")
+		})
+	}
+	if l, err := r.Legacy(t.Context(), r.app.ID); err != nil || l.WithOAuth != 0 {
+		t.Errorf("a waiver before the cutover gave a shop a token: %+v, %v", l, err)
+	}
+	r.enter(t, rotation.PhaseCutover)
+	if got := r.token(t, checks[0].Domain); got != checks[0].Token.Reveal() {
+		t.Errorf("the waived shop's token is %q", got)
+	}
+	if s := r.shop(t, checks[1].Domain); s.Fingerprint != "" {
+		t.Errorf("a refused token became current: %+v", s)
+	}
+	for _, c := range checks[:2] {
+		if i := r.item(t, c.Domain); i.State != rotation.ItemWaived || i.Detail != "known" {
+			t.Errorf("waived: %+v", i)
+		}
+	}
+}
+
 func TestScrubEmptiesWhatIsSettledAndNothingElse(t *testing.T) {
 	t.Parallel()
 	r := newMigration(t, append(legacyFleet(12), shopfile.Row{Domain: "out.myharavan.com", LegacyToken: secret.New("x"), ExcludedReason: "closed"})...)
