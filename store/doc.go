@@ -4,8 +4,8 @@
 // # Sealed columns
 //
 // secrets.value, refresh_tokens.value, shops.access_token, shops.legacy_token,
-// items.new_token and items.old_token hold ciphertext, bound to the table, row
-// and column they were sealed for. Each has its key's id beside it, or in its
+// items.new_token, items.old_token and receivers.key hold ciphertext, bound to
+// the table, row and column they were sealed for. Each has its key's id beside it, or in its
 // first bytes. No statement ever carries a token or a secret in the clear, so
 // neither the database's log nor a dump of it can show one.
 //
@@ -16,6 +16,8 @@
 //     items are claimed only under the batch's newest fence.
 //   - An item's outcome is written only for the attempt that claimed it.
 //   - A shop's token is swapped only for the token generation that was read.
+//   - What an app answered is written only for the attempt that asked it, and
+//     acknowledges no newer token than the one that was sent.
 //
 // A write that its fence keeps out changes nothing and is reported to the
 // caller by name: it is never an error of the whole group it was flushed with.

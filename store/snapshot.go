@@ -83,6 +83,9 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err := t.fillWaves(ctx, r, &s, detail); err != nil {
 		return s, r, err
 	}
+	if err := t.fillDeliveries(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
 	return s, r, t.fillSweep(ctx, r, &s, detail)
 }
 
