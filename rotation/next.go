@@ -101,7 +101,9 @@ const deliveryPatience = time.Minute
 
 func nextDelivery(d Deliveries) Step {
 	why := fmt.Sprintf("the app is yet to acknowledge %d new tokens", d.Undelivered())
-	if d.Failing == 0 || d.Oldest < deliveryPatience {
+	// While some are pending for another reason than that the app is down, they
+	// are being sent.
+	if d.Failing == 0 || d.Oldest < deliveryPatience || d.Pending > 0 && d.DownSince.IsZero() {
 		return Step{Why: why}
 	}
 	return Step{Command: "rotator delivery list", Human: true, Why: fmt.Sprintf(

@@ -55,8 +55,9 @@ const (
 var (
 	readDeliveries = sql(`select ` + deliveryColumns + ` where d.app_id = $1 and s.id > $2 and ` + deliveryState + ` = any($3) order by s.id limit $4`)
 	readDelivery   = sql(`select ` + deliveryColumns + ` where d.app_id = $1 and s.domain = $2`)
-	// What is under way is left alone: its outcome says when it is due.
-	retryDeliveries = sql(`update rotator.deliveries d set next_attempt_at = now(), tries = 0, stopped_at = null
+	// What is under way is left alone: its outcome says when it is due. The rest
+	// begins anew, without a failure.
+	retryDeliveries = sql(`update rotator.deliveries d set next_attempt_at = now(), tries = 0, stopped_at = null, last_status = null, last_error = null
 		from rotator.shops s where d.app_id = $1 and s.id = d.shop_id and d.acknowledged_generation < d.generation and not d.leased and ($2 = '' or s.domain = $2)`)
 	waiveDelivery = sql(`update rotator.deliveries d set waived_generation = d.generation
 		from rotator.shops s, rotator.items i, rotator.runs r
