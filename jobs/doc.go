@@ -1,7 +1,7 @@
 // Package jobs is the engine: the River workers that walk the fleet, exchange
 // and prove tokens in batches, try the few that failed again by themselves,
-// check the tokens after the revoke, and the supervisor that moves a run from
-// phase to phase.
+// check the tokens after the revoke, tell the app of its new tokens, and the
+// supervisor that moves a run from phase to phase.
 //
 // # What is true whatever dies
 //
@@ -13,6 +13,10 @@
 // does nothing when the table says that it is superseded. Losing a job loses no
 // work, running it twice doubles none.
 //
+// What an app is told follows the same rule: a delivery is claimed before its
+// request and committed after it, so that a token whose answer was lost is
+// delivered again, under the same id, and no shop's is under way twice.
+//
 // # What limits the speed
 //
 // One adaptive limit on the calls in flight per process (Pace), each process's
@@ -23,6 +27,6 @@
 //
 // # Non-goals
 //
-// No wire format (package haravan), no rule of when a phase may be left (package
+// No wire format (packages haravan and deliver), no rule of when a phase may be left (package
 // rotation), no statement (package store).
 package jobs
