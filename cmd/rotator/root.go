@@ -28,6 +28,7 @@ var commands = []struct {
 	{groupFleet, newApp},
 	{groupFleet, newShop},
 	{groupFleet, newSecret},
+	{groupFleet, newDelivery},
 	{groupFleet, newJournal},
 	{groupMachine, newDB},
 	{groupMachine, newKeyring},

@@ -17,6 +17,7 @@ type startFlags struct {
 	inflight, canary int
 	batchSize        int64
 	checkSample      string
+	requireDelivery  bool
 }
 
 func newRotationStart(c *cli) *cobra.Command {
@@ -28,7 +29,9 @@ platform: workers take the fleet into the run, and the exchange begins only when
 a refresh token was entered. An app has one open run at a time; a second start
 changes nothing and ends with exit code 6.
 
-The flags override the app's settings for this run.
+The flags override the app's settings for this run. With --require-delivery the
+run is proven only when the app, at its deliver URL, has acknowledged every new
+token; rotator rotation tune can give that up.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation start
@@ -40,6 +43,7 @@ JSON: one object ` + movedJSON + `.`,
 	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
+	fs.BoolVar(&f.requireDelivery, "require-delivery", false, "wait for the app to acknowledge every new token (rotator app set --deliver-url)")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -56,7 +60,7 @@ JSON: one object ` + movedJSON + `.`,
 const largestBatch = 10_000
 
 func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
-	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize}
+	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize, RequireDelivery: f.requireDelivery}
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err
 	}

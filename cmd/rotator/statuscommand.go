@@ -28,8 +28,9 @@ skipped, waived}, rate{shops_per_s, inflight, limit, cap, throttled_by},
 eta{p50, p90, fits_window}, next{command, why, human}, gate[{name, met,
 evidence}], waves[{number, name, released, settled, failed, items}],
 workers[{id, host, pid, inflight, limit, shops_per_s, throttled_by,
-heartbeat_at}], certificate, revocation}. held, expires_at and eta are null when
-there is none. With --watch: JSON Lines.`,
+heartbeat_at}], certificate, revocation, deliveries{pending, failing,
+acknowledged, waived, oldest_seconds, down_since, required}}. held, expires_at,
+eta and down_since are null when there is none. With --watch: JSON Lines.`,
 		Example: `  rotator rotation status
   rotator rotation status --watch
   rotator rotation status --json | jq .items`,
