@@ -96,9 +96,9 @@ type DeliverArgs struct {
 func (DeliverArgs) Kind() string { return "deliver" }
 
 // InsertOpts implements river.JobArgsWithInsertOpts. Shops of a lost job are due
-// again by their lease.
+// again by their lease, so a job that keeps failing may be given up early.
 func (DeliverArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueDeliveries, MaxAttempts: 1}
+	return river.InsertOpts{Queue: queueDeliveries, MaxAttempts: 3}
 }
 
 func deliverArgs(app int64, due []store.DueDelivery) DeliverArgs {

@@ -101,6 +101,9 @@ const deliveryPatience = time.Minute
 
 func nextDelivery(d Deliveries) Step {
 	why := fmt.Sprintf("the app is yet to acknowledge %d new tokens", d.Undelivered())
+	if d.NoURL {
+		return Step{Command: "rotator app set --deliver-url URL", Human: true, Why: why + ", but has no URL any more: set one, or give it up with `rotator rotation tune --require-delivery=false`"}
+	}
 	// While some are pending for another reason than that the app is down, they
 	// are being sent.
 	if d.Failing == 0 || d.Oldest < deliveryPatience || d.Pending > 0 && d.DownSince.IsZero() {

@@ -57,6 +57,8 @@ type Deliveries struct {
 	Oldest time.Duration
 	// DownSince is set while the app acknowledges nothing.
 	DownSince time.Time
+	// NoURL: the run waits, and there is nowhere to deliver to.
+	NoURL bool
 }
 
 // Undelivered is the number of tokens that the app is still to acknowledge.

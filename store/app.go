@@ -82,18 +82,20 @@ func (s *Store) SetApp(ctx context.Context, actor string, a App) (App, error) {
 	if err != nil {
 		return a, fmt.Errorf("encode the app's settings: %w", err)
 	}
-	err = s.InTx(ctx, func(tx *Tx) error {
-		was, err := tx.deliverURL(ctx, a.Name)
-		if err != nil {
-			return err
-		}
-		if err := tx.tx.QueryRow(ctx, upsertApp, a.Name, a.ClientID, settings).Scan(&a.ID, &a.CreatedAt); err != nil {
-			return fmt.Errorf("store app %s: %w", a.Name, err)
-		}
-		if err := tx.setReceiver(ctx, &a, was); err != nil {
-			return err
-		}
-		return tx.Log(ctx, actor, "app.set", 0, a)
+	err = againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			was, err := tx.deliverURL(ctx, a.Name)
+			if err != nil {
+				return err
+			}
+			if err := tx.tx.QueryRow(ctx, upsertApp, a.Name, a.ClientID, settings).Scan(&a.ID, &a.CreatedAt); err != nil {
+				return fmt.Errorf("store app %s: %w", a.Name, err)
+			}
+			if err := tx.setReceiver(ctx, &a, was); err != nil {
+				return err
+			}
+			return tx.Log(ctx, actor, "app.set", 0, a)
+		})
 	})
 	return a, err
 }

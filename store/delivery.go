@@ -161,17 +161,31 @@ func (s *Store) ClaimDeliveries(ctx context.Context, due []DueDelivery, worker u
 	}
 	var claimed []Delivery
 	err := againIfDeadlocked(func() error {
-		rows, err := s.pool.Query(ctx, claimDeliveries, shops, attempts, worker, lease)
-		if err != nil {
+		return s.InTx(ctx, func(tx *Tx) error {
+			if err := tx.planAnew(ctx); err != nil {
+				return err
+			}
+			rows, err := tx.tx.Query(ctx, claimDeliveries, shops, attempts, worker, lease)
+			if err != nil {
+				return err
+			}
+			claimed, err = pgx.CollectRows(rows, s.scanDelivery)
 			return err
-		}
-		claimed, err = pgx.CollectRows(rows, s.scanDelivery)
-		return err
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim deliveries: %w", err)
 	}
 	return claimed, nil
+}
+
+// The table of deliveries is empty when a run begins and grows by thousands a
+// second: a plan that was kept from then would read all of it for each group.
+var planAnew = sql(`set local plan_cache_mode = force_custom_plan`)
+
+func (t *Tx) planAnew(ctx context.Context) error {
+	_, err := t.tx.Exec(ctx, planAnew)
+	return err
 }
 
 func (s *Store) scanDelivery(row pgx.CollectableRow) (Delivery, error) {

@@ -41,7 +41,7 @@ var (
 			stopped_at = case when x.stop and d.generation <= x.generation then now() end,
 			next_attempt_at = case when d.generation > x.generation then now()
 				when not x.acknowledged and not x.stop then now() + x.delay_ms * interval '1 millisecond' end,
-			tries = case when x.acknowledged or d.generation > x.generation then 0 else d.tries end,
+			tries = case when d.generation > x.generation then 0 else d.tries end,
 			last_status = case when d.generation <= x.generation then nullif(x.status, 0) end,
 			last_error = case when d.generation <= x.generation then nullif(x.problem, '') end
 		from unnest($1::bigint[], $2::int[], $3::bigint[], $4::boolean[], $5::boolean[], $6::bigint[], $7::int[], $8::text[])
@@ -76,6 +76,9 @@ func (s *Store) WriteDeliveries(ctx context.Context, appID int64, outcomes []Del
 	}
 	err := againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
+			if err := tx.planAnew(ctx); err != nil {
+				return err
+			}
 			if err := tx.writeDeliveries(ctx, slices.Clone(outcomes)); err != nil {
 				return err
 			}

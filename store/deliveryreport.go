@@ -109,23 +109,26 @@ func (s *Store) deliveries(ctx context.Context, statement string, args ...any) (
 // it answered 410 for: of one shop, or all when domain is empty. It returns how
 // many.
 func (s *Store) RetryDeliveries(ctx context.Context, actor string, app App, domain string) (n int64, err error) {
-	err = s.InTx(ctx, func(tx *Tx) error {
-		if n, err = tx.retryDeliveries(ctx, app.ID, domain); err != nil {
-			return err
-		}
-		return tx.Log(ctx, actor, "deliveries.retried", 0, map[string]any{"app": app.Name, "domain": domain, "shops": n})
+	err = againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			if n, err = tx.retryDeliveries(ctx, app.ID, domain); err != nil {
+				return err
+			}
+			return tx.Log(ctx, actor, "deliveries.retried", 0, map[string]any{"app": app.Name, "domain": domain, "shops": n})
+		})
 	})
 	return n, err
 }
 
 // retryDeliveries also forgets that the receiver was down: somebody mended it.
+// First the deliveries, as who writes answers does, lest both wait for each other.
 func (t *Tx) retryDeliveries(ctx context.Context, appID int64, domain string) (int64, error) {
-	if _, err := t.tx.Exec(ctx, resetReceiver, appID); err != nil {
-		return 0, fmt.Errorf("reset the receiver: %w", err)
-	}
 	tag, err := t.tx.Exec(ctx, retryDeliveries, appID, domain)
 	if err != nil {
 		return 0, fmt.Errorf("retry deliveries: %w", err)
+	}
+	if _, err := t.tx.Exec(ctx, resetReceiver, appID); err != nil {
+		return 0, fmt.Errorf("reset the receiver: %w", err)
 	}
 	return tag.RowsAffected(), nil
 }
@@ -164,9 +167,13 @@ func (t *Tx) fillDeliveries(ctx context.Context, r Run, s *rotation.Snapshot, de
 		return fmt.Errorf("count deliveries: %w", err)
 	}
 	d.Oldest = time.Duration(oldest * float64(time.Second))
-	down, err := receiverDown(ctx, t.tx, r.AppID)
+	var down *time.Time
+	if err := t.tx.QueryRow(ctx, readSending, r.AppID).Scan(&down, &d.NoURL); err != nil {
+		return fmt.Errorf("look how deliveries go: %w", err)
+	}
+	d.NoURL = d.NoURL && d.Required
 	if down != nil {
 		d.DownSince = down.UTC()
 	}
-	return err
+	return nil
 }

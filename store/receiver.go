@@ -24,7 +24,8 @@ var (
 	readReceiver  = sql(`select a.name, coalesce(a.settings ->> 'deliver_url', ''), v.key, v.failures,
 			(select count(*) from rotator.workers k where k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
 		from rotator.apps a join rotator.receivers v on v.app_id = a.id where a.id = $1`)
-	readDownSince = sql(`select down_since from rotator.receivers where app_id = $1`)
+	readSending = sql(`select v.down_since, coalesce(a.settings ->> 'deliver_url', '') = ''
+		from rotator.apps a left join rotator.receivers v on v.app_id = a.id where a.id = $1`)
 )
 
 // deliverURL is the stored one of the app of that name, "" without one.
@@ -97,13 +98,10 @@ func (s *Store) Receiver(ctx context.Context, appID int64) (Receiver, error) {
 
 // ReceiverDown is since when an app's receiver counts as down; nil if it does
 // not, or if there is none.
-func (s *Store) ReceiverDown(ctx context.Context, appID int64) (*time.Time, error) {
-	return receiverDown(ctx, s.pool, appID)
-}
-
-func receiverDown(ctx context.Context, q querier, appID int64) (since *time.Time, err error) {
-	if err = q.QueryRow(ctx, readDownSince, appID).Scan(&since); err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, fmt.Errorf("look whether the receiver is down: %w", err)
+func (s *Store) ReceiverDown(ctx context.Context, appID int64) (since *time.Time, err error) {
+	var noURL bool
+	if err := s.pool.QueryRow(ctx, readSending, appID).Scan(&since, &noURL); err != nil {
+		return nil, one(err, "the receiver of app %d", appID)
 	}
 	return since, nil
 }
