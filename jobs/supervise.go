@@ -86,6 +86,8 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 	if err != nil {
 		return false, err
 	}
+	// Whatever the runs do: tokens that are live must reach their app.
+	busy, err = e.superviseDeliveries(ctx, repair)
 	for _, r := range open {
 		e.runs.mu.Lock()
 		state := e.runs.open[r.ID]

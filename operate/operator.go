@@ -27,11 +27,16 @@ type StartOptions struct {
 	Waves       *rotation.WavePolicy
 	// LeaveLegacy starts although shops have nothing but a legacy token.
 	LeaveLegacy bool
+	// RequireDelivery makes the run wait for the app's acknowledgements.
+	RequireDelivery bool
 }
 
 // Start opens a planned rotation from the active secret to the pending one.
 func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (store.Run, error) {
 	const what = "start"
+	if opt.RequireDelivery && app.Settings.DeliverURL == "" {
+		return store.Run{}, &Refused{What: what, Why: "the app has no URL to deliver to: set one with `rotator app set --deliver-url`, or leave --require-delivery away"}
+	}
 	secrets, err := o.Store.Secrets(ctx, app.ID)
 	if err != nil {
 		return store.Run{}, err
@@ -87,7 +92,7 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 	s := store.RunSettings{
 		Waves: rotation.DefaultWavePolicy, BatchSize: store.DefaultBatchSize, InFlight: store.DefaultInFlight,
 		Wire: app.Settings.Wire, CheckSample: store.DefaultCheckSample,
-		GraceSeconds: int(app.Settings.Grace().Seconds()),
+		GraceSeconds: int(app.Settings.Grace().Seconds()), RequireDelivery: opt.RequireDelivery,
 	}
 	if app.Settings.Waves != nil {
 		s.Waves = *app.Settings.Waves
@@ -334,6 +339,15 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
 	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
 		run.Settings.InFlight = inflight
+		return tx.SaveSettings(ctx, o.Actor, run)
+	})
+}
+
+// WaiveDeliveries gives up that the run waits for the app's acknowledgements. It
+// cannot be taken back: tokens may have been swapped that the app is not told of.
+func (o Operator) WaiveDeliveries(ctx context.Context, runID int64) error {
+	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
+		run.Settings.RequireDelivery = false
 		return tx.SaveSettings(ctx, o.Actor, run)
 	})
 }

@@ -2,6 +2,7 @@ package runbooks_test
 
 import (
 	"encoding/csv"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -90,6 +91,28 @@ var situations = map[string]situation{
 			}
 		},
 		leave: (*rig).exchangedOnce,
+	},
+	"app-does-not-acknowledge.md": {
+		platform: haravansim.Options{Seed: 6, Shops: 60},
+		arrive: func(r *rig) {
+			r.receive(http.StatusServiceUnavailable)
+			r.stock()
+			r.run(`rotator app set --deliver-url "$DELIVER_URL" --deliver-key-new deliver-key.txt`)
+			r.exchange("--require-delivery", "--no-plan")
+			r.open("worker", "rotator worker")
+			r.await("every shop is proven, and the app seen to be down", func() bool {
+				status := r.run("rotator rotation status --json")
+				return strings.Contains(status, `"proven":60`) && strings.Contains(status, `"down_since":"2`)
+			})
+			// The app has not answered for a while; the worker lives.
+			r.sql(`update rotator.deliveries set swapped_at = swapped_at - interval '3 minutes'`)
+		},
+		leave: func(r *rig) {
+			if out := r.run("rotator rotation status --json"); !strings.Contains(out, `"phase":"proven"`) || !strings.Contains(out, `"acknowledged":60`) {
+				r.t.Errorf("the run is not proven, or the app does not know: %s", out)
+			}
+			r.noMisuse()
+		},
 	},
 }
 

@@ -56,6 +56,9 @@ type RunSettings struct {
 	GraceSeconds int `json:"webhook_grace_seconds"`
 	// AcceptWindows lets the exchange begin although one window is not enough.
 	AcceptWindows bool `json:"accept_windows,omitempty"`
+	// RequireDelivery keeps the run from proven until the app has acknowledged
+	// every new token.
+	RequireDelivery bool `json:"require_delivery,omitempty"`
 }
 
 // Defaults of a run.

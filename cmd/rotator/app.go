@@ -26,7 +26,9 @@ func newAppShow(c *cli) *cobra.Command {
 
 JSON: one object {name, client_id, created_at, settings, effective}. settings
 holds what was set; effective what is in force: {api_url, wire, scopes,
-redirect_uri, inflight, webhook_grace_seconds, check_sample, waves}.`,
+redirect_uri, inflight, webhook_grace_seconds, check_sample, waves}. With a key
+that signs deliveries there is deliver_key_fingerprint, too; settings has the
+deliver_url.`,
 		Example: "  rotator app show\n  rotator app show --app main --json",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -180,8 +182,18 @@ func (c *cli) printApp(a store.App) error {
 		fact{"webhook grace", a.Settings.Grace().String()},
 		fact{"check sample", sample},
 		fact{"waves", describeWaves(e.Waves)},
+		fact{"deliver url", a.Settings.DeliverURL},
+		fact{"deliver key", fingerprinted(a.DeliverKeyFingerprint)},
 		fact{"created", moment(&a.CreatedAt)},
 	)
+}
+
+// fingerprinted names a value by its fingerprint; "" for none.
+func fingerprinted(fingerprint string) string {
+	if fingerprint == "" {
+		return ""
+	}
+	return "fingerprint " + fingerprint
 }
 
 func describeWire(w haravan.Wire) string {

@@ -29,6 +29,7 @@ var commands = []struct {
 	{groupFleet, newApp},
 	{groupFleet, newShop},
 	{groupFleet, newSecret},
+	{groupFleet, newDelivery},
 	{groupFleet, newJournal},
 	{groupMachine, newDB},
 	{groupMachine, newKeyring},

@@ -18,6 +18,7 @@ type startFlags struct {
 	batchSize        int64
 	checkSample      string
 	leaveLegacy      bool
+	requireDelivery  bool
 }
 
 func newRotationStart(c *cli) *cobra.Command {
@@ -32,7 +33,9 @@ changes nothing and ends with exit code 6.
 While shops have a legacy token and no OAuth token a start is refused: migrate
 them first with rotator tokenmigration start, or leave them with --leave-legacy.
 
-The flags override the app's settings for this run.
+The flags override the app's settings for this run. With --require-delivery the
+run is proven only when the app, at its deliver URL, has acknowledged every new
+token; rotator rotation tune can give that up.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation start
@@ -45,6 +48,7 @@ JSON: one object ` + movedJSON + `.`,
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
 	fs.BoolVar(&f.leaveLegacy, "leave-legacy", false, "start although shops have nothing but a legacy token, which is lost with the old secret")
+	fs.BoolVar(&f.requireDelivery, "require-delivery", false, "wait for the app to acknowledge every new token (rotator app set --deliver-url)")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -61,7 +65,9 @@ JSON: one object ` + movedJSON + `.`,
 const largestBatch = 10_000
 
 func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
-	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy}
+	o := operate.StartOptions{
+		InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy, RequireDelivery: f.requireDelivery,
+	}
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err
 	}

@@ -103,23 +103,40 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 
 func newRotationTune(c *cli) *cobra.Command {
 	var inflight int
+	var requireDelivery bool
 	cmd := &cobra.Command{
-		Use: "tune --inflight N", Short: "Change how many calls may be in flight",
+		Use: "tune (--inflight N | --require-delivery=false)", Short: "Change how many calls may be in flight",
 		Long: `Change how many calls all workers together may have in flight. Every worker sees it
 within a second, and takes an even share, but no more than its own --inflight.
 
+--require-delivery=false gives up that the run waits for the app to acknowledge
+every new token. Deliveries go on all the same.
+
 JSON: one object ` + movedJSON + `.`,
-		Example: "  rotator rotation tune --inflight 500",
+		Example: "  rotator rotation tune --inflight 500\n  rotator rotation tune --require-delivery=false",
 		Args:    takesNone,
 	}
 	run := c.runFlags(cmd, rotation.KindRotation)
 	cmd.Flags().IntVar(&inflight, "inflight", 0, "calls in flight of all workers together")
+	cmd.Flags().BoolVar(&requireDelivery, "require-delivery", true, "false: do not wait for the app's acknowledgements")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if inflight < 1 || inflight > mostInFlight {
-			return usagef(cmd, "--inflight is needed: between 1 and %d calls", mostInFlight)
+		calls, deliveries := cmd.Flags().Changed("inflight"), cmd.Flags().Changed("require-delivery")
+		switch {
+		case calls == deliveries:
+			return usagef(cmd, "say what to change: --inflight N, or --require-delivery=false")
+		case deliveries && requireDelivery:
+			return usagef(cmd, "--require-delivery can only be given up: tokens that were swapped before were not delivered")
+		case calls && (inflight < 1 || inflight > mostInFlight):
+			return usagef(cmd, "--inflight %d: between 1 and %d calls", inflight, mostInFlight)
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
+			if deliveries {
+				if err := o.op.WaiveDeliveries(cmd.Context(), o.run.ID); err != nil {
+					return err
+				}
+				return c.printMoved(cmd.Context(), o, "the run does not wait for the app's acknowledgements")
+			}
 			if err := o.op.Tune(cmd.Context(), o.run.ID, inflight); err != nil {
 				return err
 			}
