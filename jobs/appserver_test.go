@@ -25,6 +25,8 @@ type told struct {
 	Shop       string `json:"shop"`
 	Token      string `json:"access_token"`
 	Generation int64  `json:"generation"`
+	// left is closed when the sender no longer waits for the answer.
+	left <-chan struct{}
 }
 
 // appServer is an app that verifies, remembers and answers.
@@ -77,6 +79,7 @@ func (a *appServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := json.Unmarshal(body, &m); err != nil || m.ID != r.Header.Get("webhook-id") {
 		a.t.Errorf("message %s: %v", body, err)
 	}
+	m.left = r.Context().Done()
 	if a.at[m.Shop]++; a.at[m.Shop] > 1 {
 		a.t.Errorf("%s is told twice at a time", m.Shop)
 	}

@@ -96,11 +96,10 @@ func TestOneBadShopHoldsUpNoOther(t *testing.T) {
 			bad = append(bad, s.Domain)
 		}
 	}
-	hang := make(chan struct{})
 	app := newApp(t, func(w http.ResponseWriter, m told) {
 		switch m.Shop {
 		case bad[0]:
-			<-hang // slow beyond patience
+			<-m.left // slow beyond patience
 		case bad[1]:
 			w.WriteHeader(http.StatusGone)
 		case bad[2]:
@@ -113,7 +112,6 @@ func TestOneBadShopHoldsUpNoOther(t *testing.T) {
 			w.WriteHeader(http.StatusOK)
 		}
 	})
-	t.Cleanup(func() { close(hang) })
 	r.deliverTo(app)
 	r.worker()
 	r.start(operate.StartOptions{RequireDelivery: true})
