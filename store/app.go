@@ -40,6 +40,10 @@ type AppSettings struct {
 	CheckSample int `json:"check_sample,omitempty"`
 	// Waves is the policy of the app's runs; nil is rotation.DefaultWavePolicy.
 	Waves *rotation.WavePolicy `json:"waves,omitempty"`
+	// SecretMaxAgeHours is how old the secret may become, SecretWarnAgeHours from
+	// when checks say so; 0 is as in rotation.DefaultPolicy.
+	SecretMaxAgeHours  int `json:"secret_max_age_hours,omitempty"`
+	SecretWarnAgeHours int `json:"secret_warn_age_hours,omitempty"`
 }
 
 const (
