@@ -128,6 +128,15 @@ func tail(shops, again float64) float64 {
 	return took
 }
 
+// Estimate is the forecast as a range.
+func (f Forecast) Estimate() Estimate {
+	e := Estimate{P50: f.Total, P90: seconds(f.Total.Seconds() * estimateSpread)}
+	if f.Tail > 0 {
+		e.P90 += estimateTail
+	}
+	return e
+}
+
 // ramp is one worker's limit on its way up, as package jobs moves it.
 type ramp struct {
 	latency, calls float64 // of one call in seconds; for one shop
