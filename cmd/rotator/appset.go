@@ -28,6 +28,7 @@ type appFlags struct {
 	grace                                            time.Duration
 	shares                                           []float64
 	budget                                           float64
+	ages                                             ageFlags
 
 	changed func(flag string) bool
 }
@@ -71,6 +72,7 @@ JSON: as rotator app show.`,
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.Float64SliceVar(&f.shares, "wave-shares", nil, "sizes of the next waves as shares of the fleet")
 	fs.Float64Var(&f.budget, "error-budget", 0, "share of a wave that may fail before the next is refused")
+	f.ages.add(fs)
 	c.jsonFlag(cmd, "print one JSON object")
 	return cmd
 }
@@ -135,7 +137,7 @@ func (f *appFlags) apply(a *store.App) error {
 			fail("--webhook-grace %s: use 0 to 168h", f.grace)
 		}
 	}
-	errs = append(errs, f.applySample(set), f.applyWire(set), f.applyWaves(set))
+	errs = append(errs, f.applySample(set), f.applyWire(set), f.applyWaves(set), f.ages.apply(f.changed, set))
 	errs = append(errs, checkApp(*a))
 	return errors.Join(errs...)
 }
