@@ -42,6 +42,7 @@ type PlanOptions struct {
 	MaxInFlight int
 	// Left is the window that the plan must fit, rotation.WindowLength if zero.
 	Left time.Duration
+	Expected
 }
 
 // MaxAdvisedInFlight is the most calls in flight that a plan advises for one
@@ -120,10 +121,7 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 	if median == 0 && p.Shops > 0 {
 		return p, errors.New("no shop answered, so nothing is known of the latency: look at `rotator doctor`, or give --assume-latency")
 	}
-	p.Verdict = rotation.Judge(rotation.Load{
-		Shops: p.Shops, Latency: median, InFlight: o.InFlight, MaxInFlight: o.MaxInFlight,
-		Left: o.Left, Retries: 0.05,
-	})
+	p.Verdict = rotation.Judge(o.Load(p, median))
 	return p, nil
 }
 

@@ -47,6 +47,10 @@ type AppSettings struct {
 	Waves *rotation.WavePolicy `json:"waves,omitempty"`
 	// DeliverURL is told of every new token; "" for none.
 	DeliverURL string `json:"deliver_url,omitempty"`
+	// SecretMaxAgeHours is how old the secret may become, SecretWarnAgeHours from
+	// when checks say so; 0 is as in rotation.DefaultPolicy.
+	SecretMaxAgeHours  int `json:"secret_max_age_hours,omitempty"`
+	SecretWarnAgeHours int `json:"secret_warn_age_hours,omitempty"`
 }
 
 const (

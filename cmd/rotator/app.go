@@ -98,6 +98,8 @@ type effective struct {
 	WebhookGraceSeconds int                 `json:"webhook_grace_seconds"`
 	CheckSample         int                 `json:"check_sample"`
 	Waves               rotation.WavePolicy `json:"waves"`
+	SecretMaxAgeHours   int                 `json:"secret_max_age_hours"`
+	SecretWarnAgeHours  int                 `json:"secret_warn_age_hours"`
 }
 
 // inForce fills defaults in. apiURL is the configuration's.
@@ -112,6 +114,8 @@ func inForce(a store.App, apiURL string) (effective, error) {
 		WebhookGraceSeconds: int(a.Settings.Grace().Seconds()), CheckSample: a.Settings.CheckSample,
 		Waves: rotation.DefaultWavePolicy,
 	}
+	policy := a.Settings.Policy()
+	e.SecretMaxAgeHours, e.SecretWarnAgeHours = int(policy.MaxAge.Hours()), int(policy.WarnAge.Hours())
 	if e.InFlight == 0 {
 		e.InFlight = haravan.DefaultInFlight
 	}
@@ -184,6 +188,7 @@ func (c *cli) printApp(a store.App) error {
 		fact{"waves", describeWaves(e.Waves)},
 		fact{"deliver url", a.Settings.DeliverURL},
 		fact{"deliver key", fingerprinted(a.DeliverKeyFingerprint)},
+		fact{"secret's age", fmt.Sprintf("at most %s, said from %s on", age(e.SecretMaxAgeHours), age(e.SecretWarnAgeHours))},
 		fact{"created", moment(&a.CreatedAt)},
 	)
 }

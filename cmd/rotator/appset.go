@@ -29,6 +29,7 @@ type appFlags struct {
 	shares                                           []float64
 	budget                                           float64
 	deliver                                          deliverFlags
+	ages                                             ageFlags
 
 	changed func(flag string) bool
 }
@@ -79,6 +80,7 @@ JSON: as rotator app show.`,
 	fs.Float64SliceVar(&f.shares, "wave-shares", nil, "sizes of the next waves as shares of the fleet")
 	fs.Float64Var(&f.budget, "error-budget", 0, "share of a wave that may fail before the next is refused")
 	f.deliver.add(cmd)
+	f.ages.add(fs)
 	c.jsonFlag(cmd, "print one JSON object")
 	return cmd
 }
@@ -148,7 +150,7 @@ func (f *appFlags) apply(a *store.App) error {
 			fail("--webhook-grace %s: use 0 to 168h", f.grace)
 		}
 	}
-	errs = append(errs, f.applySample(set), f.applyWire(set), f.applyWaves(set), f.deliver.apply(f.changed, a))
+	errs = append(errs, f.applySample(set), f.applyWire(set), f.applyWaves(set), f.deliver.apply(f.changed, a), f.ages.apply(f.changed, set))
 	errs = append(errs, checkApp(*a))
 	return errors.Join(errs...)
 }

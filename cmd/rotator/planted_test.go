@@ -132,6 +132,12 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		{"doctor", "--json"},
 		{"doctor", "--api-url", "http://127.0.0.1:1"},
 		{"doctor", "--keyring", wrong},
+		{"check"},
+		{"check", "--json"},
+		{"check", "--keyring", wrong},
+		{"check", "--api-url", "http://127.0.0.1:1"},
+		{"keyring", "verify", wrong},
+		{"keyring", "verify", list},
 		{"version"},
 		{"version", "--json"},
 	} {
@@ -176,7 +182,7 @@ func requireAllRan(t *testing.T, ran map[string]bool) {
 		}
 	}
 	for _, cmd := range newRoot(newCLI(nil, nil, nil, nil)).Commands() {
-		if slices.Contains([]string{"app", "db", "delivery", "doctor", "journal", "keyring", "secret", "shop", "version"}, cmd.Name()) {
+		if slices.Contains([]string{"app", "check", "db", "delivery", "doctor", "journal", "keyring", "secret", "shop", "version"}, cmd.Name()) {
 			visit(cmd)
 		}
 	}
@@ -208,7 +214,7 @@ func TestDatabasePasswordIsNotShown(t *testing.T) {
 		"'planted-password",
 	} {
 		env := []string{"DATABASE_URL=" + databaseURL, "ROTATOR_KEYRING=" + t.TempDir() + "/keyring.json", "ROTATOR_ACTOR=tester"}
-		for _, line := range [][]string{{"app", "list"}, {"db", "status", "--json"}, {"db", "migrate"}, {"doctor"}, {"doctor", "--json"}, {"db", "stop"}} {
+		for _, line := range [][]string{{"app", "list"}, {"db", "status", "--json"}, {"db", "migrate"}, {"doctor"}, {"doctor", "--json"}, {"check"}, {"check", "--json"}, {"db", "stop"}} {
 			var out bytes.Buffer
 			code := run(context.WithoutCancel(t.Context()), line, env, strings.NewReader(""), &out, &out)
 			if code == exitDone || strings.Contains(out.String(), "planted") {

@@ -23,6 +23,7 @@ var commands = []struct {
 	make  func(*cli) *cobra.Command
 }{
 	{groupRotate, newDemo},
+	{groupRotate, newDrill},
 	{groupRotate, newRotation},
 	{groupRotate, newTokenMigration},
 	{groupRotate, newWorker},
@@ -34,6 +35,7 @@ var commands = []struct {
 	{groupMachine, newDB},
 	{groupMachine, newKeyring},
 	{groupMachine, newDoctor},
+	{groupMachine, newCheck},
 	{groupMachine, newSimulator},
 	{groupMachine, newVersion},
 }

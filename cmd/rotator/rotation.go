@@ -178,7 +178,8 @@ func (o onRun) where(ctx context.Context) (runStatus, error) {
 	if err != nil {
 		return runStatus{}, err
 	}
-	return makeStatus(snap, run, workers, 0), nil
+	st := makeStatus(snap, run, workers, 0)
+	return st, st.foresee(ctx, o.store, snap, run)
 }
 
 // printMoved prints where the run stands after an operation; words say what was

@@ -19,6 +19,7 @@ import (
 type planFlags struct {
 	sample, inflight int
 	latency          time.Duration
+	ceiling          float64
 }
 
 func newRotationPlan(c *cli) *cobra.Command {
@@ -38,16 +39,20 @@ windows, words}, clock_skew{database_seconds, platform_seconds}}. outlook is fit
 fits_if_raised, needs_windows or does_not_fit.`,
 		Example: `  rotator rotation plan
   rotator rotation plan --inflight 1000
+  rotator rotation plan --ceiling 2500
   rotator rotation plan --sample 0 --assume-latency 200ms --json`,
 		Args: takesNone,
 	}
 	cmd.Flags().IntVar(&f.sample, "sample", 20, "shops whose identity is read to measure the latency")
 	cmd.Flags().DurationVar(&f.latency, "assume-latency", 0, "reckon with this latency instead of the measured one")
 	cmd.Flags().IntVar(&f.inflight, "inflight", 0, "calls in flight to reckon with (default: the run's, else the app's)")
+	cmd.Flags().Float64Var(&f.ceiling, "ceiling", 0, "shops/s that a worker's machine manages, as rotator drill measures it")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
+		case f.ceiling < 0:
+			return usagef(cmd, "--ceiling %g: a speed is not negative", f.ceiling)
 		case f.sample < 0 || f.sample > 1000:
 			return usagef(cmd, "--sample %d: between 0 and 1000 shops can be asked", f.sample)
 		case f.latency < 0:
@@ -107,6 +112,7 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 	}
 	defer client.CloseIdle()
 	left, inflight := life, f.inflight
+	expected := expectedOf(o.app)
 	if inflight == 0 {
 		inflight = o.app.Settings.InFlight
 	}
@@ -124,7 +130,9 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 		if run.Phase == rotation.PhaseExchanging && snap.WalkDone {
 			reader = rest{o.store, snap.Counts.Open() + snap.LateInstalls}
 		}
+		expected = expectedOfRun(snap)
 	}
+	expected.Ceiling = f.ceiling
 	if left == 0 {
 		left = rotation.WindowLength
 	}
@@ -133,6 +141,7 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 	}
 	p, err := operate.MakePlan(ctx, reader, client, o.app, operate.PlanOptions{
 		Sample: f.sample, Latency: f.latency, InFlight: inflight, MaxInFlight: max(inflight, operate.MaxAdvisedInFlight), Left: left,
+		Expected: expected,
 	})
 	return p, left, err
 }

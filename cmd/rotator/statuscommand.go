@@ -108,7 +108,8 @@ func (r *statusReader) read(ctx context.Context) (runStatus, error) {
 	if err != nil {
 		return runStatus{}, err
 	}
-	return makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled())), nil
+	st := makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled()))
+	return st, st.foresee(ctx, r.store, snap, run)
 }
 
 // speedometer is the mean speed over the last half minute.
