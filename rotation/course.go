@@ -40,7 +40,7 @@ var planned = Course{
 
 // courses are all that exist.
 var courses = map[Kind]map[Mode]Course{
-	KindRotation: {ModePlanned: planned},
+	KindRotation: {ModePlanned: planned, ModeBreach: breach},
 }
 
 // CourseOf returns the course of a run, nil for a kind and mode that no run has.

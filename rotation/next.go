@@ -22,6 +22,9 @@ func Next(s Snapshot) Step {
 	if s.Workers == 0 && needsWorker(s) {
 		return Step{Command: "rotator worker", Why: "no worker is alive, so nothing moves", Human: true}
 	}
+	if step, ok := nextBreach(s); ok && s.Mode == ModeBreach {
+		return step
+	}
 	switch s.Phase {
 	case PhasePrepared:
 		return human(s, "confirm webhooks_dual", "make the app accept webhooks signed by the old secret and by the new one, deploy it everywhere, then say so")
@@ -70,7 +73,7 @@ func nextHeld(s Snapshot) Step {
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
-		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume")
+		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume"+wrongSecret(s))
 	case HeldBreakerOpen:
 		return human(s, "resume", why+"; look at `rotator rotation report`, mend the cause, then resume")
 	default:
