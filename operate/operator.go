@@ -24,9 +24,14 @@ type StartOptions struct {
 	BatchSize   int64
 	CheckSample int
 	Waves       *rotation.WavePolicy
+	// ByPriority takes the most important shops first; a breach run always does.
+	ByPriority bool
+	// Breach opens the run of a secret that has leaked.
+	Breach *BreachOptions
 }
 
-// Start opens a planned rotation from the active secret to the pending one.
+// Start opens a rotation from the active secret to the pending one: a planned
+// one, or with opt.Breach one that revokes first.
 func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (store.Run, error) {
 	const what = "start"
 	secrets, err := o.Store.Secrets(ctx, app.ID)
@@ -37,16 +42,27 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 	if why != "" {
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
+	mode := rotation.ModePlanned
+	if opt.Breach != nil {
+		mode = rotation.ModeBreach
+		if err := mayBreach(app, from, *opt.Breach); err != nil {
+			return store.Run{}, err
+		}
+	}
 	var run store.Run
 	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
 		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
-			App: app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
+			App: app, Kind: rotation.KindRotation, Mode: mode,
 			OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
 		})
 		return err
 	})
 	if errors.Is(err, store.ErrRunOpen) {
-		return run, &Refused{What: what, Why: "another run of this app is open: see `rotator rotation status`"}
+		why := "another run of this app is open: see `rotator rotation status`"
+		if opt.Breach != nil {
+			why += "; if its old secret is the one that has leaked, cancel it first: it can be cancelled until its revoke"
+		}
+		return run, &Refused{What: what, Why: why}
 	}
 	return run, err
 }
@@ -84,6 +100,10 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 	if app.Settings.Waves != nil {
 		s.Waves = *app.Settings.Waves
 	}
+	if opt.Breach != nil {
+		s.Waves, s.Outage = rotation.DefaultBreachWaves, &opt.Breach.Outage
+	}
+	s.ByPriority = opt.ByPriority || opt.Breach != nil
 	if opt.Waves != nil {
 		s.Waves = *opt.Waves
 	}
@@ -261,8 +281,8 @@ func (o Operator) Resume(ctx context.Context, runID int64) error {
 func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
 	return o.onOpen(ctx, runID, "cancel", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
-		case !run.Phase.Before(rotation.PhaseRevoked):
-			return refuse("cancel", "the old secret is revoked: the run can only be finished", snap)
+		case rotation.Irrevocable(run.Mode, run.Phase):
+			return refuse("cancel", MustFinish(snap), snap)
 		case confirmed != snap.App:
 			return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
 		}

@@ -56,6 +56,11 @@ type RunSettings struct {
 	GraceSeconds int `json:"webhook_grace_seconds"`
 	// AcceptWindows lets the exchange begin although one window is not enough.
 	AcceptWindows bool `json:"accept_windows,omitempty"`
+	// ByPriority takes shops in the order of their priority, highest first,
+	// instead of that of their ids.
+	ByPriority bool `json:"by_priority,omitempty"`
+	// Outage is what a breach run was expected to cost when it was started.
+	Outage *rotation.Outage `json:"outage,omitempty"`
 }
 
 // Defaults of a run.
@@ -194,11 +199,19 @@ func (t *Tx) EnterPhase(ctx context.Context, actor string, r Run, to rotation.Ph
 
 func (t *Tx) onEnter(ctx context.Context, r Run, to rotation.Phase) error {
 	switch to {
+	case rotation.PhaseContained:
+		return t.containSecrets(ctx, r)
 	case rotation.PhaseOAuthSwitched:
+		if r.Mode == rotation.ModeBreach {
+			return nil // they were at the revoke
+		}
 		return t.switchSecrets(ctx, r)
 	case rotation.PhaseExchanging:
 		return t.dropCertificate(ctx, r)
 	case rotation.PhaseRevoked:
+		if r.Mode == rotation.ModeBreach {
+			return t.planChecks(ctx, r)
+		}
 		if err := t.exactlyOne(ctx, "mark the old secret as revoked", revokeSecret, r.OldSecretID); err != nil {
 			return err
 		}

@@ -1,0 +1,63 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// BreachOptions go with the start of a breach run.
+type BreachOptions struct {
+	// Confirmed is the app's name, typed by whoever has seen Outage.
+	Confirmed string
+	// Outage is what the run is expected to cost; it is kept with the run.
+	Outage rotation.Outage
+}
+
+// mayBreach refuses a breach run that nobody has confirmed.
+func mayBreach(app store.App, leaked store.Secret, o BreachOptions) error {
+	if o.Confirmed == app.Name {
+		return nil
+	}
+	return &Refused{What: "start --breach", Why: fmt.Sprintf(
+		"the run begins with the revoke of secret version %d, which kills every stored token: %s; repeat the app's name with --confirm %s",
+		leaked.Version, o.Outage.Words(), app.Name)}
+}
+
+// MustFinish says why a run is past being cancelled.
+func MustFinish(s rotation.Snapshot) string {
+	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
+		return "the old secret is revoked: the run can only be finished"
+	}
+	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down())
+}
+
+// UseSecret gives a breach run the app's pending secret in the place of the one
+// that it was started with, which was entered wrongly: such a run cannot be
+// cancelled for another. No exchange may be under way.
+func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string) error {
+	const what = "use-secret"
+	return o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		switch {
+		case !snap.Contained():
+			return refuse(what, "the run can still be cancelled: do that, discard the wrong secret, enter the right one and start again", snap)
+		case !run.Phase.Before(rotation.PhaseProven):
+			return refuse(what, fmt.Sprintf("the run is in phase %s: shops were exchanged with its new secret", run.Phase), snap)
+		case run.Phase == rotation.PhaseExchanging && run.Held == rotation.HeldNot:
+			return refuse(what, "shops are being exchanged: pause the run first", snap)
+		case confirmed != snap.App:
+			return refuse(what, fmt.Sprintf("the run's new secret is given up for good; repeat the app's name with --confirm %s", snap.App), snap)
+		}
+		err := tx.UseSecret(ctx, o.Actor, run)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
+		case errors.Is(err, store.ErrConflict):
+			return refuse(what, err.Error(), snap)
+		}
+		return err
+	})
+}
