@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -25,6 +26,49 @@ func mayBreach(app store.App, leaked store.Secret, o BreachOptions) error {
 	return &Refused{What: "start --breach", Why: fmt.Sprintf(
 		"the run begins with the revoke of secret version %d, which kills every stored token: %s; repeat the app's name with --confirm %s",
 		leaked.Version, o.Outage.Words(), app.Name)}
+}
+
+// BreachReader is what the outage of a breach is reckoned from.
+type BreachReader interface {
+	Reader
+	Tiers(ctx context.Context, appID int64) ([]rotation.Tier, error)
+	LastLatency(ctx context.Context, appID int64) (time.Duration, error)
+}
+
+// unmeasured is reckoned with when nothing was ever measured: slower than the
+// platform usually is.
+const unmeasured = 500 * time.Millisecond
+
+// BreachLatency is the latency of a call to reckon with, and where it comes from.
+// A fleet whose tokens are dead cannot be asked: then what was measured last
+// counts. o.Sample and o.Latency are as for MakePlan.
+func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app store.App, contained bool, o PlanOptions) (time.Duration, string, error) {
+	if o.Latency > 0 {
+		return o.Latency, "assumed", nil
+	}
+	why := "the old secret is revoked, so no stored token answers"
+	if !contained {
+		p := Plan{Sampled: map[string]int{}}
+		latencies, err := p.sample(ctx, r, client, app, o.Sample)
+		if err != nil {
+			return 0, "", err
+		}
+		if median := percentile(latencies, 50); median > 0 {
+			return median, fmt.Sprintf("measured on %d of %d shops", len(latencies), total(p.Sampled)), nil
+		}
+		why = "no stored token answers"
+		if asked := classesOf(p.Sampled); asked != "" {
+			why += " (" + asked + ")"
+		}
+	}
+	last, err := r.LastLatency(ctx, app.ID)
+	if err != nil {
+		return 0, "", err
+	}
+	if last > 0 {
+		return last, "not to be measured, " + why + ": taken from the exchanges that were measured last", nil
+	}
+	return unmeasured, "not to be measured, " + why + ", and nothing was measured before: give --assume-latency", nil
 }
 
 // MustFinish says why a run is past being cancelled.

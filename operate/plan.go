@@ -48,6 +48,9 @@ type PlanOptions struct {
 // app: beyond it sockets and file handles become the limit.
 const MaxAdvisedInFlight = 4096
 
+// ExpectedRetries is the share of calls that a plan expects to be made again.
+const ExpectedRetries = 0.05
+
 // Plan is the answer to "does this fleet fit the hour".
 type Plan struct {
 	Shops    int `json:"shops"`
@@ -122,7 +125,7 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 	}
 	p.Verdict = rotation.Judge(rotation.Load{
 		Shops: p.Shops, Latency: median, InFlight: o.InFlight, MaxInFlight: o.MaxInFlight,
-		Left: o.Left, Retries: 0.05,
+		Left: o.Left, Retries: ExpectedRetries,
 	})
 	return p, nil
 }

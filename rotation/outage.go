@@ -36,6 +36,10 @@ const (
 // What the engine takes between steps: noticing that a wave may begin.
 const waveTurn = 500 * time.Millisecond
 
+// callsMost is how many calls a second are reckoned with at most: what a worker
+// and PostgreSQL were measured to do together on two cores.
+const callsMost = 16_000
+
 // tiersMost bounds how many tiers an outage names; the rest is its last.
 const tiersMost = 10
 
@@ -90,7 +94,8 @@ func ExpectOutage(l OutageLoad) Outage {
 		},
 	}
 	if l.Latency > 0 {
-		o.CallsPerSecond = math.Round(10*float64(min(l.InFlight, max(c.shops, 1)))/l.Latency.Seconds()) / 10
+		calls := float64(min(l.InFlight, max(c.shops, 1))) / l.Latency.Seconds()
+		o.CallsPerSecond = math.Round(10*min(calls, callsMost)) / 10
 	}
 	if c.shops == 0 {
 		return o
@@ -118,7 +123,8 @@ func (c clock) busy(n int) time.Duration {
 		if shop > 0 && at > int64(longest*time.Second)/int64(shop) {
 			return longest * time.Second
 		}
-		return time.Duration(at) * shop
+		least := seconds(float64(shops) * CallsPerShop / callsMost)
+		return max(time.Duration(at)*shop, least)
 	}
 	var total time.Duration
 	for _, w := range c.waves {

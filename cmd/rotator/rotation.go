@@ -22,10 +22,15 @@ proves each new token, and leads to the revoke of the old secret. Its phases:
   prepared → webhooks_dual → oauth_switched → armed → exchanging → proven
   → revoked → webhooks_single → closed
 
+When a secret has leaked, `+"`rotator rotation start --breach`"+` revokes first:
+
+  prepared → contained → oauth_switched → armed → exchanging → proven
+  → revoked → webhooks_single → closed
+
 `+"`rotator rotation next`"+` says at any moment what a person has to do, and why.`,
 		newRotationPlan(c), newRotationStart(c), newRotationStatus(c), newRotationNext(c),
 		newRotationConfirm(c), newRotationArm(c), newRotationPause(c), newRotationResume(c),
-		newRotationCancel(c), newRotationRetry(c), newRotationWaive(c), newRotationTune(c),
+		newRotationCancel(c), newRotationUseSecret(c), newRotationRetry(c), newRotationWaive(c), newRotationTune(c),
 		newRotationReport(c), newRotationExplain(c))
 }
 

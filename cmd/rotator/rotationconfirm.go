@@ -21,8 +21,9 @@ func newRotationConfirm(c *cli) *cobra.Command {
 ` + named(humanPhases()) + `.
 The note says how you know; it is kept, with your name, as the evidence.
 
-revoked and closed cannot be undone: they want the app's name, with --confirm or
-typed at the prompt. closed shreds the old tokens and the refresh token.
+revoked, closed and in a breach run contained cannot be undone: they want the
+app's name, with --confirm or typed at the prompt. closed shreds the old tokens
+and the refresh token.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation confirm webhooks_dual --note "release 214 is on every host"
@@ -52,9 +53,11 @@ JSON: one object ` + movedJSON + `.`,
 // humanPhases are those that confirm enters; a refresh token enters armed.
 func humanPhases() []rotation.Phase {
 	var phases []rotation.Phase
-	for _, t := range rotation.CourseOf(rotation.KindRotation, rotation.ModePlanned) {
-		if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed {
-			phases = append(phases, t.To)
+	for _, mode := range []rotation.Mode{rotation.ModePlanned, rotation.ModeBreach} {
+		for _, t := range rotation.CourseOf(rotation.KindRotation, mode) {
+			if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed && !slices.Contains(phases, t.To) {
+				phases = append(phases, t.To)
+			}
 		}
 	}
 	return phases

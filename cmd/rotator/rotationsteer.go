@@ -64,7 +64,8 @@ func newRotationCancel(c *cli) *cobra.Command {
 		Use: "cancel --confirm APP", Short: "End the run where it stands",
 		Long: `End the run where it stands; what it leaves behind is said first. Tokens that were
 swapped stay, and both secrets must stay alive until another rotation has
-finished. After the revoke a run can only be finished.
+finished. After the revoke, which is the first step of a breach run, a run can
+only be finished: no shop may be left without a working token.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation cancel --confirm main",
@@ -86,7 +87,7 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 		return err
 	}
 	leaves := operate.Leaves(snap)
-	possible := o.run.Open() && o.run.Phase.Before(rotation.PhaseRevoked)
+	possible := o.run.Open() && !rotation.Irrevocable(o.run.Mode, o.run.Phase)
 	if possible && (confirmed != "" || isTerminal(c.stdin)) {
 		c.notef("Cancelling leaves behind: %s.", leaves)
 	}
