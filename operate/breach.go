@@ -40,14 +40,15 @@ type BreachReader interface {
 const unmeasured = 500 * time.Millisecond
 
 // BreachLatency is the latency of a call to reckon with, and where it comes from.
-// A fleet whose tokens are dead cannot be asked: then what was measured last
-// counts. o.Sample and o.Latency are as for MakePlan.
-func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app store.App, contained bool, o PlanOptions) (time.Duration, string, error) {
+// A fleet whose tokens are dead, by run's own revoke or otherwise, cannot be
+// asked: then what was measured last counts. run is the app's newest, zero for
+// none; o.Sample and o.Latency are as for MakePlan.
+func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app store.App, run store.Run, o PlanOptions) (time.Duration, string, error) {
 	if o.Latency > 0 {
 		return o.Latency, "assumed", nil
 	}
 	why := "the old secret is revoked, so no stored token answers"
-	if !contained {
+	if !run.Open() || !rotation.Contained(run.Mode, run.Phase) {
 		p := Plan{Sampled: map[string]int{}}
 		latencies, err := p.sample(ctx, r, client, app, o.Sample)
 		if err != nil {
@@ -68,6 +69,9 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 	if last > 0 {
 		return last, "not to be measured, " + why + ": taken from the exchanges that were measured last", nil
 	}
+	if was := run.Settings.Outage; was != nil && was.LatencyMS > 0 {
+		return time.Duration(was.LatencyMS * float64(time.Millisecond)), "not to be measured, " + why + ": taken from the run's start", nil
+	}
 	return unmeasured, "not to be measured, " + why + ", and nothing was measured before: give --assume-latency", nil
 }
 
@@ -75,6 +79,9 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 func MustFinish(s rotation.Snapshot) string {
 	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
 		return "the old secret is revoked: the run can only be finished"
+	}
+	if !s.WalkDone {
+		return "the old secret is revoked: no shop has a working token; the run can only be finished"
 	}
 	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down())
 }

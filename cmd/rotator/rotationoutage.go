@@ -45,7 +45,7 @@ func (c *cli) measurable(ctx context.Context, o onRun, client operate.Identifier
 	if !o.run.Open() || !rotation.Contained(o.run.Mode, o.run.Phase) {
 		return f, nil
 	}
-	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, true, operate.PlanOptions{Latency: f.latency})
+	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency})
 	if err != nil {
 		return f, err
 	}
@@ -65,7 +65,7 @@ func (c *cli) unmeasured(ctx context.Context, o onRun, f planFlags) (planFlags, 
 	}
 	defer client.CloseIdle()
 	f.sample = 0
-	f.latency, f.source, err = operate.BreachLatency(ctx, o.store, client, o.app, false, operate.PlanOptions{Latency: f.latency})
+	f.latency, f.source, err = operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency})
 	return f, err
 }
 
@@ -76,8 +76,7 @@ func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, inflight i
 		return nil, err
 	}
 	defer client.CloseIdle()
-	contained := o.run.Open() && rotation.Contained(o.run.Mode, o.run.Phase)
-	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, contained, operate.PlanOptions{Latency: f.latency, Sample: f.sample})
+	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency, Sample: f.sample})
 	if err != nil {
 		return nil, err
 	}

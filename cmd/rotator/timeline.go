@@ -166,9 +166,9 @@ func eventWords(e store.Entry) string {
 		}
 		return words
 	case "run.walked":
-		return fmt.Sprintf("%s are in the run", plural(d.Shops, "shop"))
+		return fmt.Sprintf("every shop is in the run: %d", d.Shops)
 	case "run.swept":
-		return fmt.Sprintf("%s came late, %d are due again", plural(d.Late, "shop"), d.Again)
+		return fmt.Sprintf("late shops taken in: %d; due again: %d", d.Late, d.Again)
 	case "run.armed":
 		return fmt.Sprintf("a refresh token (fingerprint %s) is entered, good until %s", d.Fingerprint, moment(&d.ExpiresAt))
 	case "run.held":
@@ -190,7 +190,7 @@ func eventWords(e store.Entry) string {
 	case "item.waived":
 		return fmt.Sprintf("%s is waived: %s", d.Domain, d.Reason)
 	case "items.retried":
-		return fmt.Sprintf("%s are tried again", plural(d.Items, "shop"))
+		return fmt.Sprintf("shops made due again: %d", d.Items)
 	}
 	return string(e.Detail)
 }
