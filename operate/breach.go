@@ -75,6 +75,16 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 	return unmeasured, "not to be measured, " + why + ", and nothing was measured before: give --assume-latency", nil
 }
 
+// StillAnswer counts how many of a few shops still answer under the token that
+// the revoke was to kill.
+func StillAnswer(ctx context.Context, r Reader, client Identifier, app store.App, n int) (alive, asked int, err error) {
+	p := Plan{Sampled: map[string]int{}}
+	if _, err := p.sample(ctx, r, client, app, n); err != nil {
+		return 0, 0, err
+	}
+	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], total(p.Sampled), nil
+}
+
 // MustFinish says why a run is past being cancelled.
 func MustFinish(s rotation.Snapshot) string {
 	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {

@@ -23,7 +23,8 @@ The note says how you know; it is kept, with your name, as the evidence.
 
 revoked, closed and in a breach run contained cannot be undone: they want the
 app's name, with --confirm or typed at the prompt. closed shreds the old tokens
-and the refresh token.
+and the refresh token. After contained a few shops are asked with their stored
+tokens, which must be dead; say it again to look again.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation confirm webhooks_dual --note "release 214 is on every host"
@@ -91,6 +92,9 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 	p.end()
 	if err != nil {
 		return err
+	}
+	if phase == rotation.PhaseContained {
+		c.lookIfContained(ctx, o)
 	}
 	return c.printMoved(ctx, o, "")
 }

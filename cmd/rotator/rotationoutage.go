@@ -93,6 +93,28 @@ func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, inflight i
 	return &outage, nil
 }
 
+// containedSample is how many shops are asked whether the revoke has bitten.
+const containedSample = 5
+
+// lookIfContained warns when the leaked secret does not seem to be revoked: the
+// abuse goes on, and nobody would notice before the end of the run. It refuses
+// nothing, since a revoke may take a while to bite.
+func (c *cli) lookIfContained(ctx context.Context, o onRun) {
+	client, err := c.client(o.app)
+	if err == nil {
+		defer client.CloseIdle()
+		var alive, asked int
+		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.app, containedSample)
+		if err == nil && alive > 0 {
+			c.notef("warning: %d of %s asked still answer under their old token: is the leaked secret revoked, and was it this one? "+
+				"It can take a while to bite; repeat this command to look again", alive, plural(asked, "shop"))
+		}
+	}
+	if err != nil {
+		c.notef("warning: whether old tokens are dead could not be seen: %s", inline(err.Error()))
+	}
+}
+
 func (c *cli) printOutage(o rotation.Outage) error {
 	facts := []fact{{"outage", o.Words()}, {"order", "by priority, the highest first, then in the order of the import"}}
 	for _, t := range o.Tiers {
