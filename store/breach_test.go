@@ -140,3 +140,32 @@ func TestCredentialsAreAcceptedOnceAShopWasExchangedWithThem(t *testing.T) {
 		t.Error("a shop was exchanged, but the token is not accepted")
 	}
 }
+
+func TestWhenShopsWereProvenByPriority(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 10)
+	r.rank(t, 10, func(i int) int { return i % 2 * 5 })
+	r.walk(t)
+	if all, err := r.Returns(t.Context(), r.run.ID); err != nil || len(all) != 3 || all[0].Shops != 0 || all[0].Waiting != 10 {
+		t.Errorf("before any proof: %+v, %v", all, err)
+	}
+	// In order: five shops of priority 5, one of which is gone, then five of 0, of
+	// which the last waits.
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = $2::timestamptz + position * interval '1 minute' where run_id = $1 and position < 10", r.run.ID, at)
+	exec(t, r.DB, "update rotator.items set state = 'skipped', detail = 'gone' where run_id = $1 and position = 1", r.run.ID)
+	got, err := r.Returns(t.Context(), r.run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	five, none := 5, 0
+	minute := func(n float64) time.Time { return at.Add(time.Duration(n * float64(time.Minute))) }
+	want := []store.Returns{
+		{Shops: 8, Waiting: 1, First: minute(2), P50: minute(5), P90: minute(9), P99: minute(9), Last: minute(9), Mean: minute(5.5)},
+		{Priority: &five, Shops: 4, First: minute(2), P50: minute(3), P90: minute(5), P99: minute(5), Last: minute(5), Mean: minute(3.5)},
+		{Priority: &none, Shops: 4, Waiting: 1, First: minute(6), P50: minute(7), P90: minute(9), P99: minute(9), Last: minute(9), Mean: minute(7.5)},
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(time.Time.Equal)); diff != "" {
+		t.Errorf("returns (-want +got):\n%s", diff)
+	}
+}
