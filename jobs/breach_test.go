@@ -223,8 +223,10 @@ func TestTheWindowOfABreachDiesMidway(t *testing.T) {
 	r.rank(shops)
 	r.worker()
 	r.breach(operate.StartOptions{InFlight: 8})
-	r.until("walked", func(s rotation.Snapshot) bool { return s.WalkDone })
-	r.armWith(r.sim.CreateRefreshToken().Value, time.Hour-8*time.Second)
+	r.arm()
+	r.until("midway", midway(shops))
+	_, err := r.db.Pool.Exec(r.ctx, "update rotator.refresh_tokens set expires_at = now()")
+	r.must(err)
 	first := r.until("held", isHeld(rotation.HeldWindowExpired))
 	if first.Counts.Proven == 0 || first.Counts.Open() == 0 {
 		t.Fatalf("the window was to end in the middle: %+v", first.Counts)
@@ -242,8 +244,8 @@ func TestTheWindowOfABreachDiesMidway(t *testing.T) {
 // The outage that is said before anything happens is the one that comes.
 func TestTheExpectedOutageIsTheRealOne(t *testing.T) {
 	t.Parallel()
-	const shops, inflight = 1500, 16
-	const latency = 60 * time.Millisecond
+	const shops, inflight = 300, 16
+	const latency = 250 * time.Millisecond // what a busy machine adds must be little beside it
 	r := newRig(t, haravansim.Options{Shops: shops, Latency: latency})
 	r.rank(shops)
 	tiers, err := r.db.Tiers(r.ctx, r.app.ID)
@@ -274,7 +276,7 @@ func TestTheExpectedOutageIsTheRealOne(t *testing.T) {
 		expected.FirstSeconds, expected.HalfSeconds, expected.LastSeconds, down[0].Seconds(), half, last)
 	// The machine may be busy, so only the lower side is narrow.
 	for what, pair := range map[string][2]float64{"half": {expected.HalfSeconds, half}, "last": {expected.LastSeconds, last}} {
-		if pair[1] < pair[0]*0.75 || pair[1] > pair[0]*3+5 {
+		if pair[1] < pair[0]*0.75 || pair[1] > pair[0]*3+20 {
 			t.Errorf("%s of the shops were back after %.1f s, %.1f s were expected", what, pair[1], pair[0])
 		}
 	}

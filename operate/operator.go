@@ -103,7 +103,9 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 	if opt.Breach != nil {
 		s.Waves, s.Outage = rotation.DefaultBreachWaves, &opt.Breach.Outage
 	}
-	s.ByPriority = opt.ByPriority || opt.Breach != nil
+	if s.ByPriority = opt.ByPriority || opt.Breach != nil; s.ByPriority {
+		s.BatchSize = store.OrderedBatchSize
+	}
 	if opt.Waves != nil {
 		s.Waves = *opt.Waves
 	}

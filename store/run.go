@@ -66,6 +66,9 @@ type RunSettings struct {
 // Defaults of a run.
 const (
 	DefaultBatchSize = 500
+	// OrderedBatchSize is that of runs whose order matters to the shops: batches
+	// are worked side by side, so the order is as fine as they are small.
+	OrderedBatchSize = 100
 	DefaultInFlight  = 256
 )
 
