@@ -33,7 +33,7 @@ func Gate(s Snapshot) []Condition {
 			condition("new secret differs from the old one", s.SecretsDiffer, "keyed fingerprints differ", "both secrets are the same value"),
 			condition("keyring opens both secrets", s.KeyringOpens, "unsealed just now", "the keyring does not open them"),
 		}
-	case PhaseWebhooksDual, PhaseOAuthSwitched:
+	case PhaseContained, PhaseWebhooksDual, PhaseOAuthSwitched:
 		return []Condition{attested(s, s.Phase)}
 	case PhaseArmed:
 		return []Condition{
@@ -47,14 +47,17 @@ func Gate(s Snapshot) []Condition {
 			condition("certificate written", s.Certificate, "in the journal and in `rotation report`", "not yet"))
 	case PhaseRevoked:
 		r := s.Revocation
-		return []Condition{
+		gate := []Condition{
 			condition("old and new tokens checked after the revoke", r.Done(),
 				fmt.Sprintf("%d shops", r.Planned), fmt.Sprintf("%d of %d shops; a worker must be running", r.OldDead+r.OldAlive, r.Planned)),
 			condition("shops were checked", r.Planned > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", r.Planned), "none"),
 			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: is the old secret revoked?", r.OldAlive)),
 			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
-			graceCondition(s),
 		}
+		if s.Mode == ModeBreach { // nothing that the leaked secret signed is believed
+			return gate
+		}
+		return append(gate, graceCondition(s))
 	case PhaseWebhooksSingle:
 		return []Condition{attested(s, PhaseWebhooksSingle)}
 	}
@@ -94,7 +97,11 @@ func condition(name string, met bool, evidence, lack string) Condition {
 
 func attested(s Snapshot, p Phase) Condition {
 	a, ok := s.Attested[p]
-	return condition("attested: "+attestationText[p], ok,
+	text := attestationText[p]
+	if other := breachText[p]; s.Mode == ModeBreach && other != "" {
+		text = other
+	}
+	return condition("attested: "+text, ok,
 		fmt.Sprintf("%s, %s: %s", a.Actor, a.At.UTC().Format(time.RFC3339), a.Note),
 		"nobody has confirmed it")
 }

@@ -28,6 +28,9 @@ func Next(s Snapshot) Step {
 	if s.Kind == KindTokenMigration {
 		return nextMigration(s)
 	}
+	if step, ok := nextBreach(s); ok && s.Mode == ModeBreach {
+		return step
+	}
 	switch s.Phase {
 	case PhasePrepared:
 		return human(s, "confirm webhooks_dual", "make the app accept webhooks signed by the old secret and by the new one, deploy it everywhere, then say so")
@@ -75,7 +78,7 @@ func nextHeld(s Snapshot) Step {
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
-		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume")
+		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume"+wrongSecret(s))
 	case HeldBreakerOpen:
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
