@@ -12,14 +12,10 @@
 // # Fences
 //
 //   - A run changes its phase only from the phase that the decision saw.
-//
 //   - A batch is worked under a fence, raised each time a worker takes it;
 //     items are claimed only under the batch's newest fence.
-//
 //   - An item's outcome is written only for the attempt that claimed it.
-//
 //   - A shop's token is swapped only for the token generation that was read.
-//
 //   - A derived token is stored only while the run works and its batch is held;
 //     derived_from names the legacy credential that it came from, so that one
 //     that was replaced since is derived again.
