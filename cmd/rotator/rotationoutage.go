@@ -174,7 +174,7 @@ type breachStarted struct {
 
 // startBreach shows what the run costs, and opens it if that is accepted.
 func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f startFlags) error {
-	return c.withApp(ctx, 0, func(o onRun) error {
+	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
 		waves := rotation.DefaultBreachWaves
 		if f.canary > 0 {
 			waves.Canary = f.canary

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 func newRotationUseSecret(c *cli) *cobra.Command {
@@ -23,7 +25,7 @@ JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation use-secret --confirm main\n  rotator rotation resume",
 		Args:    takesNone,
 	}
-	run := c.runFlags(cmd)
+	run := c.runFlags(cmd, rotation.KindRotation)
 	cmd.Flags().StringVar(&confirmed, "confirm", "", "the app's name")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
