@@ -67,6 +67,10 @@ func nextHeld(s Snapshot) Step {
 	case HeldWindowExpired:
 		return human(s, "arm", why+"; create another refresh token and enter it: the run continues where it stands")
 	case HeldWaiting:
+		if VerdictIsWhy(s) {
+			cmd, _ := wayOut(s, s.Judged.Verdict)
+			return Step{Command: cmd, Why: why, Human: true}
+		}
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}

@@ -97,7 +97,7 @@ func Judge(l Load) Verdict {
 	sum := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight = %s, %s left",
 		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, l.InFlight, short(v.Needs), short(l.Left))
 	if seconds <= usable {
-		v.Words = fmt.Sprintf("fits, taking %s of the window: %s", share(seconds/l.Left.Seconds()), sum)
+		v.Words = fmt.Sprintf("fits with a margin of %s, taking %s of the window: %s", margin(v.Margin), share(seconds/l.Left.Seconds()), sum)
 		return v
 	}
 	if need := int(math.Ceil(work / usable)); capped <= usable && need <= l.MaxInFlight {
@@ -124,6 +124,14 @@ func short(d time.Duration) time.Duration {
 		return d.Round(time.Millisecond)
 	}
 	return d.Round(10 * time.Microsecond)
+}
+
+// margin writes what is to spare, in shares of what is needed.
+func margin(m float64) string {
+	if m <= 0 || m > 10 {
+		return "more than tenfold"
+	}
+	return fmt.Sprintf("%.0f %%", m*100)
 }
 
 // share writes a fraction in percent.
