@@ -53,8 +53,8 @@ var (
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
 		returning i.run_id, i.position`)
 	writeProven = sql(`update rotator.items i set state = 'proven', proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
-			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null
-		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::text[], $6::text[]) as x (run_id, position, attempt, old_token, class, detail)
+			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null, latency_ms = coalesce(nullif(x.latency_ms, 0), i.latency_ms)
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::text[], $6::text[], $7::int[]) as x (run_id, position, attempt, old_token, class, detail, latency_ms)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
 		returning i.run_id, i.position`)
 	// Proven where it is: the shop's token was the new one already.
@@ -228,7 +228,7 @@ func (t *Tx) writeProven(ctx context.Context, group []Outcome, written map[key]b
 		olds, classes, details = append(olds, old), append(classes, string(o.Class)), append(details, o.Detail)
 	}
 	proven := make(map[key]bool, len(group))
-	if err := t.collectKeys(ctx, proven, writeProven, c.runs, c.positions, c.attempts, olds, classes, details); err != nil {
+	if err := t.collectKeys(ctx, proven, writeProven, c.runs, c.positions, c.attempts, olds, classes, details, c.latencies); err != nil {
 		return nil, fmt.Errorf("write proofs: %w", err)
 	}
 	var swaps []Outcome
