@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,10 @@ type StartOptions struct {
 	BatchSize   int64
 	CheckSample int
 	Waves       *rotation.WavePolicy
+	// CanaryShops are the domains of the first wave, instead of a number.
+	CanaryShops []string
+	// HealthURL is polled while the run exchanges.
+	HealthURL string
 }
 
 // Start opens a planned rotation from the active secret to the pending one.
@@ -38,6 +43,9 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
 	var run store.Run
+	if err := o.Store.CheckCanary(ctx, app.ID, opt.CanaryShops); err != nil {
+		return store.Run{}, &Refused{What: what, Why: err.Error()}
+	}
 	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
 		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
 			App: app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
@@ -78,7 +86,8 @@ func choose(secrets []store.Secret) (from, to store.Secret, why string) {
 func settings(app store.App, opt StartOptions) store.RunSettings {
 	s := store.RunSettings{
 		Waves: rotation.DefaultWavePolicy, BatchSize: store.DefaultBatchSize, InFlight: store.DefaultInFlight,
-		Wire: app.Settings.Wire, CheckSample: store.DefaultCheckSample,
+		Wire: app.Settings.Wire, WireProbe: app.Settings.Probes(), CheckSample: store.DefaultCheckSample,
+		HealthURL: cmp.Or(opt.HealthURL, app.Settings.HealthURL), CanaryShops: opt.CanaryShops,
 		GraceSeconds: int(app.Settings.Grace().Seconds()),
 	}
 	if app.Settings.Waves != nil {
@@ -86,6 +95,9 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 	}
 	if opt.Waves != nil {
 		s.Waves = *opt.Waves
+	}
+	if len(opt.CanaryShops) > 0 {
+		s.Waves.Canary = len(opt.CanaryShops)
 	}
 	override(&s.InFlight, app.Settings.InFlight, opt.InFlight)
 	override(&s.CheckSample, app.Settings.CheckSample, opt.CheckSample)
@@ -177,12 +189,28 @@ func (o Operator) again(ctx context.Context, tx *store.Tx, run store.Run, phase 
 	return tx.Recheck(ctx, run.ID)
 }
 
-// Arm stores a refresh token that was made age ago, and lets the exchange begin,
-// or continue if its window had ended.
+// ArmOptions say how a run is armed.
+type ArmOptions struct {
+	// Age is how long ago the refresh token was made.
+	Age time.Duration
+	// AcceptWindows lets the exchange begin although one token is not enough.
+	AcceptWindows bool
+	// Measured is what a plan found, for the gate to judge by; nil if none was
+	// made.
+	Measured *rotation.Measured
+}
+
+// Arm is ArmWith without a plan.
 func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age time.Duration, acceptWindows bool) (store.RefreshToken, error) {
+	return o.ArmWith(ctx, runID, token, ArmOptions{Age: age, AcceptWindows: acceptWindows})
+}
+
+// ArmWith stores a refresh token, and lets the exchange begin, or continue if
+// its window had ended or was too short.
+func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String, opt ArmOptions) (store.RefreshToken, error) {
 	var rt store.RefreshToken
 	err := o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
-		life := rotation.WindowLength - age
+		life := rotation.WindowLength - opt.Age
 		if err := mayArm(snap, run, life); err != nil {
 			return err
 		}
@@ -193,21 +221,34 @@ func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age
 			}
 			return err
 		}
-		if acceptWindows && !run.Settings.AcceptWindows {
-			run.Settings.AcceptWindows = true
-			if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
+		if opt.AcceptWindows {
+			if err := o.acceptWindows(ctx, tx, run); err != nil {
+				return err
+			}
+		}
+		if opt.Measured != nil {
+			if err := tx.SavePreflight(ctx, run.ID, *opt.Measured); err != nil {
 				return err
 			}
 		}
 		switch {
 		case run.Phase == rotation.PhaseOAuthSwitched:
 			return tx.EnterPhase(ctx, o.Actor, run, rotation.PhaseArmed, rotation.Gate(snap))
-		case windowIsWhy(snap):
+		case windowIsWhy(snap), rotation.VerdictIsWhy(snap):
 			return tx.Resume(ctx, o.Actor, run)
 		}
 		return nil
 	})
 	return rt, err
+}
+
+// acceptWindows notes that the run may take more than one refresh token.
+func (o Operator) acceptWindows(ctx context.Context, tx *store.Tx, run store.Run) error {
+	if run.Settings.AcceptWindows {
+		return nil
+	}
+	run.Settings.AcceptWindows = true
+	return tx.SaveSettings(ctx, o.Actor, run)
 }
 
 func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {
@@ -245,12 +286,23 @@ func (o Operator) Pause(ctx context.Context, runID int64, why string) error {
 
 // Resume lets a held run go on. A run without a window needs arm instead.
 func (o Operator) Resume(ctx context.Context, runID int64) error {
+	return o.ResumeWith(ctx, runID, false)
+}
+
+// ResumeWith is Resume; with acceptWindows the run may take more than one
+// refresh token from now on.
+func (o Operator) ResumeWith(ctx context.Context, runID int64, acceptWindows bool) error {
 	return o.onOpen(ctx, runID, "resume", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
 		case run.Held == rotation.HeldNot:
 			return refuse("resume", "the run is not held", snap)
 		case windowIsWhy(snap):
 			return refuse("resume", "it needs another refresh token", snap)
+		}
+		if acceptWindows {
+			if err := o.acceptWindows(ctx, tx, run); err != nil {
+				return err
+			}
 		}
 		return tx.Resume(ctx, o.Actor, run)
 	})
@@ -301,10 +353,22 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 
 // Tune changes the run's cap on calls in flight; workers see it within a second.
 func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
-	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
+	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		run.Settings.InFlight = inflight
-		return tx.SaveSettings(ctx, o.Actor, run)
+		if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
+			return err
+		}
+		return o.rejudge(ctx, tx, run, snap)
 	})
+}
+
+// rejudge lets a run go on that was held because it did not fit: a worker judges
+// it again by what was changed, and holds it again if it still does not.
+func (o Operator) rejudge(ctx context.Context, tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+	if !rotation.VerdictIsWhy(snap) {
+		return nil
+	}
+	return tx.Resume(ctx, o.Actor, run)
 }
 
 func (o Operator) onOpen(ctx context.Context, runID int64, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
