@@ -221,8 +221,9 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 			}
 			return err
 		}
-		if opt.AcceptWindows {
-			if err := o.acceptWindows(ctx, tx, run); err != nil {
+		if opt.AcceptWindows && !run.Settings.AcceptWindows {
+			run.Settings.AcceptWindows = true
+			if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
 				return err
 			}
 		}
@@ -240,15 +241,6 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 		return nil
 	})
 	return rt, err
-}
-
-// acceptWindows notes that the run may take more than one refresh token.
-func (o Operator) acceptWindows(ctx context.Context, tx *store.Tx, run store.Run) error {
-	if run.Settings.AcceptWindows {
-		return nil
-	}
-	run.Settings.AcceptWindows = true
-	return tx.SaveSettings(ctx, o.Actor, run)
 }
 
 func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {
@@ -286,12 +278,19 @@ func (o Operator) Pause(ctx context.Context, runID int64, why string) error {
 
 // Resume lets a held run go on. A run without a window needs arm instead.
 func (o Operator) Resume(ctx context.Context, runID int64) error {
-	return o.ResumeWith(ctx, runID, false)
+	return o.ResumeWith(ctx, runID, ResumeOptions{})
 }
 
-// ResumeWith is Resume; with acceptWindows the run may take more than one
-// refresh token from now on.
-func (o Operator) ResumeWith(ctx context.Context, runID int64, acceptWindows bool) error {
+// ResumeOptions change what the run may go on with.
+type ResumeOptions struct {
+	// AcceptWindows lets it take more than one refresh token.
+	AcceptWindows bool
+	// IgnoreHealth stops the polls of the app's health URL for this run.
+	IgnoreHealth bool
+}
+
+// ResumeWith is Resume with options.
+func (o Operator) ResumeWith(ctx context.Context, runID int64, opt ResumeOptions) error {
 	return o.onOpen(ctx, runID, "resume", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
 		case run.Held == rotation.HeldNot:
@@ -299,8 +298,13 @@ func (o Operator) ResumeWith(ctx context.Context, runID int64, acceptWindows boo
 		case windowIsWhy(snap):
 			return refuse("resume", "it needs another refresh token", snap)
 		}
-		if acceptWindows {
-			if err := o.acceptWindows(ctx, tx, run); err != nil {
+		before := run.Settings
+		run.Settings.AcceptWindows = before.AcceptWindows || opt.AcceptWindows
+		if opt.IgnoreHealth {
+			run.Settings.HealthURL = ""
+		}
+		if run.Settings.AcceptWindows != before.AcceptWindows || run.Settings.HealthURL != before.HealthURL {
+			if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
 				return err
 			}
 		}

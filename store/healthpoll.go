@@ -44,7 +44,7 @@ func (s *Store) WritePoll(ctx context.Context, runID int64, failure string, most
 			return nil
 		}
 		held, err = tx.Hold(ctx, ActorEngine, runID, rotation.HeldBreakerOpen, fmt.Sprintf(
-			"the app's health URL failed %d times in a row: %s; look at the app: its shops' tokens are being replaced", failures, failure))
+			"the app's health URL failed %d times in a row: %s; look at the app, whose tokens are being replaced; without the URL the run goes on by `rotator rotation resume --ignore-health`", failures, failure))
 		return err
 	})
 	return held, err

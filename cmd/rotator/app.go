@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +28,8 @@ func newAppShow(c *cli) *cobra.Command {
 
 JSON: one object {name, client_id, created_at, settings, effective}. settings
 holds what was set; effective what is in force: {api_url, wire, scopes,
-redirect_uri, inflight, webhook_grace_seconds, check_sample, waves}.`,
+redirect_uri, inflight, webhook_grace_seconds, check_sample, waves, wire_probe,
+health_url}.`,
 		Example: "  rotator app show\n  rotator app show --app main --json",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,6 +99,8 @@ type effective struct {
 	WebhookGraceSeconds int                 `json:"webhook_grace_seconds"`
 	CheckSample         int                 `json:"check_sample"`
 	Waves               rotation.WavePolicy `json:"waves"`
+	WireProbe           bool                `json:"wire_probe"`
+	HealthURL           string              `json:"health_url,omitempty"`
 }
 
 // inForce fills defaults in. apiURL is the configuration's.
@@ -108,7 +113,7 @@ func inForce(a store.App, apiURL string) (effective, error) {
 		APIURL: client.APIURL, Wire: filledWire(client.Wire),
 		Scopes: a.Settings.Scopes, RedirectURI: a.Settings.RedirectURI, InFlight: a.Settings.InFlight,
 		WebhookGraceSeconds: int(a.Settings.Grace().Seconds()), CheckSample: a.Settings.CheckSample,
-		Waves: rotation.DefaultWavePolicy,
+		Waves: rotation.DefaultWavePolicy, WireProbe: a.Settings.Probes(), HealthURL: a.Settings.HealthURL,
 	}
 	if e.InFlight == 0 {
 		e.InFlight = haravan.DefaultInFlight
@@ -173,28 +178,23 @@ func (c *cli) printApp(a store.App) error {
 		fact{"name", a.Name},
 		fact{"client id", a.ClientID},
 		fact{"api url", e.APIURL},
-		fact{"wire", describeWire(e.Wire)},
+		fact{"wire", describeWire(e)},
 		fact{"scopes", strings.Join(e.Scopes, ", ")},
 		fact{"redirect uri", e.RedirectURI},
 		fact{"in flight", strconv.Itoa(e.InFlight)},
 		fact{"webhook grace", a.Settings.Grace().String()},
 		fact{"check sample", sample},
 		fact{"waves", describeWaves(e.Waves)},
+		fact{"health url", e.HealthURL},
 		fact{"created", moment(&a.CreatedAt)},
 	)
 }
 
-func describeWire(w haravan.Wire) string {
-	words := []string{w.SecretParam, w.Body, w.Path}
-	for _, extra := range []struct {
-		on   bool
-		name string
-	}{{w.SendAccessToken, "access_token"}, {w.SendGrantType, "grant_type"}, {w.RejectSame, "same token refused"}} {
-		if extra.on {
-			words = append(words, extra.name)
-		}
+func describeWire(e effective) string {
+	if e.WireProbe {
+		return e.Wire.String() + "; the first canary shop finds what the platform takes"
 	}
-	return strings.Join(words, ", ")
+	return e.Wire.String()
 }
 
 func describeWaves(p rotation.WavePolicy) string {
@@ -205,7 +205,11 @@ func describeWaves(p rotation.WavePolicy) string {
 	for _, share := range p.Shares {
 		parts = append(parts, percent(share))
 	}
-	return strings.Join(append(parts, "all"), ", ") + "; error budget " + percent(p.Budget)
+	text := strings.Join(append(parts, "all"), ", ") + "; error budget " + percent(p.Budget)
+	for _, c := range slices.Sorted(maps.Keys(p.Budgets)) {
+		text += fmt.Sprintf(", %s %s", c, percent(p.Budgets[c]))
+	}
+	return text
 }
 
 func percent(share float64) string { return strconv.FormatFloat(share*100, 'g', 4, 64) + "%" }

@@ -56,7 +56,12 @@ func (c *cli) withRun(ctx context.Context, id int64, do func(onRun) error) error
 
 // withApp is withRun where a run need not be there: then its ID is 0.
 func (c *cli) withApp(ctx context.Context, id int64, do func(onRun) error) error {
-	s, done, err := c.openStore(ctx)
+	return c.withOpened(ctx, c.openStore, id, do)
+}
+
+// withOpened is withApp on a store that open opens.
+func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store.Store, func(), error), id int64, do func(onRun) error) error {
+	s, done, err := open(ctx)
 	if err != nil {
 		return err
 	}

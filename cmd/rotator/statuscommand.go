@@ -25,11 +25,13 @@ JSON: one object {run, kind, mode, app, state, phase, phase_at, started_at,
 ended_at, at, held, held_why, window{expires_at, seconds_left, refused},
 items{total, pending, claimed, exchanged, proven, retrying, unknown, parked,
 skipped, waived}, rate{shops_per_s, inflight, limit, cap, throttled_by},
-eta{p50, p90, fits_window}, next{command, why, human}, gate[{name, met,
-evidence}], waves[{number, name, released, settled, failed, items}],
+eta{p50, p90, fits_window}, next{command, why, human}, verdict{outlook, words,
+measured, latency_ms, at, accepted}, health{url, failures, ok_at, why},
+wire{pinned, words}, gate[{name, met, evidence}],
+waves[{number, name, released, settled, failed, failed_by, items}],
 workers[{id, host, pid, inflight, limit, shops_per_s, throttled_by,
-heartbeat_at}], certificate, revocation}. held, expires_at and eta are null when
-there is none. With --watch: JSON Lines.`,
+heartbeat_at}], certificate, revocation}. held, expires_at, eta,
+verdict and health are null when there is none. With --watch: JSON Lines.`,
 		Example: `  rotator rotation status
   rotator rotation status --watch
   rotator rotation status --json | jq .items`,
