@@ -1,8 +1,11 @@
 package jobs_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,14 +152,26 @@ func TestTwoWorkersOfAHostilePlatformProbeOneShopAtATime(t *testing.T) {
 	if w, probing := r.pinned(); probing || w.SecretParam == haravan.SecretParamClient || w.Path != haravan.PathJSON {
 		t.Errorf("pinned %s (probing %t)", w, probing)
 	}
-	// After the first success nobody spells it wrong any more.
-	wrong := 0
+	var exchanges []haravansim.Call
 	for _, c := range r.sim.History() {
-		if c.Method == "POST" && c.Path == haravan.PathPlain {
-			wrong++
+		if c.Method == "POST" {
+			exchanges = append(exchanges, c)
 		}
 	}
-	if wrong > 12 {
+	slices.SortFunc(exchanges, func(a, b haravansim.Call) int { return cmp.Compare(a.Seq, b.Seq) })
+	wrong := 0
+	for i, c := range exchanges {
+		if c.Path == haravan.PathPlain {
+			wrong++
+		}
+		if i > 0 && wrong > 0 && c.At.Before(exchanges[i-1].At.Add(exchanges[i-1].Took)) {
+			t.Errorf("call %d of %s began before call %d of %s was answered", c.Seq, c.Shop, exchanges[i-1].Seq, exchanges[i-1].Shop)
+		}
+		if c.Status == http.StatusOK {
+			break
+		}
+	}
+	if wrong == 0 || wrong > 12 {
 		t.Errorf("%d exchanges went to the path that is not there", wrong)
 	}
 	r.politely()
@@ -220,4 +235,38 @@ func TestAWrongClientIDIsMendedInPlace(t *testing.T) {
 	r.must(r.op.Resume(r.ctx, r.run.ID))
 	r.until("proven", inPhase(rotation.PhaseProven))
 	r.tokens()
+}
+
+// Killed while it looks for the spelling, a worker leaves the probe to another.
+func TestAWorkerKilledInItsProbeLosesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{
+		Shops: 60, Latency: 150 * time.Millisecond,
+		Knobs: haravansim.Knobs{SecretParameter: "shared_secret", TokenPath: "json", TokenBody: "json", GrantTypeParameter: "required"},
+	})
+	first := r.process()
+	r.start(operate.StartOptions{})
+	r.arm()
+	r.until("probing", func(rotation.Snapshot) bool {
+		for _, c := range r.sim.History() {
+			if c.Method == "POST" {
+				return true
+			}
+		}
+		return false
+	})
+	r.must(first.Process.Kill())
+	_ = first.Wait()
+	if _, probing := r.pinned(); !probing {
+		t.Fatal("it was pinned before the kill")
+	}
+	r.process()
+	r.until("proven", inPhase(rotation.PhaseProven))
+	if n := r.tokens(); n != 60 {
+		t.Errorf("%d of 60 shops are proven", n)
+	}
+	if _, probing := r.pinned(); probing {
+		t.Error("no variant is pinned")
+	}
+	r.politely()
 }

@@ -44,7 +44,11 @@ func TestTheRunIsJudgedBeforeTheFirstWaveAfterTheCanary(t *testing.T) {
 			[]string{"start more workers (the live ones have at most 1 in flight, 2 are needed)", "rotator rotation resume`"},
 		},
 		"not with any number": {
-			func(s *rotation.Snapshot) { short(s); s.Measured = &rotation.Measured{LatencyMS: 1e7, How: "x"} },
+			func(s *rotation.Snapshot) {
+				short(s)
+				s.Measured = &rotation.Measured{LatencyMS: 3e6, How: "x"}
+				s.Window.ExpiresAt = noon.Add(time.Second)
+			},
 			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}}, rotation.OutlookWindows,
 			[]string{"needs 2 refresh tokens", "rotator rotation resume --accept-windows"},
 		},

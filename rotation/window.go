@@ -46,7 +46,8 @@ const (
 	OutlookRaise Outlook = "fits_if_raised"
 	// OutlookWindows: it needs more than one refresh token.
 	OutlookWindows Outlook = "needs_windows"
-	// OutlookNever: no number of windows helps; nothing may be in flight.
+	// OutlookNever: no number of windows helps: nothing may be in flight, or a
+	// single call outlives a window.
 	OutlookNever Outlook = "does_not_fit"
 )
 
@@ -79,6 +80,9 @@ const longest = 100 * 365 * 24 * 3600
 func Judge(l Load) Verdict {
 	if l.InFlight <= 0 || l.Left <= 0 {
 		return Verdict{Outlook: OutlookNever, Words: "no call may be made: nothing may be in flight or no time is left"}
+	}
+	if l.Latency >= WindowLength {
+		return Verdict{Outlook: OutlookNever, Words: fmt.Sprintf("does not fit: one call takes %s, longer than a refresh token lives", short(l.Latency))}
 	}
 	work := float64(l.Shops) * CallsPerShop * l.Latency.Seconds() * (1 + l.Retries)
 	capped := 0.0
