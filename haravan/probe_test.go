@@ -57,7 +57,9 @@ func TestAProbeFindsEverySpellingThatOnlyOneIsTaken(t *testing.T) {
 		},
 		"says nothing":          func(haravan.Wire, haravan.Wire) *haravan.Error { return refusal(400, "", "", rotation.ClassOurs) },
 		"calls the media wrong": func(haravan.Wire, haravan.Wire) *haravan.Error { return refusal(415, "", "", rotation.ClassOurs) },
-		"calls it unauthorized": func(haravan.Wire, haravan.Wire) *haravan.Error { return refusal(401, "", "", rotation.ClassUnauthorized) },
+		"calls it unauthorized": func(haravan.Wire, haravan.Wire) *haravan.Error {
+			return refusal(401, "", "", rotation.ClassUnauthorized)
+		},
 	}
 	for name, answer := range manners {
 		for _, want := range haravan.Wires() {

@@ -207,7 +207,9 @@ func TestARunThatTheCanaryShowsNotToFitIsHeld(t *testing.T) {
 func TestSeveralWindowsCanBeAccepted(t *testing.T) {
 	t.Parallel()
 	for name, accept := range map[string]func(*rig) error{
-		"by resume": func(r *rig) error { return r.op.ResumeWith(r.ctx, r.run.ID, operate.ResumeOptions{AcceptWindows: true}) },
+		"by resume": func(r *rig) error {
+			return r.op.ResumeWith(r.ctx, r.run.ID, operate.ResumeOptions{AcceptWindows: true})
+		},
 		"by arm": func(r *rig) error {
 			_, err := r.op.Arm(r.ctx, r.run.ID, secret.New(r.sim.CreateRefreshToken().Value), time.Hour-25*time.Second, true)
 			return err

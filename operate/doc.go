@@ -7,5 +7,6 @@
 // fenced by the phase it saw. What is not allowed comes back as a *Refused that
 // names the unmet conditions and the next safe step.
 //
-// Plan has no write path: it takes a Reader, which has none.
+// Plan has no write path: it takes a Reader, which has none, and the command line
+// gives it one on connections that PostgreSQL lets write nothing.
 package operate

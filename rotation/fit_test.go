@@ -35,12 +35,15 @@ func TestTheRunIsJudgedBeforeTheFirstWaveAfterTheCanary(t *testing.T) {
 	}{
 		"it fits": {func(*rotation.Snapshot) {}, []rotation.Action{{Settle: 1}, {}, {Release: 2}}, rotation.OutlookFits, []string{"fits with a margin of 186 %"}},
 		"in-flight is too low": {
-			short, []rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}}, rotation.OutlookRaise,
+			short,
+			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}},
+			rotation.OutlookRaise,
 			[]string{"rotator rotation tune --inflight 2", "rotator rotation resume --accept-windows", "rotator rotation arm"},
 		},
 		"the workers are too few": {
 			func(s *rotation.Snapshot) { short(s); s.InFlight, s.Reach = 100, 1 },
-			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}}, rotation.OutlookRaise,
+			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}},
+			rotation.OutlookRaise,
 			[]string{"start more workers (the live ones have at most 1 in flight, 2 are needed)", "rotator rotation resume`"},
 		},
 		"not with any number": {
@@ -49,12 +52,14 @@ func TestTheRunIsJudgedBeforeTheFirstWaveAfterTheCanary(t *testing.T) {
 				s.Measured = &rotation.Measured{LatencyMS: 3e6, How: "x"}
 				s.Window.ExpiresAt = noon.Add(time.Second)
 			},
-			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}}, rotation.OutlookWindows,
+			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}},
+			rotation.OutlookWindows,
 			[]string{"needs 2 refresh tokens", "rotator rotation resume --accept-windows"},
 		},
 		"several windows are accepted": {
 			func(s *rotation.Snapshot) { short(s); s.AcceptWindows = true },
-			[]rotation.Action{{Settle: 1}, {}, {Release: 2}}, rotation.OutlookRaise, nil,
+			[]rotation.Action{{Settle: 1}, {}, {Release: 2}},
+			rotation.OutlookRaise, nil,
 		},
 		"judged before":      {func(s *rotation.Snapshot) { short(s); s.Judged = &rotation.Judged{} }, []rotation.Action{{Settle: 1}, {Release: 2}}, "", nil},
 		"nothing measured":   {func(s *rotation.Snapshot) { short(s); s.Measured = nil }, []rotation.Action{{Settle: 1}, {Release: 2}}, "", nil},

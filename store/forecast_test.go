@@ -102,7 +102,7 @@ func TestOnlyOneWorkerProbesAndAPinEndsIt(t *testing.T) {
 		}
 		return ok
 	}
-	if !take(r.worker) || !take(r.worker) || take(other) {
+	if first, again := take(r.worker), take(r.worker); !first || !again || take(other) {
 		t.Fatal("the probe is not one worker's")
 	}
 	if err := r.LeaveProbe(t.Context(), r.run.ID, other); err != nil || take(other) {
