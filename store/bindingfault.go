@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -51,9 +50,9 @@ func (b Binding) fault(err error) error {
 	case class == "08", class == "53", class == "58", class == "XX", strings.HasPrefix(pg.Code, "57P"):
 		return err
 	case pg.Code == "55P03":
-		f.Busy, f.Why = true, fmt.Sprintf("is locked as a whole by another transaction, for longer than %s", boundLockWait)
+		f.Busy, f.Why = true, "is locked as a whole by another transaction"
 	case pg.Code == "57014":
-		f.Busy, f.Why = true, fmt.Sprintf("did not answer within %s: look for locks and slow triggers", boundPatience)
+		f.Busy, f.Why = true, "does not answer in time: look for locks and slow triggers"
 	case pg.Code == "42P01", pg.Code == "3F000":
 		f.Why = "does not exist any more" + mendBinding
 	case pg.Code == "42703":

@@ -41,8 +41,8 @@ func (t *Tx) stageBound(ctx context.Context, app App, b *boundTable, reading *Bo
 	if _, err := t.tx.Exec(ctx, makeLeft); err != nil {
 		return fmt.Errorf("prepare the reading: %w", err)
 	}
-	if _, err := t.tx.Exec(ctx, boundPatient, boundPatience.String(), "0"); err != nil {
-		return fmt.Errorf("prepare the reading: %w", err)
+	if err := t.wait(ctx, boundPatience, 0); err != nil {
+		return err
 	}
 	if _, err := t.tx.Exec(ctx, "declare bound_rows no scroll cursor for "+b.selectAll()); err != nil {
 		return fmt.Errorf("read the bound table: %w", b.fault(err))

@@ -15,7 +15,9 @@ import (
 type boundMet struct{ shops int }
 
 // Error implements error.
-func (m *boundMet) Error() string { return fmt.Sprintf("%d shops are bound to rows of another table", m.shops) }
+func (m *boundMet) Error() string {
+	return fmt.Sprintf("%d shops are bound to rows of another table", m.shops)
+}
 
 // WriteOutcomes commits a group of outcomes, of different items, and tells what
 // became of each, in order. An error means that none was written.

@@ -113,10 +113,23 @@ func (b *boundTable) selectAll() string {
 		b.key(), quote(b.Domain), b.value(b.Access), b.value(b.Legacy), b.value(b.OAuth), b.from(), b.condition("where"), b.key())
 }
 
-// selectLocked reads and locks rows by key ($1) that nobody else holds.
-func (b *boundTable) selectLocked() string {
+// selectLocked reads two columns of rows by key ($1) and locks those that nobody
+// else holds.
+func (b *boundTable) selectLocked(one, other string) string {
 	return fmt.Sprintf("select %s::text, %s, %s from %s where %s = any(%s)%s for no key update skip locked",
-		b.key(), b.value(b.Access), b.value(b.OAuth), b.from(), b.key(), b.keys(1), b.condition("and"))
+		b.key(), b.value(one), b.value(other), b.from(), b.key(), b.keys(1), b.condition("and"))
+}
+
+// selectFilled locks up to n rows after a key ($1, null for the first) that have
+// something in a column.
+func (b *boundTable) selectFilled(column string, n int) string {
+	return fmt.Sprintf("select %s::text from %s where ($1::text is null or %s > $1::text::%s) and t.%s is not null%s order by %s limit %d for no key update skip locked",
+		b.key(), b.from(), b.key(), b.keyType, quote(column), b.condition("and"), b.key(), n)
+}
+
+// countFilled counts rows that have something in a column.
+func (b *boundTable) countFilled(column string) string {
+	return fmt.Sprintf("select count(*) from %s where t.%s is not null%s", b.from(), quote(column), b.condition("and"))
 }
 
 // selectThere tells which of the keys ($1) have a row.

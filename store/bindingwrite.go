@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,33 +55,50 @@ func boundShops(ctx context.Context, q querier, ids []int64) (map[int64]boundSho
 
 // waitShortly bounds, until the transaction ends, how long its statements wait
 // for the bound table.
-func (t *Tx) waitShortly(ctx context.Context) error {
-	if _, err := t.tx.Exec(ctx, boundPatient, boundLockWait.String(), boundPatience.String()); err != nil {
+func (t *Tx) waitShortly(ctx context.Context) error { return t.wait(ctx, boundLockWait, boundPatience) }
+
+// wait bounds how long a statement waits for a lock, and how long it takes as a
+// whole; 0 is for ever.
+func (t *Tx) wait(ctx context.Context, lock, whole time.Duration) error {
+	if _, err := t.tx.Exec(ctx, boundPatient, strconv.FormatInt(lock.Milliseconds(), 10), strconv.FormatInt(whole.Milliseconds(), 10)); err != nil {
 		return fmt.Errorf("bound the waiting: %w", err)
 	}
 	return nil
 }
 
-// lockBound locks and reads the rows of keys. Rows that another transaction has
-// locked are not waited for: they are in locked. A key in neither has no row.
+// lockBound locks and reads the rows of keys with their current token. Rows that
+// another transaction has locked are not waited for: they are in locked. A key
+// in neither has no row.
 func (t *Tx) lockBound(ctx context.Context, b *boundTable, keys []string) (rows map[string]boundRow, locked map[string]bool, err error) {
+	return t.lockRows(ctx, b, b.selectLocked(b.Access, b.OAuth), keys, func(access, oauth *string) (string, *string) {
+		if column := b.current(oauth); column == b.Access {
+			return column, access
+		}
+		return b.OAuth, oauth
+	})
+}
+
+// lockColumn is lockBound for one column, whether it is the current one or not.
+func (t *Tx) lockColumn(ctx context.Context, b *boundTable, column string, keys []string) (rows map[string]boundRow, locked map[string]bool, err error) {
+	return t.lockRows(ctx, b, b.selectLocked(column, ""), keys, func(value, _ *string) (string, *string) { return column, value })
+}
+
+func (t *Tx) lockRows(ctx context.Context, b *boundTable, statement string, keys []string, choose func(one, other *string) (column string, value *string)) (rows map[string]boundRow, locked map[string]bool, err error) {
 	rows, locked = map[string]boundRow{}, map[string]bool{}
 	if len(keys) == 0 {
 		return rows, locked, nil
 	}
-	got, err := t.tx.Query(ctx, b.selectLocked(), keys)
+	got, err := t.tx.Query(ctx, statement, keys)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock rows: %w", b.fault(err))
 	}
 	var key string
-	var access, oauth *string
-	_, err = pgx.ForEachRow(got, []any{&key, &access, &oauth}, func() error {
-		r := boundRow{key: key, column: b.current(oauth)}
-		value := access
-		if r.column == b.OAuth {
-			value = oauth
-		}
-		if r.value, err = b.decode(t.keys, r.column, key, value); err != nil {
+	var one, other *string
+	_, err = pgx.ForEachRow(got, []any{&key, &one, &other}, func() error {
+		column, value := choose(one, other)
+		r := boundRow{key: key, column: column}
+		var err error
+		if r.value, err = b.decode(t.keys, column, key, value); err != nil {
 			r.broken = "its token in " + b.Name() + " does not open: " + err.Error()
 		}
 		rows[key] = r
@@ -113,12 +132,14 @@ func (t *Tx) boundKeys(ctx context.Context, b *boundTable, statement string, key
 	if err != nil {
 		return nil, b.fault(err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	found, err := collectText(rows)
 	if err != nil {
 		return nil, b.fault(err)
 	}
 	return found, nil
 }
+
+func collectText(rows pgx.Rows) ([]string, error) { return pgx.CollectRows(rows, pgx.RowTo[string]) }
 
 // boundWrite puts a token into a row that this transaction has locked.
 type boundWrite struct {
