@@ -83,6 +83,19 @@ func (CheckArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
 }
 
+// ReadArgs reads the app's own table for a run.
+type ReadArgs struct {
+	Run int64 `json:"run"`
+}
+
+// Kind implements river.JobArgs.
+func (ReadArgs) Kind() string { return "read_bound" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts.
+func (ReadArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+}
+
 // onceWhileOpen lets no second job with the same arguments in while one is not
 // finished; a finished one does not count.
 var onceWhileOpen = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{

@@ -21,6 +21,7 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 	river.AddWorker(workers, &batchWorker{engine: e})
 	river.AddWorker(workers, &itemWorker{engine: e})
 	river.AddWorker(workers, &checkWorker{engine: e})
+	river.AddWorker(workers, &readWorker{engine: e})
 	client, err := river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
 		Schema: migrations.Schema,
 		// A job tells which worker has it, so that a dead one's are known.

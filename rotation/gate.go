@@ -60,7 +60,7 @@ func Gate(s Snapshot) []Condition {
 
 func provenGate(s Snapshot) []Condition {
 	c := s.Counts
-	return []Condition{
+	return append([]Condition{
 		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
 			fmt.Sprintf("none of %d: a run that exchanged nothing proves nothing", c.Total)),
 		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
@@ -69,7 +69,7 @@ func provenGate(s Snapshot) []Condition {
 		condition("late installs are swept", s.LateInstalls == 0, "none", fmt.Sprintf("%d shops came since the walk", s.LateInstalls)),
 		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", fmt.Sprintf("%d tokens to prove again", s.LateExchanges)),
 		condition("no stored token needs the old secret", s.OldVersionShops == 0, "none does", fmt.Sprintf("%d shops", s.OldVersionShops)),
-	}
+	}, boundGate(s.Bound)...)
 }
 
 func condition(name string, met bool, evidence, lack string) Condition {

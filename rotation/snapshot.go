@@ -80,6 +80,9 @@ type Snapshot struct {
 	// reason that no longer holds.
 	OldVersionShops int
 
+	// Bound is the app's own table that the run works on.
+	Bound Bound
+
 	// Workers is the number of live worker processes.
 	Workers int
 	// Certificate tells that the certificate of proof is written.

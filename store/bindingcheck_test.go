@@ -60,7 +60,9 @@ func TestEveryProblemOfABindingIsTold(t *testing.T) {
 		"hidden":       {"", func(b *store.Binding) { b.Where = "secret_of_the_app is null" }, []string{"permission denied", "grant select on the columns that it names"}},
 		"writes":       {`create function app.writes() returns boolean language plpgsql security definer as $$ begin delete from app."Shops"; return true; end $$`, func(b *store.Binding) { b.Where = "app.writes()" }, []string{"it writes (cannot execute DELETE in a read-only transaction)"}},
 		"not owned":    {"", func(b *store.Binding) { b.OAuth = "made_by_us" }, []string{`--create-column: role`, `does not own table app.Shops; let its owner run: alter table "app"."Shops" add column if not exists "made_by_us" text`}},
-		"codec":        {`create table app.sealed (id bigint primary key, domain text, t json)`, func(b *store.Binding) { *b = store.Binding{Schema: "app", Table: "sealed", Key: "id", Domain: "domain", Access: "t", Codec: store.CodecSealed} }, []string{"is of type json; tokens are text, varchar or char, or bytea"}},
+		"codec": {`create table app.sealed (id bigint primary key, domain text, t json)`, func(b *store.Binding) {
+			*b = store.Binding{Schema: "app", Table: "sealed", Key: "id", Domain: "domain", Access: "t", Codec: store.CodecSealed}
+		}, []string{"is of type json; tokens are text, varchar or char, or bytea"}},
 	} {
 		t.Run(what, func(t *testing.T) {
 			if tc.before != "" {

@@ -61,7 +61,7 @@ func (t *Tx) fates(ctx context.Context, b *boundTable, group []Outcome, replaced
 		case !bound:
 			f.there = append(f.there, o)
 		case locked[shop.key]:
-			f.aside = append(f.aside, waiting(o, "", "its row in "+f.table+" is locked by another transaction"))
+			f.aside = append(f.aside, waiting(o, "", rowLocked+f.table))
 		case row.broken != "":
 			f.aside = append(f.aside, Outcome{Claim: o.Claim, State: rotation.ItemParked, Class: rotation.ClassOurs, Detail: row.broken, Latency: o.Latency})
 		case !there, row.value.IsZero() && !o.Old.IsZero():

@@ -10,11 +10,13 @@ import (
 	"github.com/haravan-rotator/rotator/internal/shopfile"
 )
 
-// Why a shop is excluded whose row is not there any more; the table's name goes
-// in between.
+// Why a shop is excluded whose row is not there any more; the table's name
+// follows.
 const (
 	rowGone  = "its row left the bound table "
 	rowEmpty = "its row has no token any more in the bound table "
+	// And why a shop waits for its row.
+	rowLocked = "its row is locked by another transaction in the bound table "
 )
 
 var (

@@ -131,7 +131,7 @@ func TestALockedRowWaits(t *testing.T) {
 	if err != nil || verdicts[0] != store.Written || verdicts[1] != store.RowAside || verdicts[2] != store.Written {
 		t.Fatalf("verdicts %v, %v", verdicts, err)
 	}
-	r.stays(t, 1, "", "its row in app.Shops is locked by another transaction")
+	r.stays(t, 1, "", "its row is locked by another transaction in the bound table app.Shops")
 	if err := holder.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ var (
 	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and (class in ('platform', 'network', 'bad_answer')
 				or (state = 'parked' and class in ('ours', 'window')) or new_token is not null or (state = 'retrying' and class = 'unauthorized'))),
 			count(*) filter (where state = 'retrying' and (class is null or class in ('ours', 'window'))),
-			count(*) filter (where state in ('skipped', 'parked') and class is not null)
+			count(*) filter (where state in ('skipped', 'parked') and class is not null),
+			count(*) filter (where state = 'exchanged' and class is null and next_attempt_at is not null and detail like '` + rowLocked + `%')
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state`)
 	countWorkers = sql(`select count(*) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
 	readSnapNow  = sql(`select now()`)
@@ -83,7 +84,10 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err := t.fillWaves(ctx, r, &s, detail); err != nil {
 		return s, r, err
 	}
-	return s, r, t.fillSweep(ctx, r, &s, detail)
+	if err := t.fillSweep(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
+	return s, r, t.fillBound(ctx, r, &s)
 }
 
 func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
@@ -198,12 +202,13 @@ func (t *Tx) countItems(ctx context.Context, runID int64, in rotation.Range, w *
 		return fmt.Errorf("count items: %w", err)
 	}
 	var state rotation.ItemState
-	var n, failed, again, aside int
-	_, err = pgx.ForEachRow(rows, []any{&state, &n, &failed, &again, &aside}, func() error {
+	var n, failed, again, aside, waiting int
+	_, err = pgx.ForEachRow(rows, []any{&state, &n, &failed, &again, &aside, &waiting}, func() error {
 		w.Counts.Add(state, n)
 		w.Failed += failed
 		w.Again += again
 		w.Aside += aside
+		w.Waiting += waiting
 		return nil
 	})
 	if err != nil {
