@@ -100,7 +100,9 @@ func TestARotationOfTheAppsOwnTable(t *testing.T) {
 	// While the proven run waits, the table is read again.
 	r.sql(`update rotator.items set proven_at = proven_at - interval '3 minutes'`)
 	r.sql(`update rotator.bindings set synced_at = synced_at - interval '2 minutes'`)
-	r.until("read again", func(s rotation.Snapshot) bool { return s.Phase == rotation.PhaseProven && s.Certificate && !s.Bound.Due && s.Bound.Read })
+	r.until("read again", func(s rotation.Snapshot) bool {
+		return s.Phase == rotation.PhaseProven && s.Certificate && !s.Bound.Due && s.Bound.Read
+	})
 	r.revoke()
 	r.until("checked", func(s rotation.Snapshot) bool { return s.Revocation.Done() })
 	r.asStored(true)

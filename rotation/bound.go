@@ -1,6 +1,9 @@
 package rotation
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Bound is what is known of an app's own table, in which rotator keeps tokens
 // up to date.
@@ -18,6 +21,11 @@ type Bound struct {
 	// Behind counts rows that held a token which a run had replaced and that
 	// could not be written, because others had them locked.
 	Behind int
+}
+
+// concerns reports whether a run is held because of the table.
+func (b Bound) concerns(why string) bool {
+	return b.Table != "" && strings.Contains(why, "the bound table "+b.Table)
 }
 
 // boundGate lists what a bound table adds to the proof of a run: rows that came

@@ -45,3 +45,14 @@ func TestABoundTableMustBeReadBeforeTheProof(t *testing.T) {
 		})
 	}
 }
+
+func TestARunThatIsHeldByItsTable(t *testing.T) {
+	t.Parallel()
+	s := snapshot(rotation.PhaseExchanging, func(s *rotation.Snapshot) {
+		s.Held, s.HeldWhy = rotation.HeldWaiting, "the bound table app.shops does not exist any more"
+		s.Bound.Table = "app.shops"
+	})
+	if next := rotation.Next(s); next.Command != "rotator rotation resume" || !strings.Contains(next.Why, "`rotator shop bind` tells") {
+		t.Errorf("next: %+v", next)
+	}
+}

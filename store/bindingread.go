@@ -58,7 +58,7 @@ func (t *Tx) stageBound(ctx context.Context, app App, b *boundTable, reading *Bo
 			return fmt.Errorf("read the bound table: %w", b.fault(err))
 		}
 		if len(page) == 0 {
-			reading.Problems = problems.Kept()
+			reading.Problems = append(reading.Problems, problems.Kept()...)
 			return nil
 		}
 		if err := t.stageBoundPage(ctx, app, b, page, reading, &problems); err != nil {

@@ -72,10 +72,10 @@ var (
 	// have replaced the token since the list was judged: then it stays.
 	mergeStaging = `with merged as (
 			insert into rotator.shops as s (id, app_id, domain, org_id, access_token, access_token_fingerprint, secret_id,
-				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason)
+				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason, bound_key)
 			select distinct on (domain) shop_id, $1, domain, org_id, access_token, access_token_fingerprint,
 				case when access_token is not null then $2::bigint end, legacy_token, legacy_token_fingerprint, legacy_kind,
-				installed_at, case when excluded_reason is not null then now() end, excluded_reason
+				installed_at, case when excluded_reason is not null then now() end, excluded_reason, bound_key
 			from import_rows where not same order by domain, line
 			on conflict (app_id, domain) do update set
 				org_id = coalesce(excluded.org_id, s.org_id),
