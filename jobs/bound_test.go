@@ -2,7 +2,10 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
@@ -13,34 +16,73 @@ import (
 )
 
 // boundRig is a rig whose shops are in a table of the app's, and nowhere else.
-func boundRig(t *testing.T, o haravansim.Options) *rig {
+// rotator acts in a role that has the documented rights and no other.
+type boundRig struct {
+	*rig
+	// admin is the superuser that the app's side acts as.
+	admin *storetest.DB
+}
+
+var roles atomic.Int64
+
+// documentedRights are those of README.md.
+const documentedRights = `create role ROLE;
+	grant usage on schema public to ROLE;
+	grant select (id, shop, access_token, oauth_token), update (access_token, oauth_token) on public.app_shops to ROLE;
+	grant usage on schema rotator to ROLE;
+	grant select, insert, update, delete on all tables in schema rotator to ROLE;
+	grant usage on all sequences in schema rotator to ROLE`
+
+func newBoundRig(t *testing.T, o haravansim.Options) *boundRig {
 	t.Helper()
-	r := newRig(t, o)
-	r.sql(`create table public.app_shops (id bigint generated always as identity primary key, shop text not null, access_token text, oauth_token text)`)
+	r := &boundRig{admin: storetest.New(t)}
+	role := fmt.Sprintf("bound_%d", roles.Add(1))
+	for _, statement := range []string{
+		`create table public.app_shops (id bigint generated always as identity primary key, shop text not null, access_token text, oauth_token text, ours text)`,
+		strings.ReplaceAll(documentedRights, "ROLE", role),
+	} {
+		if _, err := r.admin.Pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u, err := url.Parse(r.admin.URL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("role", role)
+	u.RawQuery = q.Encode()
+	r.rig = rigOn(t, storetest.Open(t, u.String(), r.admin.Keys), o)
 	r.sql(`delete from rotator.shops`)
 	var domains, tokens []string
 	for s := range r.sim.Shops {
 		domains, tokens = append(domains, s.Domain), append(tokens, s.AccessToken)
 	}
 	r.sql(`insert into public.app_shops (shop, access_token) select * from unnest($1::text[], $2::text[])`, domains, tokens)
-	r.must(r.db.Bind(r.ctx, storetest.Actor, r.app, store.Binding{
-		Schema: "public", Table: "app_shops", Key: "id", Domain: "shop", Access: "access_token", OAuth: "oauth_token", Codec: store.CodecPlain,
-	}))
+	r.bind("access_token")
 	return r
 }
 
-func (r *rig) sql(statement string, args ...any) {
+func (r *boundRig) bind(access string) {
 	r.t.Helper()
-	if _, err := r.db.Pool.Exec(r.ctx, statement, args...); err != nil {
+	r.must(r.db.Bind(r.ctx, storetest.Actor, r.app, store.Binding{
+		Schema: "public", Table: "app_shops", Key: "id", Domain: "shop", Access: access, OAuth: "oauth_token", Codec: store.CodecPlain,
+	}))
+}
+
+// sql runs a statement on the app's side.
+func (r *boundRig) sql(statement string, args ...any) {
+	r.t.Helper()
+	if _, err := r.admin.Pool.Exec(r.ctx, statement, args...); err != nil {
 		r.t.Fatalf("%s: %v", statement, err)
 	}
 }
 
 // asStored compares each row of the app's table with what rotator stores, and
 // both with the platform. The two are never apart, whatever was killed when.
-func (r *rig) asStored(mustBeNew bool) (rows int) {
+func (r *boundRig) asStored(mustBeNew bool) (rows int) {
 	r.t.Helper()
-	found, err := r.db.Pool.Query(r.ctx, `select shop, coalesce(nullif(oauth_token, ''), access_token) from public.app_shops order by id`)
+	found, err := r.admin.Pool.Query(r.ctx, `select shop, coalesce(nullif(oauth_token, ''), access_token) from public.app_shops order by id`)
 	r.must(err)
 	defer found.Close()
 	for found.Next() {
@@ -66,7 +108,7 @@ func (r *rig) asStored(mustBeNew bool) (rows int) {
 func TestARotationOfTheAppsOwnTable(t *testing.T) {
 	t.Parallel()
 	const shops = 300
-	r := boundRig(t, slow(shops))
+	r := newBoundRig(t, slow(shops))
 	r.worker()
 	r.start(operate.StartOptions{BatchSize: 50, InFlight: 16})
 	r.arm()
@@ -111,7 +153,7 @@ func TestARotationOfTheAppsOwnTable(t *testing.T) {
 func TestAKilledWorkerTearsNothingApart(t *testing.T) {
 	t.Parallel()
 	const shops = 800
-	r := boundRig(t, slow(shops))
+	r := newBoundRig(t, slow(shops))
 	r.start(operate.StartOptions{BatchSize: 100})
 	r.arm()
 	for share := 1; share <= 2; share++ {
@@ -133,7 +175,7 @@ func TestAKilledWorkerTearsNothingApart(t *testing.T) {
 func TestARenamedColumnHoldsTheRun(t *testing.T) {
 	t.Parallel()
 	const shops = 400
-	r := boundRig(t, slow(shops))
+	r := newBoundRig(t, slow(shops))
 	r.worker()
 	r.start(operate.StartOptions{BatchSize: 50, InFlight: 16})
 	r.arm()
@@ -144,9 +186,7 @@ func TestARenamedColumnHoldsTheRun(t *testing.T) {
 		t.Errorf("held because %q", snap.HeldWhy)
 	}
 	// Bound again under its new name, the run goes on.
-	r.must(r.db.Bind(r.ctx, storetest.Actor, r.app, store.Binding{
-		Schema: "public", Table: "app_shops", Key: "id", Domain: "shop", Access: "token", OAuth: "oauth_token", Codec: store.CodecPlain,
-	}))
+	r.bind("token")
 	r.must(r.op.Resume(r.ctx, r.run.ID))
 	snap = r.until("proven", inPhase(rotation.PhaseProven))
 	if snap.Counts.Proven != shops {
@@ -163,7 +203,7 @@ func TestARenamedColumnHoldsTheRun(t *testing.T) {
 // goes on with what is stored.
 func TestATableThatCannotBeReadHoldsTheRun(t *testing.T) {
 	t.Parallel()
-	r := boundRig(t, haravansim.Options{Shops: 20})
+	r := newBoundRig(t, haravansim.Options{Shops: 20})
 	if _, err := r.db.SyncBound(r.ctx, r.app); err != nil {
 		t.Fatal(err)
 	}
@@ -185,8 +225,8 @@ func TestATableThatCannotBeReadHoldsTheRun(t *testing.T) {
 func TestRowsThatAreHeldWait(t *testing.T) {
 	t.Parallel()
 	const shops = 60
-	r := boundRig(t, haravansim.Options{Shops: shops})
-	holder, err := r.db.Pool.Begin(r.ctx)
+	r := newBoundRig(t, haravansim.Options{Shops: shops})
+	holder, err := r.admin.Pool.Begin(r.ctx)
 	r.must(err)
 	defer func() { _ = holder.Rollback(context.Background()) }()
 	_, err = holder.Exec(r.ctx, `select 1 from public.app_shops where id in (2, 30) for update`)
