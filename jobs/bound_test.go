@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/operate"
@@ -204,7 +205,7 @@ func TestARenamedColumnHoldsTheRun(t *testing.T) {
 func TestATableThatCannotBeReadHoldsTheRun(t *testing.T) {
 	t.Parallel()
 	r := newBoundRig(t, haravansim.Options{Shops: 20})
-	if _, err := r.db.SyncBound(r.ctx, r.app); err != nil {
+	if _, err := r.db.SyncBound(r.ctx, r.app, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	r.sql(`alter table public.app_shops rename to gone`)

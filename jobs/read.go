@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/riverqueue/river"
 
@@ -18,6 +19,12 @@ type readWorker struct {
 	engine *Engine
 }
 
+// Timeout implements river.Worker: a table of millions takes its time.
+func (*readWorker) Timeout(*river.Job[ReadArgs]) time.Duration { return readTimeout }
+
+// readTimeout only guards against a reading that hangs.
+const readTimeout = 30 * time.Minute
+
 // Work implements river.Worker.
 func (w *readWorker) Work(ctx context.Context, job *river.Job[ReadArgs]) error {
 	e := w.engine
@@ -28,11 +35,19 @@ func (w *readWorker) Work(ctx context.Context, job *river.Job[ReadArgs]) error {
 	if err != nil {
 		return err
 	}
-	reading, err := e.store.SyncBound(ctx, run.app)
+	var seen time.Time
+	if job.Args.Seen != 0 {
+		seen = time.UnixMicro(job.Args.Seen)
+	}
+	ctx, stop := e.untilDraining(ctx)
+	defer stop()
+	reading, err := e.store.SyncBound(ctx, run.app, seen)
 	var fault *store.BoundFault
 	switch {
-	case errors.Is(err, store.ErrNotBound):
-		return nil // unbound since
+	case errors.Is(err, store.ErrNotBound), errors.Is(err, store.ErrConflict):
+		return nil // unbound, or read since
+	case err != nil && e.draining.Load():
+		return river.JobSnooze(0) // for another worker
 	case errors.As(err, &fault) && !fault.Busy:
 		// It does not pass by itself: a person must mend it.
 		return e.store.InTx(ctx, func(tx *store.Tx) error {
@@ -56,6 +71,24 @@ func (e *Engine) readBound(ctx context.Context, snap rotation.Snapshot) (reading
 	if !snap.Bound.Due || snap.Held != rotation.HeldNot {
 		return false, nil
 	}
-	_, err = e.river.Insert(ctx, ReadArgs{Run: snap.RunID}, nil)
+	args := ReadArgs{Run: snap.RunID, Slot: snap.Now.Unix() / 60}
+	if !snap.Bound.ReadAt.IsZero() {
+		args.Seen = snap.Bound.ReadAt.UnixMicro()
+	}
+	_, err = e.river.Insert(ctx, args, nil)
 	return true, err
+}
+
+// untilDraining is a context for work that may be given up when the worker
+// stops, because nothing of it would be lost.
+func (e *Engine) untilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		for pause(ctx, controlEvery) == nil {
+			if e.draining.Load() {
+				cancel()
+			}
+		}
+	}()
+	return ctx, cancel
 }

@@ -3,6 +3,7 @@ package rotation
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Bound is what is known of an app's own table, in which rotator keeps tokens
@@ -15,6 +16,8 @@ type Bound struct {
 	Read bool
 	// Due tells that the engine should read it now.
 	Due bool
+	// ReadAt is when it was last read; zero before the first time.
+	ReadAt time.Time
 	// LeftOut counts rows that the last reading left out: bad ones, and domains
 	// that are named twice.
 	LeftOut int

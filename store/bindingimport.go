@@ -60,6 +60,13 @@ var (
 // replaced are given the current one. A table that cannot be read is a
 // *BoundFault.
 func (s *Store) ImportBound(ctx context.Context, actor string, app App, b Binding, secretID int64, decide func(BoundReading) error) (BoundReading, error) {
+	always := func(context.Context, *Tx) error { return nil }
+	return s.importBound(ctx, actor, app, b, secretID, always, decide)
+}
+
+// importBound is ImportBound with a condition that is asked once no other
+// import of the app can go on.
+func (s *Store) importBound(ctx context.Context, actor string, app App, b Binding, secretID int64, may func(context.Context, *Tx) error, decide func(BoundReading) error) (BoundReading, error) {
 	var reading BoundReading
 	var began time.Time
 	err := againIfDeadlocked(func() error {
@@ -68,7 +75,7 @@ func (s *Store) ImportBound(ctx context.Context, actor string, app App, b Bindin
 			if err := tx.tx.QueryRow(ctx, txBegan).Scan(&began); err != nil {
 				return fmt.Errorf("ask the database's clock: %w", err)
 			}
-			return tx.importBound(ctx, actor, app, b, secretID, &reading, decide)
+			return tx.importBound(ctx, actor, app, b, secretID, &reading, may, decide)
 		})
 	})
 	if err != nil {
@@ -86,17 +93,32 @@ func (s *Store) ImportBound(ctx context.Context, actor string, app App, b Bindin
 // SyncBound reads the app's bound table for a run: shops whose row appeared are
 // stored, tokens that the app replaced are taken over, shops whose row is gone
 // are excluded, and skipped in the open run. Bad rows are left out and counted.
-// ErrNotBound if the app has no table, a *BoundFault if it cannot be read.
-func (s *Store) SyncBound(ctx context.Context, app App) (BoundReading, error) {
+// seen is when the caller saw the table to have been read last, zero for never:
+// ErrConflict if it was read, or bound anew, since. ErrNotBound if the app has no
+// table, a *BoundFault if it cannot be read.
+func (s *Store) SyncBound(ctx context.Context, app App, seen time.Time) (BoundReading, error) {
 	b, err := s.Binding(ctx, app.ID)
 	if err != nil {
 		return BoundReading{}, err
 	}
-	return s.ImportBound(ctx, ActorEngine, app, b, 0, func(BoundReading) error { return nil })
+	still := func(ctx context.Context, tx *Tx) error {
+		now, err := binding(ctx, tx.tx, app.ID)
+		if err != nil {
+			return err
+		}
+		if !now.BoundAt.Equal(b.BoundAt) || now.ReadAt == nil != seen.IsZero() || now.ReadAt != nil && !now.ReadAt.Equal(seen) {
+			return fmt.Errorf("read %s: it was read since: %w", b.Name(), ErrConflict)
+		}
+		return nil
+	}
+	return s.importBound(ctx, ActorEngine, app, b, 0, still, func(BoundReading) error { return nil })
 }
 
-func (t *Tx) importBound(ctx context.Context, actor string, app App, b Binding, secretID int64, reading *BoundReading, decide func(BoundReading) error) error {
+func (t *Tx) importBound(ctx context.Context, actor string, app App, b Binding, secretID int64, reading *BoundReading, may func(context.Context, *Tx) error, decide func(BoundReading) error) error {
 	if err := t.beginImport(ctx, app); err != nil {
+		return err
+	}
+	if err := may(ctx, t); err != nil {
 		return err
 	}
 	table, err := t.lookUp(ctx, b)

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -211,7 +214,7 @@ func TestAReadingOfATableThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	r := newBoundRig(t, 1)
 	r.onApp(t, `drop table app."Shops"`)
-	_, err := r.SyncBound(t.Context(), r.app)
+	_, err := r.sync(t)
 	var fault *store.BoundFault
 	if !errors.As(err, &fault) || fault.Busy {
 		t.Errorf("error %v", err)
@@ -219,8 +222,32 @@ func TestAReadingOfATableThatIsNotThere(t *testing.T) {
 	if err := r.Unbind(t.Context(), storetest.Actor, r.app); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.SyncBound(t.Context(), r.app); !errors.Is(err, store.ErrNotBound) {
+	if _, err := r.sync(t); !errors.Is(err, store.ErrNotBound) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Of two workers that were told to read, one does.
+func TestATableIsReadOnce(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, 50)
+	var done, late atomic.Int64
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			switch _, err := r.SyncBound(t.Context(), r.app, time.Time{}); {
+			case err == nil:
+				done.Add(1)
+			case errors.Is(err, store.ErrConflict):
+				late.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	readers.Wait()
+	if done.Load() != 1 || late.Load() != 3 {
+		t.Errorf("%d readings, %d conflicts", done.Load(), late.Load())
 	}
 }
 

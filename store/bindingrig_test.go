@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,11 +87,25 @@ func (r *boundRig) bind(t *testing.T) {
 // read reads the table as the engine does.
 func (r *boundRig) read(t *testing.T) store.BoundReading {
 	t.Helper()
-	reading, err := r.SyncBound(t.Context(), r.app)
+	reading, err := r.sync(t)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return reading
+}
+
+// sync reads the table if it was not read since this begins.
+func (r *boundRig) sync(t *testing.T) (store.BoundReading, error) {
+	t.Helper()
+	b, err := r.Binding(t.Context(), r.app.ID)
+	if err != nil {
+		return store.BoundReading{}, err
+	}
+	var seen time.Time
+	if b.ReadAt != nil {
+		seen = *b.ReadAt
+	}
+	return r.SyncBound(t.Context(), r.app, seen)
 }
 
 // claimBound reads the table, walks the run and claims every shop.

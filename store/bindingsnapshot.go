@@ -39,6 +39,9 @@ func (t *Tx) fillBound(ctx context.Context, r Run, s *rotation.Snapshot) error {
 		return fmt.Errorf("look at the bound table's state: %w", err)
 	}
 	b := &s.Bound
+	if at != nil {
+		b.ReadAt = at.UTC()
+	}
 	if b.Read = sinceStart; !sinceStart {
 		b.Due = r.WalkDoneAt == nil || r.Phase.Before(rotation.PhaseRevoked)
 		return nil
