@@ -121,7 +121,12 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 		}
 		e.kickNow() // one step makes room for the next
 	}
-	if run.WalkDoneAt == nil {
+	reading, err := e.readBound(ctx, snap)
+	if err != nil {
+		return true, err
+	}
+	// A walk takes what the app's own table was seen to have.
+	if run.WalkDoneAt == nil && (snap.Bound.Table == "" || snap.Bound.Read) {
 		if err := e.walkMore(ctx, run, repair); err != nil {
 			return true, err
 		}
@@ -129,6 +134,7 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	if run.Held != rotation.HeldNot {
 		return false, nil
 	}
+	busy = busy || reading
 	switch run.Phase {
 	case rotation.PhaseExchanging:
 		open := snap.Counts.Open() > 0

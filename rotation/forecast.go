@@ -17,19 +17,19 @@ type Forecast struct {
 	Walk, Turns, Work, Tail time.Duration
 	// ShopsPerS is the speed in full swing, and Bound names what bounds it.
 	ShopsPerS float64
-	Bound     Bound
+	Bound     Bottleneck
 }
 
-// Bound names what bounds the speed of a run in full swing.
-type Bound string
+// Bottleneck names what bounds the speed of a run in full swing.
+type Bottleneck string
 
 const (
 	// BoundInFlight: the calls in flight; more of them would be faster.
-	BoundInFlight Bound = "in_flight"
+	BoundInFlight Bottleneck = "in_flight"
 	// BoundMachine: what the workers' machines and the database manage.
-	BoundMachine Bound = "machine"
+	BoundMachine Bottleneck = "machine"
 	// BoundRate: the run's cap in shops per second.
-	BoundRate Bound = "rate"
+	BoundRate Bottleneck = "rate"
 )
 
 // PaceStart is how many calls a worker has in flight before it knows the
@@ -180,7 +180,7 @@ func (r ramp) speed(parallel float64) float64 {
 
 func (r ramp) fullSpeed() float64 { return r.speed(r.most) }
 
-func (r ramp) bound() Bound {
+func (r ramp) bound() Bottleneck {
 	calls := math.Inf(1)
 	if r.latency > 0 {
 		calls = r.most / r.latency / r.calls

@@ -52,7 +52,7 @@ func TestForeseeBound(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*rotation.Load)
-		bound  rotation.Bound
+		bound  rotation.Bottleneck
 		speed  float64
 	}{
 		"calls in flight": {nil, rotation.BoundInFlight, 640},
