@@ -88,6 +88,11 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 	if err != nil {
 		return false, err
 	}
+	if repair {
+		if err := e.store.FreeJobs(ctx, onlyJobs, store.LiveWithin); err != nil {
+			return false, err
+		}
+	}
 	// Whatever the runs do: tokens that are live must reach their app.
 	busy, err = e.superviseDeliveries(ctx, repair)
 	for _, r := range open {
