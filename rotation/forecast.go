@@ -56,12 +56,14 @@ const (
 	forecastWalk   = 20e-6
 )
 
-// StepOf is the engine's step on a machine where the canary and the waves after
-// it, of so few shops that their calls took little, were over this long after the
-// arming.
-func StepOf(took time.Duration, waves int) time.Duration {
+// StepOf is the engine's step on a machine where the first waves of a run, of so
+// few shops that their calls took little, were over this long after the arming;
+// so many shops were walked meanwhile. It stays near DefaultStep: one look may
+// have met a moment in which something else had the machine.
+func StepOf(took time.Duration, walked, waves int) time.Duration {
 	steps := forecastBegin + float64(waves)*(forecastTurn+CallsPerShop*forecastCommit)
-	return min(max(seconds(took.Seconds()/steps), 10*time.Millisecond), time.Second)
+	step := seconds((took.Seconds() - forecastWalk*float64(walked)) / steps)
+	return min(max(step, DefaultStep/3), 2*DefaultStep)
 }
 
 // Of the calls that are made again most are at once. The others, mostly 429,
