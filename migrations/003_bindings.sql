@@ -17,6 +17,8 @@ create table rotator.bindings (
     created_at          timestamptz not null default now(),
     -- When the table was last read, by the clock at the reading's beginning.
     synced_at           timestamptz,
+    -- How long that reading took.
+    read_ms             integer not null default 0,
     -- What that reading left out: bad rows, and domains that are named twice.
     left_out            integer not null default 0,
     -- Rows that held a token which a run had replaced, and could not be mended.

@@ -46,7 +46,8 @@ func (r BoundReading) changed() bool {
 }
 
 var (
-	noteReading = sql(`update rotator.bindings set synced_at = $2, left_out = $3, behind = $4 where app_id = $1`)
+	noteReading = sql(`update rotator.bindings set synced_at = $2, left_out = $3, behind = $4,
+		read_ms = extract(epoch from clock_timestamp() - $2) * 1000 where app_id = $1`)
 	txBegan     = sql(`select now()`)
 	skipUnbound = sql(`update rotator.items i set state = 'skipped', class = null, detail = 'excluded: ' || s.excluded_reason, next_attempt_at = null
 		from rotator.runs r, rotator.shops s
