@@ -244,6 +244,7 @@ func (a *attempt) fail(state rotation.ItemState, class rotation.Class, detail st
 
 func (a *attempt) write(o store.Outcome) store.Verdict {
 	o.Claim = a.claim
+	defer a.engine.waits.commit.since(time.Now())
 	return a.engine.flusher.Write(o)
 }
 

@@ -33,6 +33,7 @@ type runState struct {
 	app store.App
 
 	client *haravan.Client
+	rate   callRate
 
 	mu      sync.Mutex
 	control store.Control
@@ -260,9 +261,11 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			e.kickNow()
 		}
 		share += max(1, c.Settings.InFlight/max(1, c.Workers))
+		r.rate.Set(c.Settings.Rate / float64(max(1, c.Workers)))
 	}
 	if share > 0 {
 		e.pace.SetCap(min(e.inflight, share))
+		e.shared.Store(share <= e.inflight)
 	}
 	for id, r := range e.runs.open {
 		if !seen[id] {

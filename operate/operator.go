@@ -25,6 +25,9 @@ type StartOptions struct {
 	BatchSize   int64
 	CheckSample int
 	Waves       *rotation.WavePolicy
+	// Rate and Headroom are those of Tuning.
+	Rate     *float64
+	Headroom *int
 	// LeaveLegacy starts although shops have nothing but a legacy token.
 	LeaveLegacy bool
 }
@@ -96,6 +99,8 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 		s.Waves = *opt.Waves
 	}
 	override(&s.InFlight, app.Settings.InFlight, opt.InFlight)
+	s.Pacing = app.Settings.Pacing
+	pace(&s.Pacing, opt.Rate, opt.Headroom)
 	override(&s.CheckSample, app.Settings.CheckSample, opt.CheckSample)
 	override(&s.BatchSize, 0, opt.BatchSize)
 	return s
@@ -327,14 +332,6 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 			return refuse("waive", err.Error(), snap)
 		}
 		return err
-	})
-}
-
-// Tune changes the run's cap on calls in flight; workers see it within a second.
-func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
-	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
-		run.Settings.InFlight = inflight
-		return tx.SaveSettings(ctx, o.Actor, run)
 	})
 }
 

@@ -48,6 +48,7 @@ type RunSettings struct {
 	BatchSize int64               `json:"batch_size"`
 	// InFlight caps the calls in flight of all workers together.
 	InFlight int `json:"inflight"`
+	Pacing
 	// Wire is the pinned wire variant, as package haravan encodes it.
 	Wire json.RawMessage `json:"wire,omitempty"`
 	// CheckSample is how many shops are looked at after the revoke, -1 for all.

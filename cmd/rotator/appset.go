@@ -28,6 +28,7 @@ type appFlags struct {
 	grace                                            time.Duration
 	shares                                           []float64
 	budget                                           float64
+	pacing                                           pacingFlags
 
 	changed func(flag string) bool
 }
@@ -66,6 +67,7 @@ JSON: as rotator app show.`,
 	fs.BoolVar(&f.wire.SendGrantType, "wire-send-grant-type", false, "send grant_type=refresh_token too")
 	fs.BoolVar(&f.wire.RejectSame, "wire-reject-same", false, "refuse an answer that repeats the current token")
 	fs.IntVar(&f.inflight, "inflight", 0, "most calls in flight per run")
+	f.pacing.add(fs)
 	fs.DurationVar(&f.grace, "webhook-grace", 0, "how long webhooks signed by the old secret are accepted after its revoke")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
@@ -135,7 +137,7 @@ func (f *appFlags) apply(a *store.App) error {
 			fail("--webhook-grace %s: use 0 to 168h", f.grace)
 		}
 	}
-	errs = append(errs, f.applySample(set), f.applyWire(set), f.applyWaves(set))
+	errs = append(errs, f.pacing.apply(f.changed, &set.Pacing), f.applySample(set), f.applyWire(set), f.applyWaves(set))
 	errs = append(errs, checkApp(*a))
 	return errors.Join(errs...)
 }

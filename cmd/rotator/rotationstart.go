@@ -17,6 +17,7 @@ type startFlags struct {
 	inflight, canary int
 	batchSize        int64
 	checkSample      string
+	pacing           pacingFlags
 	leaveLegacy      bool
 }
 
@@ -41,6 +42,7 @@ JSON: one object ` + movedJSON + `.`,
 	}
 	fs := cmd.Flags()
 	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
+	f.pacing.add(fs)
 	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
@@ -64,6 +66,10 @@ func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
 	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy}
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err
+	}
+	var err error
+	if o.Rate, o.Headroom, err = f.pacing.given(cmd.Flags().Changed); err != nil {
+		return o, usagef(cmd, "%w", err)
 	}
 	switch n, err := strconv.Atoi(f.checkSample); {
 	case f.checkSample == "":

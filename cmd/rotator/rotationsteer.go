@@ -100,31 +100,3 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 	}
 	return c.printMoved(ctx, o, fmt.Sprintf("run %d is cancelled: %s", o.run.ID, leaves))
 }
-
-func newRotationTune(c *cli) *cobra.Command {
-	var inflight int
-	cmd := &cobra.Command{
-		Use: "tune --inflight N", Short: "Change how many calls may be in flight",
-		Long: `Change how many calls all workers together may have in flight. Every worker sees it
-within a second, and takes an even share, but no more than its own --inflight.
-
-JSON: one object ` + movedJSON + `.`,
-		Example: "  rotator rotation tune --inflight 500",
-		Args:    takesNone,
-	}
-	run := c.runFlags(cmd, rotation.KindRotation)
-	cmd.Flags().IntVar(&inflight, "inflight", 0, "calls in flight of all workers together")
-	c.jsonFlag(cmd, "print one JSON object")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if inflight < 1 || inflight > mostInFlight {
-			return usagef(cmd, "--inflight is needed: between 1 and %d calls", mostInFlight)
-		}
-		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			if err := o.op.Tune(cmd.Context(), o.run.ID, inflight); err != nil {
-				return err
-			}
-			return c.printMoved(cmd.Context(), o, fmt.Sprintf("%s may be in flight, it was %d", plural(inflight, "call"), o.run.Settings.InFlight))
-		})
-	}
-	return cmd
-}
