@@ -37,7 +37,7 @@ bench: ## measure speed and memory, printed as ratios of one run
 
 .PHONY: drill
 drill: ## rehearse with SHOPS shops (10000) and LATENCY a call (150ms)
-	go run ./cmd/rotator demo --shops $(SHOPS) --latency $(LATENCY)
+	go run ./cmd/rotator drill --shops $(SHOPS) --latency $(LATENCY)
 
 .PHONY: check
 check: ## everything that CI checks

@@ -9,8 +9,9 @@ import (
 
 // Queues. Batches take whole ranges of shops, items are the few that wait alone.
 const (
-	queueBatches = "batches"
-	queueItems   = "items"
+	queueBatches    = "batches"
+	queueItems      = "items"
+	queueDeliveries = "deliveries"
 )
 
 // WalkArgs takes the fleet into a run, page by page. The cursor makes a walk
@@ -81,6 +82,39 @@ func (CheckArgs) Kind() string { return "check_revoke" }
 // InsertOpts implements river.JobArgsWithInsertOpts.
 func (CheckArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+}
+
+// DeliverArgs tells one app of the newest tokens of some shops, each under the
+// attempt that it was dispatched for.
+type DeliverArgs struct {
+	App      int64   `json:"app"`
+	Shops    []int64 `json:"shops"`
+	Attempts []int   `json:"attempts"`
+}
+
+// Kind implements river.JobArgs.
+func (DeliverArgs) Kind() string { return "deliver" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts. Shops of a lost job are due
+// again by their lease, so a job that keeps failing may be given up early.
+func (DeliverArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: queueDeliveries, MaxAttempts: 3}
+}
+
+func deliverArgs(app int64, due []store.DueDelivery) DeliverArgs {
+	a := DeliverArgs{App: app}
+	for _, d := range due {
+		a.Shops, a.Attempts = append(a.Shops, d.ShopID), append(a.Attempts, d.Attempt)
+	}
+	return a
+}
+
+func (a DeliverArgs) due() []store.DueDelivery {
+	due := make([]store.DueDelivery, min(len(a.Shops), len(a.Attempts)))
+	for i := range due {
+		due[i] = store.DueDelivery{ShopID: a.Shops[i], Attempt: a.Attempts[i]}
+	}
+	return due
 }
 
 // onceWhileOpen lets no second job with the same arguments in while one is not

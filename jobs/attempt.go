@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -19,9 +20,11 @@ type attempt struct {
 	engine *Engine
 	run    *runState
 	claim  store.Claim
-	// latency is the exchange's, whose token was committed at mintedAt.
+	// latency is the exchange's, whose token was committed at mintedAt and minted
+	// under secretID, 0 before one.
 	latency  time.Duration
 	mintedAt time.Time
+	secretID int64
 }
 
 // do is not cancelled once it began a call: a call's answer is always read and
@@ -68,6 +71,8 @@ func (a *attempt) exchange(ctx context.Context) {
 		return
 	}
 	a.observe("", "", 0)
+	a.run.accept(creds)
+	a.secretID = creds.secretID
 	a.latency = got.Meta.Latency
 	verdict := a.write(store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency})
 	if verdict == store.Written {
@@ -84,7 +89,13 @@ func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err err
 	}
 	class, detail := he.Class, he.Error()
 	if refusesShop(class) {
-		class, detail = a.judgeRefusal(ctx, he)
+		judge := a.judgeRefusal
+		if rotation.Contained(a.run.view().Mode, a.run.view().Phase) {
+			judge = func(ctx context.Context, he *haravan.Error) (rotation.Class, string) {
+				return a.judgeContained(ctx, he, creds)
+			}
+		}
+		class, detail = judge(ctx, he)
 	}
 	a.observe(class, detail, creds.refreshID)
 	switch {
@@ -100,10 +111,6 @@ func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err err
 		a.failUnless(attemptsNetwork, rotation.ItemRetrying, class, detail, a.backoff(he))
 	case class.ShopIsGone():
 		a.fail(rotation.ItemSkipped, class, detail, 0)
-	case class == rotation.ClassUnauthorized:
-		// Dead before, or killed by an exchange whose answer was lost, or an
-		// outage that answers 401: a person can tell.
-		a.fail(rotation.ItemParked, class, "neither the exchange nor its stored token is accepted: "+detail, 0)
 	default:
 		a.fail(rotation.ItemParked, class, detail, 0)
 	}
@@ -132,6 +139,11 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 	if refusal.Class.ShopIsGone() {
 		return refusal.Class, refusal.Error()
 	}
+	if he.Class == rotation.ClassUnauthorized {
+		// Dead before, or killed by an exchange whose answer was lost, or an
+		// outage that answers 401: a person can tell.
+		return he.Class, "neither the exchange nor its stored token is accepted: " + he.Error()
+	}
 	return he.Class, he.Error()
 }
 
@@ -139,7 +151,7 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 func (a *attempt) prove(ctx context.Context, token secret.String) {
 	err := a.identity(ctx, token)
 	proof := store.Outcome{
-		State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: a.run.view().NewSecretID,
+		State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: cmp.Or(a.secretID, a.run.view().NewSecretID),
 		Latency: a.latency, ExchangedAt: a.mintedAt,
 	}
 	if lacksScope(err) {

@@ -45,7 +45,8 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	}
 	stopped, err := e.workBatch(ctx, run, lease)
 	if err != nil {
-		return err
+		// Left in order, what was not sent is not taken for unknown.
+		return errors.Join(err, e.store.LeaveBatch(ctx, lease))
 	}
 	settled, last, err := e.store.SettleBatch(ctx, lease)
 	if last {

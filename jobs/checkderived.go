@@ -99,7 +99,7 @@ func (p *derivedPass) next(ctx context.Context) (more bool, err error) {
 	seen := p.engine.checkDerivedAll(ctx, p.run, page)
 	if !p.alive && slices.ContainsFunc(seen, func(c store.DerivedChecked) bool { return c.Alive }) {
 		p.alive = true
-		p.run.accepted()
+		p.run.tokenAccepted()
 	}
 	if p.alive {
 		seen, p.refused = append(seen, p.refused...), nil
@@ -210,7 +210,7 @@ func (a *attempt) checkDerived(ctx context.Context) {
 		a.fail(rotation.ItemExchanged, "", "", postponeBy)
 		return
 	case seen.Alive:
-		a.run.accepted()
+		a.run.tokenAccepted()
 	case seen.Refused && !alive && a.run.refusedEnough(c.Domain):
 		a.fail(rotation.ItemExchanged, "", "", postponeBy)
 		a.engine.hold(ctx, a.run, rotation.HeldWaiting, saysRefused)

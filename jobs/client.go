@@ -23,6 +23,7 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 	river.AddWorker(workers, &checkWorker{engine: e})
 	river.AddWorker(workers, &deriveWorker{engine: e})
 	river.AddWorker(workers, &checkDerivedWorker{engine: e})
+	river.AddWorker(workers, &deliverWorker{engine: e})
 	client, err := river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
 		Schema: migrations.Schema,
 		// A job tells which worker has it, so that a dead one's are known.
@@ -35,6 +36,8 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 			// attempt supplied.
 			queueBatches: {MaxWorkers: max(3, e.inflight/32)},
 			queueItems:   {MaxWorkers: max(4, e.inflight/4)},
+			// Several for each app: a few slow shops hold up their own job only.
+			queueDeliveries: {MaxWorkers: 4 * deliverOutstanding / deliverChunk},
 		},
 		FetchCooldown:        20 * time.Millisecond,
 		FetchPollInterval:    500 * time.Millisecond,

@@ -58,6 +58,10 @@ type runState struct {
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter.
 	refused string
+	// accepted are the credentials that the platform last made a token with;
+	// askedAt is when the database was last asked whether it did elsewhere.
+	accepted accepted
+	askedAt  time.Time
 }
 
 // trip is the breaker's decision with what it was taken on.
@@ -181,7 +185,7 @@ func (r *runState) view() store.Control {
 // credentials are what an exchange is made with.
 type credentials struct {
 	secret, refresh secret.String
-	refreshID       int64
+	accepted
 }
 
 // credentials unseals the new secret and the newest refresh token, once each.
@@ -203,7 +207,7 @@ func (r *runState) credentials(ctx context.Context, s *store.Store) (credentials
 		}
 		r.refresh, r.refreshID = v, c.RefreshTokenID
 	}
-	return credentials{secret: r.secret, refresh: r.refresh, refreshID: r.refreshID}, nil
+	return credentials{secret: r.secret, refresh: r.refresh, accepted: accepted{r.secretID, r.refreshID}}, nil
 }
 
 // runs are the open runs that this process knows.

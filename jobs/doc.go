@@ -1,6 +1,7 @@
 // Package jobs is the engine: the River workers that walk the fleet, exchange
 // (or derive) and prove tokens in batches, try the few that failed again by
-// themselves, check the tokens after the revoke (or before the cutover), and the
+// themselves, check the tokens after the revoke (or before the cutover), tell the
+// app of its new tokens, and the
 // supervisor that moves a run from phase to phase.
 //
 // # What is true whatever dies
@@ -13,6 +14,10 @@
 // only carry it: a job names a batch and a grant, or an item and an attempt, and
 // does nothing when the table says that it is superseded. Losing a job loses no
 // work, running it twice doubles none.
+//
+// What an app is told follows the same rule: a delivery is claimed before its
+// request and committed after it, so that a token whose answer was lost is
+// delivered again, under the same id, and no shop's is under way twice.
 //
 // # Token migrations
 //
@@ -34,6 +39,6 @@
 //
 // # Non-goals
 //
-// No wire format (package haravan), no rule of when a phase may be left (package
+// No wire format (packages haravan and deliver), no rule of when a phase may be left (package
 // rotation), no statement (package store).
 package jobs

@@ -51,8 +51,9 @@ type Engine struct {
 	shops   *shopLimits
 	flusher *Flusher
 	// attempts feeds the goroutines that work shops, for all batches together.
-	attempts chan func()
-	runs     runs
+	attempts  chan func()
+	runs      runs
+	receivers receivers
 
 	lastBeat atomic.Int64 // nanoseconds since begin
 	begin    time.Time
@@ -108,7 +109,7 @@ func New(c Config) (*Engine, error) {
 		store: c.Store, client: c.Client, log: c.Log, inflight: c.InFlight, version: c.Version, once: c.Once, started: c.Started,
 		vectors: sync.OnceValue(haravan.CheckVectors),
 		id:      uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
-		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
+		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
 	if err != nil {
@@ -170,6 +171,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	}
 	close(e.attempts)
 	e.flusher.Close()
+	e.receivers.sender.CloseIdle()
 	return nil
 }
 

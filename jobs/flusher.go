@@ -71,6 +71,7 @@ func (f *Flusher) Failing() bool { return f.failing.Load() }
 func (f *Flusher) run() {
 	timer := time.NewTimer(flushDelay)
 	timer.Stop()
+	outcomes := make([]store.Outcome, 0, flushRows) // for all groups in turn
 	for first := range f.in {
 		group := append(make([]*pending, 0, flushRows), first)
 		timer.Reset(flushDelay)
@@ -87,15 +88,15 @@ func (f *Flusher) run() {
 			}
 		}
 		timer.Stop()
-		f.flush(group)
+		outcomes = outcomes[:0]
+		for _, p := range group {
+			outcomes = append(outcomes, p.outcome)
+		}
+		f.flush(group, outcomes)
 	}
 }
 
-func (f *Flusher) flush(group []*pending) {
-	outcomes := make([]store.Outcome, len(group))
-	for i, p := range group {
-		outcomes[i] = p.outcome
-	}
+func (f *Flusher) flush(group []*pending, outcomes []store.Outcome) {
 	wait := flushRetryMin
 	for {
 		// A commit that takes this long has lost its server; after a lost

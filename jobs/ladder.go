@@ -24,10 +24,9 @@ const (
 // tells the pace and the shop's limiter about each. The error is a
 // *haravan.Error of the last try, or why no call could be made at all.
 func (a *attempt) ladder(ctx context.Context, exchange bool, call func(context.Context) (haravan.Meta, error)) error {
-	backoff := retry.WithMaxRetries(ladderRetries, retry.WithJitterPercent(50, retry.NewExponential(ladderBase)))
 	var last *haravan.Error
 	acted := false
-	err := retry.Do(ctx, a.cut(exchange, backoff), func(ctx context.Context) error {
+	err := retry.Do(ctx, a.cut(exchange), func(ctx context.Context) error {
 		err := a.call(ctx, exchange, call)
 		var he *haravan.Error
 		if !errors.As(err, &he) {
@@ -56,8 +55,12 @@ func (a *attempt) ladder(ctx context.Context, exchange bool, call func(context.C
 
 // cut ends the ladder when the run is held, or when the window leaves no time
 // for the pause and another call.
-func (a *attempt) cut(exchange bool, next retry.Backoff) retry.Backoff {
+func (a *attempt) cut(exchange bool) retry.Backoff {
+	var next retry.Backoff // few calls fail
 	return retry.BackoffFunc(func() (time.Duration, bool) {
+		if next == nil {
+			next = retry.WithMaxRetries(ladderRetries, retry.WithJitterPercent(50, retry.NewExponential(ladderBase)))
+		}
 		pause, stop := next.Next()
 		if stop || a.engine.mayCall(a.run, exchange, pause) != nil {
 			return 0, true

@@ -80,7 +80,7 @@ func (a *attempt) proveDerived(ctx context.Context, token secret.String) {
 	switch {
 	case err == nil:
 		a.observe("", "", 0)
-		a.run.accepted()
+		a.run.tokenAccepted()
 		if a.write(proof) == store.Written {
 			a.engine.proven.Add(1)
 		}
@@ -130,13 +130,13 @@ func (e *Engine) derivedAlive(ctx context.Context, run *runState) (bool, error) 
 	}
 	alive, err := e.store.AnyDerivedAlive(ctx, run.id)
 	if alive {
-		run.accepted()
+		run.tokenAccepted()
 	}
 	return alive, err
 }
 
-// accepted notes that a derived token works in the present phase.
-func (r *runState) accepted() {
+// tokenAccepted notes that a derived token works in the present phase.
+func (r *runState) tokenAccepted() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.acceptedIn, r.refusals = r.control.Phase, nil

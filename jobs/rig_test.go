@@ -143,6 +143,19 @@ func (r *rig) worker() (stop func()) {
 	return stop
 }
 
+// once runs an engine until nothing is left that it could do.
+func (r *rig) once() {
+	r.t.Helper()
+	e, err := jobs.New(jobs.Config{
+		Store: r.db.Store, Log: r.log, InFlight: 64, Version: "test", Once: true,
+		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
+			return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: 64, Timeout: 5 * time.Second})
+		},
+	})
+	r.must(err)
+	r.must(e.Run(r.ctx))
+}
+
 // until waits for the run to be as wanted, and returns it.
 func (r *rig) until(what string, ok func(rotation.Snapshot) bool) rotation.Snapshot {
 	r.t.Helper()

@@ -1,9 +1,11 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -86,6 +88,8 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 	if err != nil {
 		return false, err
 	}
+	// Whatever the runs do: tokens that are live must reach their app.
+	busy, err = e.superviseDeliveries(ctx, repair)
 	for _, r := range open {
 		e.runs.mu.Lock()
 		state := e.runs.open[r.ID]
@@ -207,6 +211,8 @@ func (e *Engine) insertBatches(ctx context.Context, tx *store.Tx, run store.Run,
 	if len(grants) == 0 {
 		return nil
 	}
+	// Jobs are fetched in the order of their insertion: the important shops first.
+	slices.SortFunc(grants, func(a, b store.Grant) int { return cmp.Compare(a.Number, b.Number) })
 	jobs := make([]river.InsertManyParams, len(grants))
 	for i, g := range grants {
 		jobs[i].Args = batchArgs(run, g)

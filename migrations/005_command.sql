@@ -3,3 +3,14 @@
 alter table rotator.items
     -- An operator overrode the shop's cooldown: the next claim forgets it.
     add column ignore_cooldown boolean not null default false;
+
+-- A run that goes by importance walks in the order (priority descending, id).
+-- Kept small enough that its negative exists: the index below is on that, so that
+-- a page after (priority, id) is one range of it.
+alter table rotator.shops
+    add check (priority between -1000000 and 1000000);
+create index shops_by_priority on rotator.shops (app_id, (-priority), id);
+
+alter table rotator.runs
+    -- With walk_cursor, the id, where such a walk stands.
+    add column walk_priority integer;

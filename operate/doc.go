@@ -1,5 +1,5 @@
 // Package operate is what a person may do to a run: plan, start, confirm a step,
-// arm, pause, resume, cancel, retry, waive, tune. The command line and the HTTP
+// arm, pause, resume, cancel, retry, waive, tune, use another secret. The command line and the HTTP
 // surface both go through it, so that a gate cannot be walked around.
 //
 // Each operation reads the run's snapshot, asks package rotation whether it is

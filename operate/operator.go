@@ -30,11 +30,21 @@ type StartOptions struct {
 	Headroom *int
 	// LeaveLegacy starts although shops have nothing but a legacy token.
 	LeaveLegacy bool
+	// RequireDelivery makes the run wait for the app's acknowledgements.
+	RequireDelivery bool
+	// ByPriority takes the most important shops first; a breach run always does.
+	ByPriority bool
+	// Breach opens the run of a secret that has leaked.
+	Breach *BreachOptions
 }
 
-// Start opens a planned rotation from the active secret to the pending one.
+// Start opens a rotation from the active secret to the pending one: a planned
+// one, or with opt.Breach one that revokes first.
 func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (store.Run, error) {
 	const what = "start"
+	if opt.RequireDelivery && app.Settings.DeliverURL == "" {
+		return store.Run{}, &Refused{What: what, Why: "the app has no URL to deliver to: set one with `rotator app set --deliver-url`, or leave --require-delivery away"}
+	}
 	secrets, err := o.Store.Secrets(ctx, app.ID)
 	if err != nil {
 		return store.Run{}, err
@@ -48,16 +58,27 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 			return store.Run{}, err
 		}
 	}
+	mode := rotation.ModePlanned
+	if opt.Breach != nil {
+		mode = rotation.ModeBreach
+		if err := mayBreach(app, from, *opt.Breach); err != nil {
+			return store.Run{}, err
+		}
+	}
 	var run store.Run
 	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
 		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
-			App: app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
+			App: app, Kind: rotation.KindRotation, Mode: mode,
 			OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
 		})
 		return err
 	})
 	if errors.Is(err, store.ErrRunOpen) {
-		return run, &Refused{What: what, Why: "another run of this app is open: it must be finished or cancelled first"}
+		why := "another run of this app is open: it must be finished or cancelled first"
+		if opt.Breach != nil {
+			why += "; if its old secret is the one that has leaked, cancel it: it can be cancelled until its revoke"
+		}
+		return run, &Refused{What: what, Why: why}
 	}
 	return run, err
 }
@@ -90,10 +111,16 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 	s := store.RunSettings{
 		Waves: rotation.DefaultWavePolicy, BatchSize: store.DefaultBatchSize, InFlight: store.DefaultInFlight,
 		Wire: app.Settings.Wire, CheckSample: store.DefaultCheckSample,
-		GraceSeconds: int(app.Settings.Grace().Seconds()),
+		GraceSeconds: int(app.Settings.Grace().Seconds()), RequireDelivery: opt.RequireDelivery,
 	}
 	if app.Settings.Waves != nil {
 		s.Waves = *app.Settings.Waves
+	}
+	if opt.Breach != nil {
+		s.Waves, s.Outage = rotation.DefaultBreachWaves, &opt.Breach.Outage
+	}
+	if s.ByPriority = opt.ByPriority || opt.Breach != nil; s.ByPriority {
+		s.BatchSize = store.OrderedBatchSize
 	}
 	if opt.Waves != nil {
 		s.Waves = *opt.Waves
@@ -282,8 +309,8 @@ func (o Operator) Resume(ctx context.Context, runID int64) error {
 func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
 	return o.onOpen(ctx, runID, "cancel", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
-		case TooLateToCancel(run) != "":
-			return refuse("cancel", TooLateToCancel(run), snap)
+		case TooLateToCancel(snap) != "":
+			return refuse("cancel", TooLateToCancel(snap), snap)
 		case confirmed != snap.App:
 			return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
 		}
@@ -293,12 +320,12 @@ func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) err
 
 // TooLateToCancel says why a run can only be finished; "" while it can be
 // cancelled.
-func TooLateToCancel(run store.Run) string {
-	switch run.Phase {
-	case rotation.PhaseRevoked, rotation.PhaseWebhooksSingle:
-		return "the old secret is revoked: the run can only be finished"
-	case rotation.PhaseCutover, rotation.PhaseScrubbed:
+func TooLateToCancel(s rotation.Snapshot) string {
+	switch {
+	case s.Kind == rotation.KindTokenMigration && !s.Phase.Before(rotation.PhaseCutover):
 		return "the app is switched to OAuth, and there is no way back: the run can only be finished"
+	case s.Kind == rotation.KindRotation && rotation.Irrevocable(s.Mode, s.Phase):
+		return MustFinish(s)
 	}
 	return ""
 }

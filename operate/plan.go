@@ -42,6 +42,7 @@ type PlanOptions struct {
 	MaxInFlight int
 	// Left is the window that the plan must fit, rotation.WindowLength if zero.
 	Left time.Duration
+	Expected
 }
 
 // MaxAdvisedInFlight is the most calls in flight that a plan advises for one
@@ -120,10 +121,7 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 	if median == 0 && p.Shops > 0 {
 		return p, errors.New("no shop answered, so nothing is known of the latency: look at `rotator doctor`, or give --assume-latency")
 	}
-	p.Verdict = rotation.Judge(rotation.Load{
-		Shops: p.Shops, Latency: median, InFlight: o.InFlight, MaxInFlight: o.MaxInFlight,
-		Left: o.Left, Retries: 0.05,
-	})
+	p.Verdict = rotation.Judge(o.Load(p, median))
 	return p, nil
 }
 
@@ -137,6 +135,7 @@ func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app stor
 	}
 	answers := make([]haravan.Meta, len(tokens))
 	classes := make([]string, len(tokens))
+	quiet := make([]time.Duration, len(tokens))
 	var g errgroup.Group
 	g.SetLimit(4)
 	for i, t := range tokens {
@@ -145,12 +144,15 @@ func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app stor
 			answers[i], classes[i] = id.Meta, "alive"
 			var he *haravan.Error
 			if errors.As(err, &he) {
-				answers[i], classes[i] = he.Meta, string(he.Class)
+				answers[i], classes[i], quiet[i] = he.Meta, string(he.Class), he.RetryAfter
 			}
 			return ctx.Err()
 		})
 	}
 	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if err := leaveAlone(ctx, quiet); err != nil {
 		return nil, err
 	}
 	var latencies []time.Duration
@@ -165,6 +167,24 @@ func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app stor
 	}
 	slices.Sort(latencies)
 	return latencies, nil
+}
+
+// quietMost bounds how long a plan waits for a shop that asked to be left alone.
+const quietMost = 5 * time.Second
+
+// leaveAlone waits as long as a shop that was asked wants it: the next to call it
+// is another process, which does not know of the 429.
+func leaveAlone(ctx context.Context, quiet []time.Duration) error {
+	wait := slices.Max(append(quiet, 0))
+	if wait == 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(min(wait, quietMost)):
+		return nil
+	}
 }
 
 // percentile of sorted values, 0 for none.

@@ -15,6 +15,10 @@ type Tuning struct {
 	Rate *float64
 	// Headroom is the percentage of each shop's bucket left to the app.
 	Headroom *int
+	// WaiveDeliveries gives up that the run waits for the app's
+	// acknowledgements. It cannot be taken back: tokens may have been swapped that
+	// the app is not told of.
+	WaiveDeliveries bool
 }
 
 // Tune changes the run's cap on calls in flight; workers see it within a second.
@@ -26,6 +30,7 @@ func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
 func (o Operator) TuneWith(ctx context.Context, runID int64, t Tuning) error {
 	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
 		override(&run.Settings.InFlight, t.InFlight)
+		run.Settings.RequireDelivery = run.Settings.RequireDelivery && !t.WaiveDeliveries
 		pace(&run.Settings.Pacing, t.Rate, t.Headroom)
 		return tx.SaveSettings(ctx, o.Actor, run)
 	})

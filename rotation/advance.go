@@ -47,6 +47,9 @@ func Advance(s Snapshot) []Action {
 		if !s.Certificate {
 			return []Action{{Certify: true, Why: "every condition to revoke the old secret is met"}}
 		}
+		if t, ok := s.Course().Forward(PhaseProven); ok && t.Driver == DriverEngine {
+			return []Action{{Enter: t.To, Why: "the old secret is revoked already: old and new tokens are looked at"}}
+		}
 	}
 	return nil
 }

@@ -190,6 +190,7 @@ func TestTheEngineKeepsToTheTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := rapid.IntRange(0, 2)
 		s := snapshot(rapid.SampledFrom(rotation.Phases).Draw(t, "phase"), func(s *rotation.Snapshot) {
+			s.Mode = rapid.SampledFrom([]rotation.Mode{rotation.ModePlanned, rotation.ModeBreach}).Draw(t, "mode")
 			s.Held = rapid.SampledFrom([]rotation.Held{"", "", "", rotation.HeldPaused}).Draw(t, "held")
 			s.WalkDone = rapid.Bool().Draw(t, "walked")
 			s.Certificate = rapid.Bool().Draw(t, "certificate")

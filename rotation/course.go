@@ -50,7 +50,7 @@ var migration = Course{
 
 // courses are all that exist.
 var courses = map[Kind]map[Mode]Course{
-	KindRotation:       {ModePlanned: planned},
+	KindRotation:       {ModePlanned: planned, ModeBreach: breach},
 	KindTokenMigration: {ModePlanned: migration},
 }
 

@@ -90,7 +90,10 @@ func TestACourseVisitsItsPhasesInOrder(t *testing.T) {
 func TestWhatCannotBeUndoneAsksForTheAppsName(t *testing.T) {
 	t.Parallel()
 	want := map[rotation.Kind]map[rotation.Mode][]rotation.Phase{
-		rotation.KindRotation:       {rotation.ModePlanned: {rotation.PhaseRevoked, rotation.PhaseClosed}},
+		rotation.KindRotation: {
+			rotation.ModePlanned: {rotation.PhaseRevoked, rotation.PhaseClosed},
+			rotation.ModeBreach:  {rotation.PhaseContained, rotation.PhaseClosed},
+		},
 		rotation.KindTokenMigration: {rotation.ModePlanned: {rotation.PhaseCutover, rotation.PhaseScrubbed}},
 	}
 	eachCourse(t, func(t *testing.T, k rotation.Kind, m rotation.Mode, c rotation.Course) {

@@ -33,7 +33,7 @@ func Gate(s Snapshot) []Condition {
 			condition("new secret differs from the old one", s.SecretsDiffer, "keyed fingerprints differ", "both secrets are the same value"),
 			condition("keyring opens both secrets", s.KeyringOpens, "unsealed just now", "the keyring does not open them"),
 		}
-	case PhaseWebhooksDual, PhaseOAuthSwitched:
+	case PhaseContained, PhaseWebhooksDual, PhaseOAuthSwitched:
 		return []Condition{attested(s, s.Phase)}
 	case PhaseArmed:
 		return []Condition{
@@ -47,14 +47,17 @@ func Gate(s Snapshot) []Condition {
 			condition("certificate written", s.Certificate, "in the journal and in `rotation report`", "not yet"))
 	case PhaseRevoked:
 		r := s.Revocation
-		return []Condition{
+		gate := []Condition{
 			condition("old and new tokens checked after the revoke", r.Done(),
 				fmt.Sprintf("%d shops", r.Planned), fmt.Sprintf("%d of %d shops; a worker must be running", r.OldDead+r.OldAlive, r.Planned)),
 			condition("shops were checked", r.Planned > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", r.Planned), "none"),
 			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: is the old secret revoked?", r.OldAlive)),
 			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
-			graceCondition(s),
 		}
+		if s.Mode == ModeBreach { // nothing that the leaked secret signed is believed
+			return gate
+		}
+		return append(gate, graceCondition(s))
 	case PhaseWebhooksSingle:
 		return []Condition{attested(s, PhaseWebhooksSingle)}
 	}
@@ -63,7 +66,7 @@ func Gate(s Snapshot) []Condition {
 
 func provenGate(s Snapshot) []Condition {
 	c := s.Counts
-	return []Condition{
+	return append([]Condition{
 		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
 			fmt.Sprintf("none of %d: a run that exchanged nothing proves nothing", c.Total)),
 		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
@@ -72,7 +75,17 @@ func provenGate(s Snapshot) []Condition {
 		condition("late installs are swept", s.LateInstalls == 0, "none", fmt.Sprintf("%d shops came since the walk", s.LateInstalls)),
 		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", fmt.Sprintf("%d tokens to prove again", s.LateExchanges)),
 		condition("no stored token needs the old secret", s.OldVersionShops == 0, "none does", fmt.Sprintf("%d shops", s.OldVersionShops)),
+	}, deliveryGate(s.Deliveries)...)
+}
+
+// deliveryGate is empty for a run that does not wait for its app.
+func deliveryGate(d Deliveries) []Condition {
+	if !d.Required {
+		return nil
 	}
+	return []Condition{condition("every new token is acknowledged by the app", d.Undelivered() == 0,
+		fmt.Sprintf("%d acknowledged, %d waived", d.Acknowledged, d.Waived),
+		fmt.Sprintf("%d are not, of which %d were sent in vain", d.Undelivered(), d.Failing))}
 }
 
 func condition(name string, met bool, evidence, lack string) Condition {
@@ -84,7 +97,11 @@ func condition(name string, met bool, evidence, lack string) Condition {
 
 func attested(s Snapshot, p Phase) Condition {
 	a, ok := s.Attested[p]
-	return condition("attested: "+attestationText[p], ok,
+	text := attestationText[p]
+	if other := breachText[p]; s.Mode == ModeBreach && other != "" {
+		text = other
+	}
+	return condition("attested: "+text, ok,
 		fmt.Sprintf("%s, %s: %s", a.Actor, a.At.UTC().Format(time.RFC3339), a.Note),
 		"nobody has confirmed it")
 }

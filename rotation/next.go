@@ -1,6 +1,9 @@
 package rotation
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Step is what has to happen next, and why.
 type Step struct {
@@ -25,6 +28,9 @@ func Next(s Snapshot) Step {
 	if s.Kind == KindTokenMigration {
 		return nextMigration(s)
 	}
+	if step, ok := nextBreach(s); ok && s.Mode == ModeBreach {
+		return step
+	}
 	switch s.Phase {
 	case PhasePrepared:
 		return human(s, "confirm webhooks_dual", "make the app accept webhooks signed by the old secret and by the new one, deploy it everywhere, then say so")
@@ -40,7 +46,7 @@ func Next(s Snapshot) Step {
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "do not revoke yet: " + unmet(gate)}
 		}
-		return human(s, "confirm revoked --confirm "+s.App, "every shop is proven: revoke the old secret in the Partners dashboard, then say so")
+		return human(s, "confirm revoked --confirm "+s.App, "every shop is proven: "+undelivered(s.Deliveries)+"revoke the old secret in the Partners dashboard, then say so")
 	case PhaseRevoked:
 		return nextRevoked(s)
 	case PhaseWebhooksSingle:
@@ -72,7 +78,7 @@ func nextHeld(s Snapshot) Step {
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
-		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume")
+		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume"+wrongSecret(s))
 	case HeldBreakerOpen:
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
@@ -85,10 +91,39 @@ func nextExchanging(s Snapshot) Step {
 	if barren(s) {
 		return human(s, "report", fmt.Sprintf("not one of %d shops is proven, and nothing is left to try: see why, then retry them by class or by name, or cancel the run", c.Total))
 	}
+	if c.Open() == 0 && c.Parked == 0 && s.Deliveries.Required && s.Deliveries.Undelivered() > 0 {
+		return nextDelivery(s.Deliveries)
+	}
 	if c.Open() > 0 || c.Parked == 0 {
 		return Step{Why: fmt.Sprintf("working: %d of %d shops settled", c.Settled(), c.Total)}
 	}
 	return human(s, "retry", fmt.Sprintf("%d shops are parked: see `rotator rotation report`, then retry them or waive them by name (`rotator rotation waive DOMAIN --reason …`)", c.Parked))
+}
+
+// deliveryPatience is how long a token may be underway to the app before
+// somebody is called.
+const deliveryPatience = time.Minute
+
+func nextDelivery(d Deliveries) Step {
+	why := fmt.Sprintf("the app is yet to acknowledge %d new tokens", d.Undelivered())
+	if d.NoURL {
+		return Step{Command: "rotator app set --deliver-url URL", Human: true, Why: why + ", but has no URL any more: set one, or give it up with `rotator rotation tune --require-delivery=false`"}
+	}
+	// While some are pending for another reason than that the app is down, they
+	// are being sent.
+	if d.Failing == 0 || d.Oldest < deliveryPatience || d.Pending > 0 && d.DownSince.IsZero() {
+		return Step{Why: why}
+	}
+	return Step{Command: "rotator delivery list", Human: true, Why: fmt.Sprintf(
+		"%s, and %d were sent in vain: mend what receives them, then `rotator delivery retry`; a shop can be waived by name", why, d.Failing)}
+}
+
+// undelivered warns before the tokens die that the app may still work with.
+func undelivered(d Deliveries) string {
+	if d.Undelivered() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`); when it has, ", d.Undelivered())
 }
 
 func nextRevoked(s Snapshot) Step {

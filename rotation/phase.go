@@ -49,6 +49,8 @@ type Phase string
 const (
 	// PhasePrepared: the new secret is stored, pending (step 1).
 	PhasePrepared Phase = "prepared"
+	// PhaseContained: the leaked secret is revoked, and every stored token dead.
+	PhaseContained Phase = "contained"
 	// PhaseWebhooksDual: the app accepts webhooks signed by either (step 2).
 	PhaseWebhooksDual Phase = "webhooks_dual"
 	// PhaseOAuthSwitched: the app installs with the new secret only (step 3).
@@ -81,7 +83,7 @@ const (
 
 // Phases lists every phase, in an order that each Course keeps.
 var Phases = []Phase{
-	PhasePrepared, PhaseWebhooksDual, PhaseOAuthSwitched, PhaseArmed,
+	PhasePrepared, PhaseContained, PhaseWebhooksDual, PhaseOAuthSwitched, PhaseArmed,
 	PhaseExchanging, PhaseProven, PhaseRevoked, PhaseWebhooksSingle,
 	PhaseDeriving, PhaseDerived, PhaseChecked, PhaseCutover, PhaseScrubbed, PhaseClosed,
 }

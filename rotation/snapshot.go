@@ -42,6 +42,28 @@ func (r Revocation) Done() bool {
 	return r.OldDead+r.OldAlive >= r.Planned && r.NewAlive+r.NewDead >= r.Planned
 }
 
+// Deliveries counts the new tokens of a run's shops by whether the app, at its
+// deliver URL, knows them.
+type Deliveries struct {
+	// Required: the run waits for the app.
+	Required bool
+	// Pending were not tried yet, Failing in vain so far.
+	Pending, Failing int
+	Acknowledged     int
+	// Waived are unacknowledged ones of shops that an operator waived, or that
+	// are gone.
+	Waived int
+	// Oldest is the age of the oldest token that is pending or failing.
+	Oldest time.Duration
+	// DownSince is set while the app acknowledges nothing.
+	DownSince time.Time
+	// NoURL: the run waits, and there is nowhere to deliver to.
+	NoURL bool
+}
+
+// Undelivered is the number of tokens that the app is still to acknowledge.
+func (d Deliveries) Undelivered() int { return d.Pending + d.Failing }
+
 // Snapshot is everything that a decision about a run needs to know, read in one
 // transaction.
 type Snapshot struct {
@@ -81,6 +103,8 @@ type Snapshot struct {
 	// the new secret although their item was settled: proven, or skipped for a
 	// reason that no longer holds.
 	OldVersionShops int
+
+	Deliveries Deliveries
 
 	// Workers is the number of live worker processes.
 	Workers int

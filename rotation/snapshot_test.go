@@ -19,7 +19,7 @@ func snapshot(p rotation.Phase, change ...func(*rotation.Snapshot)) rotation.Sna
 		WalkDone: true, WavePolicy: rotation.DefaultWavePolicy, Workers: 1, Grace: time.Hour,
 		Revocation: rotation.Revocation{Planned: 10, OldDead: 10, NewAlive: 10},
 	}
-	for _, q := range []rotation.Phase{rotation.PhaseWebhooksDual, rotation.PhaseOAuthSwitched, rotation.PhaseRevoked, rotation.PhaseWebhooksSingle} {
+	for _, q := range []rotation.Phase{rotation.PhaseContained, rotation.PhaseWebhooksDual, rotation.PhaseOAuthSwitched, rotation.PhaseRevoked, rotation.PhaseWebhooksSingle} {
 		if !p.Before(q) {
 			s.Attested[q] = rotation.Attestation{Actor: "operator", Note: "deployed", At: noon.Add(-2 * time.Hour)}
 		}

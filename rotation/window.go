@@ -3,6 +3,7 @@ package rotation
 import (
 	"fmt"
 	"math"
+	"sort"
 	"time"
 )
 
@@ -34,6 +35,20 @@ type Load struct {
 	Left time.Duration
 	// Retries is the expected share of calls made again, e.g. 0.05.
 	Retries float64
+	// Waves are how the fleet is released; nil for all at once and in full swing
+	// from the beginning, as for what is left of a run.
+	Waves *WavePolicy
+	// Begun tells that the run's canary is through: Waves are what comes after.
+	Begun bool
+	// Walk is how many of the shops are not in the run yet.
+	Walk int
+	// Workers share InFlight; 0 counts as one.
+	Workers int
+	// Ceiling is the most shops per second that one worker's machine manages
+	// when calls take no time; 0 if it was not measured.
+	Ceiling float64
+	// Step is the time of one of the engine's own steps, 0 for DefaultStep.
+	Step time.Duration
 }
 
 // Outlook is the kind of verdict.
@@ -73,46 +88,72 @@ const Safety = 0.15
 // time.Duration holds it.
 const longest = 100 * 365 * 24 * 3600
 
-// Judge tells whether the load fits the window:
-// seconds = shops × calls × latency × (1 + retries) ÷ in-flight, never faster
-// than the rate cap allows.
+// Judge tells whether the load fits the window: whether the time that Foresee
+// computes does, of which the greatest part is
+// shops × calls × latency × (1 + retries) ÷ in-flight.
 func Judge(l Load) Verdict {
 	if l.InFlight <= 0 || l.Left <= 0 {
 		return Verdict{Outlook: OutlookNever, Words: "no call may be made: nothing may be in flight or no time is left"}
 	}
-	work := float64(l.Shops) * CallsPerShop * l.Latency.Seconds() * (1 + l.Retries)
-	capped := 0.0
-	if l.Rate > 0 {
-		capped = float64(l.Shops) / l.Rate
-	}
-	seconds := min(max(work/float64(l.InFlight), capped), longest)
+	f := Foresee(l)
+	seconds := f.Total.Seconds()
 	usable := l.Left.Seconds() * (1 - Safety)
 	v := Verdict{
-		Needs: time.Duration(seconds * float64(time.Second)), NeedsSeconds: seconds,
+		Needs: f.Total, NeedsSeconds: seconds,
 		InFlight: l.InFlight, Windows: 1, Outlook: OutlookFits,
 	}
 	if seconds > 0 {
 		v.Margin = l.Left.Seconds()/seconds - 1
 	}
-	sum := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight = %s, %s left",
-		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, l.InFlight, short(v.Needs), short(l.Left))
+	sum := l.sum(f)
 	if seconds <= usable {
 		v.Words = fmt.Sprintf("fits, taking %s of the window: %s", share(seconds/l.Left.Seconds()), sum)
 		return v
 	}
-	if need := int(math.Ceil(work / usable)); capped <= usable && need <= l.MaxInFlight {
+	if need, ok := l.raised(usable); ok {
 		v.Outlook, v.InFlight = OutlookRaise, need
 		v.Words = fmt.Sprintf("fits if in-flight is raised to %d: %s", need, sum)
 		return v
 	}
 	// The first window is what is left of it, the others are whole.
 	v.InFlight = max(l.InFlight, l.MaxInFlight)
-	most := min(max(work/float64(v.InFlight), capped), longest)
-	rest := max(0, most-usable)
+	l.InFlight = v.InFlight
+	rest := max(0, Foresee(l).Total.Seconds()-usable)
 	v.Outlook = OutlookWindows
 	v.Windows = 1 + int(math.Ceil(rest/(WindowLength.Seconds()*(1-Safety))))
 	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other, with %d in flight: %s", v.Windows, v.InFlight, sum)
 	return v
+}
+
+// sum is the arithmetic in words.
+func (l Load) sum(f Forecast) string {
+	text := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight",
+		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, l.InFlight)
+	switch f.Bound {
+	case BoundMachine:
+		text += fmt.Sprintf(", at most %.0f shops/s by this machine", f.ShopsPerS)
+	case BoundRate:
+		text += fmt.Sprintf(", at most %.3g shops/s by the cap", l.Rate)
+	}
+	if other := f.Total - f.Work; other > 0 {
+		text += fmt.Sprintf(" = %s, with %s for the walk, the waves and the last shops", short(f.Work), short(other))
+	}
+	return fmt.Sprintf("%s = %s, %s left", text, short(f.Total), short(l.Left))
+}
+
+// raised is the least number of calls in flight with which the load takes no
+// longer than usable seconds; false when MaxInFlight is not enough.
+func (l Load) raised(usable float64) (int, bool) {
+	least := l.InFlight
+	fits := func(more int) bool {
+		l.InFlight = least + more
+		return Foresee(l).Total.Seconds() <= usable
+	}
+	most := l.MaxInFlight - least
+	if most <= 0 || !fits(most) {
+		return 0, false
+	}
+	return least + sort.Search(most, fits), true
 }
 
 // short rounds to what a person reads: three digits or so.

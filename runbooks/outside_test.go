@@ -1,6 +1,8 @@
 package runbooks_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"time"
 
@@ -9,7 +11,7 @@ import (
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 )
 
-// dashboard does what an operator does in the Partners dashboard.
+// dashboard does what an operator does in the Partners dashboard, and to the app.
 func (r *rig) dashboard(words []string) {
 	r.t.Helper()
 	var value string
@@ -21,6 +23,8 @@ func (r *rig) dashboard(words []string) {
 		value = s.Value
 	case "create-refresh-token":
 		value = r.sim.CreateRefreshToken().Value
+	case "mend-receiver":
+		r.receiver.Store(http.StatusNoContent)
 	case "revoke-secret":
 		var version int
 		if version, err = strconv.Atoi(argument); err == nil {
@@ -39,6 +43,16 @@ func (r *rig) dashboard(words []string) {
 	if value != "" {
 		r.write(words[1], value+"\n")
 	}
+}
+
+// receive starts what the app receives deliveries with; it answers as
+// r.receiver says, and its URL is in $DELIVER_URL.
+func (r *rig) receive(status int32) {
+	r.t.Helper()
+	r.receiver.Store(status)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(r.receiver.Load())) }))
+	r.t.Cleanup(app.Close)
+	r.env = append(r.env, "DELIVER_URL="+app.URL+"/tokens")
 }
 
 // pass lets time go by: for the platform, the runs, the leases and the workers.

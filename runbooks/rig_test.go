@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
@@ -33,6 +34,8 @@ type rig struct {
 	dir, url string
 	env      []string
 	sim      *haravansim.Server
+	// receiver is the status that the app answers deliveries with.
+	receiver atomic.Int32
 	// planted are the secrets and tokens that no output may show.
 	planted []string
 	shown   strings.Builder

@@ -2,6 +2,7 @@ package runbooks_test
 
 import (
 	"encoding/csv"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -45,6 +46,25 @@ var situations = map[string]situation{
 			}
 		},
 		leave: func(r *rig) { r.migrated("oauth-tokens.csv") },
+	},
+	"leaked-secret.md": {
+		platform: haravansim.Options{Seed: 6, Shops: 150, Faults: haravansim.Hostile()},
+		arrive: func(r *rig) {
+			r.stock()
+			rows := strings.Split(strings.TrimSpace(r.fleet()), "\n")
+			for i := range rows {
+				switch {
+				case i == 0:
+					rows[i] += ",priority"
+				case i > 140:
+					rows[i] += ",10"
+				default:
+					rows[i] += ",0"
+				}
+			}
+			r.write("ranked.csv", strings.Join(rows, "\n")+"\n")
+		},
+		leave: func(r *rig) { r.rotated(); r.exported("new-tokens.csv", 0); r.importantFirst(); r.timeline() },
 	},
 	"window-expired.md": {
 		// At 8 in flight the fleet needs some 15 s, of which the window has 7.
@@ -90,6 +110,28 @@ var situations = map[string]situation{
 			}
 		},
 		leave: (*rig).exchangedOnce,
+	},
+	"app-does-not-acknowledge.md": {
+		platform: haravansim.Options{Seed: 6, Shops: 60},
+		arrive: func(r *rig) {
+			r.receive(http.StatusServiceUnavailable)
+			r.stock()
+			r.run(`rotator app set --deliver-url "$DELIVER_URL" --deliver-key-new deliver-key.txt`)
+			r.exchange("--require-delivery", "--no-plan")
+			r.open("worker", "rotator worker")
+			r.await("every shop is proven, and the app seen to be down", func() bool {
+				status := r.run("rotator rotation status --json")
+				return strings.Contains(status, `"proven":60`) && strings.Contains(status, `"down_since":"2`)
+			})
+			// The app has not answered for a while; the worker lives.
+			r.sql(`update rotator.deliveries set swapped_at = swapped_at - interval '3 minutes'`)
+		},
+		leave: func(r *rig) {
+			if out := r.run("rotator rotation status --json"); !strings.Contains(out, `"phase":"proven"`) || !strings.Contains(out, `"acknowledged":60`) {
+				r.t.Errorf("the run is not proven, or the app does not know: %s", out)
+			}
+			r.noMisuse()
+		},
 	},
 }
 
@@ -174,6 +216,40 @@ func (r *rig) migrated(name string) {
 		r.t.Errorf("%d of 60 exported tokens live, want all but one", live)
 	}
 	r.noMisuse()
+}
+
+// importantFirst wants, by the platform's books, the ten shops that were ranked
+// back before most of the others, and nobody still down.
+func (r *rig) importantFirst() {
+	r.t.Helper()
+	all := r.sim.Downtimes()
+	early := 0
+	for i, d := range all {
+		if !d.Back || d.Down <= 0 {
+			r.t.Errorf("%s: %+v", d.Domain, d)
+		}
+		if i < len(all)/2 && d.Domain > "shop-000140" {
+			early++
+		}
+	}
+	if early < 7 { // one or the other was tried again, or is gone
+		r.t.Errorf("of the ten ranked shops %d are among the first half to come back", early)
+	}
+}
+
+// timeline wants the table to tell of the revoke and of the last shop.
+func (r *rig) timeline() {
+	r.t.Helper()
+	text, err := os.ReadFile(r.path("timeline.csv"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.shown.Write(text)
+	for _, part := range []string{",operator,attested.contained,", "incident 7", ",engine,shops.last,"} {
+		if !strings.Contains(string(text), part) {
+			r.t.Errorf("the timeline does not tell of %q:\n%s", part, text)
+		}
+	}
 }
 
 // exported wants a living token of the new secret for every living shop, but for

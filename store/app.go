@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
@@ -19,6 +20,10 @@ type App struct {
 	ClientID  string      `json:"client_id"`
 	Settings  AppSettings `json:"settings"`
 	CreatedAt time.Time   `json:"created_at"`
+	// DeliverKeyFingerprint is of the key that signs deliveries, "" for none.
+	DeliverKeyFingerprint string `json:"deliver_key_fingerprint,omitempty"`
+	// DeliverKey is only written: the key that SetApp shall store, if any.
+	DeliverKey secret.String `json:"-"`
 }
 
 // AppSettings is what an operator says about an app; zero values are defaults.
@@ -41,6 +46,12 @@ type AppSettings struct {
 	Pacing
 	// Waves is the policy of the app's runs; nil is rotation.DefaultWavePolicy.
 	Waves *rotation.WavePolicy `json:"waves,omitempty"`
+	// DeliverURL is told of every new token; "" for none.
+	DeliverURL string `json:"deliver_url,omitempty"`
+	// SecretMaxAgeHours is how old the secret may become, SecretWarnAgeHours from
+	// when checks say so; 0 is as in rotation.DefaultPolicy.
+	SecretMaxAgeHours  int `json:"secret_max_age_hours,omitempty"`
+	SecretWarnAgeHours int `json:"secret_warn_age_hours,omitempty"`
 }
 
 const (
@@ -59,13 +70,15 @@ func (a AppSettings) Grace() time.Duration {
 	return time.Duration(*a.GraceSeconds) * time.Second
 }
 
+const appColumns = `a.id, a.name, a.client_id, a.settings, a.created_at, coalesce(v.key_fingerprint, '')
+	from rotator.apps a left join rotator.receivers v on v.app_id = a.id`
+
 var (
 	upsertApp = sql(`insert into rotator.apps (name, client_id, settings) values ($1, $2, $3)
 		on conflict (name) do update set client_id = excluded.client_id, settings = excluded.settings, updated_at = now()
 		returning id, created_at`)
-	readApps = sql(`select id, name, client_id, settings, created_at from rotator.apps
-		where $1 = '' or name = $1 order by name`)
-	readAppByID = sql(`select id, name, client_id, settings, created_at from rotator.apps where id = $1`)
+	readApps    = sql(`select ` + appColumns + ` where $1 = '' or a.name = $1 order by a.name`)
+	readAppByID = sql(`select ` + appColumns + ` where a.id = $1`)
 )
 
 // SetApp stores the app under its name and journals it.
@@ -74,11 +87,20 @@ func (s *Store) SetApp(ctx context.Context, actor string, a App) (App, error) {
 	if err != nil {
 		return a, fmt.Errorf("encode the app's settings: %w", err)
 	}
-	err = s.InTx(ctx, func(tx *Tx) error {
-		if err := tx.tx.QueryRow(ctx, upsertApp, a.Name, a.ClientID, settings).Scan(&a.ID, &a.CreatedAt); err != nil {
-			return fmt.Errorf("store app %s: %w", a.Name, err)
-		}
-		return tx.Log(ctx, actor, "app.set", 0, a)
+	err = againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			was, err := tx.deliverURL(ctx, a.Name)
+			if err != nil {
+				return err
+			}
+			if err := tx.tx.QueryRow(ctx, upsertApp, a.Name, a.ClientID, settings).Scan(&a.ID, &a.CreatedAt); err != nil {
+				return fmt.Errorf("store app %s: %w", a.Name, err)
+			}
+			if err := tx.setReceiver(ctx, &a, was); err != nil {
+				return err
+			}
+			return tx.Log(ctx, actor, "app.set", 0, a)
+		})
 	})
 	return a, err
 }
@@ -127,7 +149,7 @@ func (s *Store) apps(ctx context.Context, name string) ([]App, error) {
 func scanApp(row pgx.CollectableRow) (App, error) {
 	var a App
 	var settings []byte
-	if err := row.Scan(&a.ID, &a.Name, &a.ClientID, &settings, &a.CreatedAt); err != nil {
+	if err := row.Scan(&a.ID, &a.Name, &a.ClientID, &settings, &a.CreatedAt, &a.DeliverKeyFingerprint); err != nil {
 		return a, err
 	}
 	if err := json.Unmarshal(settings, &a.Settings); err != nil {

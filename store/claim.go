@@ -136,11 +136,12 @@ func (s *Store) ClaimBatch(ctx context.Context, l Lease, from int64, n int, work
 		return nil, err
 	}
 	last := open[len(open)-1].Position
-	claims := slices.DeleteFunc(slices.Clone(open), func(c Claim) bool { return c.Was != rotation.ItemPending })
+	found := len(open)
+	claims := slices.DeleteFunc(open, func(c Claim) bool { return c.Was != rotation.ItemPending })
 	for i := range claims {
 		claims[i].Batch, claims[i].Fence = l.Number, l.Fence
 	}
-	if len(claims) == len(open) {
+	if len(claims) == found {
 		return claims, nil
 	}
 	if rows, err = s.pool.Query(ctx, claimBatch, l.RunID, l.Number, l.Fence, from, last, worker); err != nil {

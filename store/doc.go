@@ -4,10 +4,11 @@
 // # Sealed columns
 //
 // secrets.value, refresh_tokens.value, shops.access_token, shops.legacy_token,
-// items.new_token, items.old_token and minted.tokens hold ciphertext, bound to
-// the table, row and column they were sealed for. Each has its key's id beside
-// it, or in its first bytes. No statement ever carries a token or a secret in the
-// clear, so neither the database's log nor a dump of it can show one.
+// items.new_token, items.old_token, minted.tokens and receivers.key hold
+// ciphertext, bound to the table, row and column they were sealed for. Each has
+// its key's id beside it, or in its first bytes. No statement ever carries a
+// token or a secret in the clear, so neither the database's log nor a dump of it
+// can show one.
 //
 // # Fences
 //
@@ -21,6 +22,8 @@
 //   - A derived token is stored only while the run works and its batch is held;
 //     derived_from names the legacy credential that it came from, so that one
 //     that was replaced since is derived again.
+//   - What an app answered is written only for the attempt that asked it, and
+//     acknowledges no newer token than the one that was sent.
 //
 // A write that its fence keeps out changes nothing and is reported to the
 // caller by name: it is never an error of the whole group it was flushed with.

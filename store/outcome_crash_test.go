@@ -59,6 +59,7 @@ func (r *rig) sabotaged(t *testing.T, s *saboteur) *store.Store {
 func crashGroup(t *testing.T) (*rig, []store.Outcome) {
 	t.Helper()
 	r, _, claims := claimAll(t, 7)
+	r.deliverTo(t, "https://app.example.com/tokens")
 	r.write(t, store.Written, exchanged(claims[2]), exchanged(claims[6]))
 	late := claims[1]
 	late.Fence++ // of a lease that is not the batch's
@@ -81,13 +82,13 @@ func TestWhereverAGroupIsCutOffAllOrNothingIsWritten(t *testing.T) {
 	t.Parallel()
 	r, group := crashGroup(t)
 	dump := func() []string {
-		return ask[string](t, r.DB, `select concat(i, s, (select count(*) from rotator.minted m where i.position = any(m.positions)))
-			from rotator.items i join rotator.shops s on s.id = i.shop_id order by i.position`)
+		return ask[string](t, r.DB, `select concat(i, s, d, (select count(*) from rotator.minted m where i.position = any(m.positions)))
+			from rotator.items i join rotator.shops s on s.id = i.shop_id left join rotator.deliveries d on d.shop_id = s.id order by i.position`)
 	}
 	before := dump()
-	// begin, minted, late, proven, swap, rollback; begin, minted, late,
-	// proven, swap, in place, due, aside, due, commit
-	const rollback, commit = 6, 16
+	// begin, minted, late, proven, swap, owe, rollback; begin, minted, late,
+	// proven, swap, owe, in place, due, aside, due, commit
+	const rollback, commit = 7, 18
 	cuts := map[string]func(context.Context, *pgx.Conn) context.Context{
 		"the caller gives up": func(ctx context.Context, _ *pgx.Conn) context.Context {
 			ctx, cancel := context.WithCancel(ctx)

@@ -137,8 +137,12 @@ func (t *Tx) Waive(ctx context.Context, actor string, runID int64, domain, reaso
 	if err != nil {
 		return fmt.Errorf("waive %s: %w", domain, err)
 	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("waive %s: it is not parked, waiting or broken in this run: %w", domain, ErrConflict)
+	delivery, err := t.waiveDelivery(ctx, runID, domain)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 && !delivery {
+		return fmt.Errorf("waive %s: it is not parked, waiting or broken in this run, nor does the run wait for its delivery: %w", domain, ErrConflict)
 	}
 	return t.Log(ctx, actor, "item.waived", runID, map[string]any{"domain": domain, "reason": reason})
 }

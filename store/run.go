@@ -57,11 +57,22 @@ type RunSettings struct {
 	GraceSeconds int `json:"webhook_grace_seconds"`
 	// AcceptWindows lets the exchange begin although one window is not enough.
 	AcceptWindows bool `json:"accept_windows,omitempty"`
+	// RequireDelivery keeps the run from proven until the app has acknowledged
+	// every new token.
+	RequireDelivery bool `json:"require_delivery,omitempty"`
+	// ByPriority takes shops in the order of their priority, highest first,
+	// instead of that of their ids.
+	ByPriority bool `json:"by_priority,omitempty"`
+	// Outage is what a breach run was expected to cost when it was started.
+	Outage *rotation.Outage `json:"outage,omitempty"`
 }
 
 // Defaults of a run.
 const (
 	DefaultBatchSize = 500
+	// OrderedBatchSize is that of runs whose order matters to the shops: batches
+	// are worked side by side, so the order is as fine as they are small.
+	OrderedBatchSize = 100
 	DefaultInFlight  = 256
 )
 
@@ -195,11 +206,19 @@ func (t *Tx) EnterPhase(ctx context.Context, actor string, r Run, to rotation.Ph
 
 func (t *Tx) onEnter(ctx context.Context, r Run, to rotation.Phase) error {
 	switch to {
+	case rotation.PhaseContained:
+		return t.containSecrets(ctx, r)
 	case rotation.PhaseOAuthSwitched:
+		if r.Mode == rotation.ModeBreach {
+			return nil // they were at the revoke
+		}
 		return t.switchSecrets(ctx, r)
 	case rotation.PhaseExchanging:
 		return t.dropCertificate(ctx, r)
 	case rotation.PhaseRevoked:
+		if r.Mode == rotation.ModeBreach {
+			return t.planChecks(ctx, r)
+		}
 		if err := t.exactlyOne(ctx, "mark the old secret as revoked", revokeSecret, r.OldSecretID); err != nil {
 			return err
 		}

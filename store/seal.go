@@ -33,4 +33,8 @@ func oldTokenAt(runID, position int64) secret.Column {
 	return secret.Column{Table: "items", Row: pair(runID, position), Name: "old_token"}
 }
 
+func deliverKeyAt(appID int64) secret.Column {
+	return secret.Column{Table: "receivers", Row: strconv.FormatInt(appID, 10), Name: "key"}
+}
+
 func pair(a, b int64) string { return strconv.FormatInt(a, 10) + "/" + strconv.FormatInt(b, 10) }

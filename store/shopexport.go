@@ -15,7 +15,7 @@ import (
 const exportPage = 2000
 
 var readExport = sql(`select id, domain, coalesce(org_id, 0), access_token, legacy_token, coalesce(legacy_kind, ''),
-	installed_at, coalesce(excluded_reason, '') from rotator.shops where app_id = $1 and id > $2 order by id limit $3`)
+	installed_at, coalesce(excluded_reason, ''), priority from rotator.shops where app_id = $1 and id > $2 order by id limit $3`)
 
 // ExportShops calls yield for every stored shop with its unsealed credentials,
 // in the order of their ids.
@@ -43,11 +43,11 @@ func (s *Store) ExportShops(ctx context.Context, appID int64, yield func(shopfil
 }
 
 func (s *Store) exportRow(row pgx.CollectableRow, id *int64) (shopfile.Row, error) {
-	var r shopfile.Row
+	r := shopfile.Row{Priority: new(int)}
 	var access, legacy []byte
 	var kind string
 	var installed *time.Time
-	if err := row.Scan(id, &r.Domain, &r.OrgID, &access, &legacy, &kind, &installed, &r.ExcludedReason); err != nil {
+	if err := row.Scan(id, &r.Domain, &r.OrgID, &access, &legacy, &kind, &installed, &r.ExcludedReason, r.Priority); err != nil {
 		return r, err
 	}
 	if installed != nil {

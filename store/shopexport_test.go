@@ -19,8 +19,9 @@ var equalSecrets = cmp.Comparer(func(a, b secret.String) bool { return a.Equal(b
 func TestExportGivesBackWhatWasImported(t *testing.T) {
 	t.Parallel()
 	i := newImporter(t)
+	high := 12
 	want := []shopfile.Row{
-		{Domain: "full.myharavan.com", OrgID: 200000123456, AccessToken: secret.New("token-a"), LegacyToken: secret.New("legacy-a"), InstalledAt: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)},
+		{Domain: "full.myharavan.com", OrgID: 200000123456, AccessToken: secret.New("token-a"), LegacyToken: secret.New("legacy-a"), InstalledAt: time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC), Priority: &high},
 		{Domain: "password.myharavan.com", LegacyPassword: secret.New("password-b")},
 		{Domain: "excluded.myharavan.com", ExcludedReason: "asked us\nto wait"},
 	}
@@ -46,6 +47,9 @@ func TestExportGivesBackWhatWasImported(t *testing.T) {
 	}
 	wantBy := map[string]shopfile.Row{}
 	for _, r := range want {
+		if r.Priority == nil { // stored and written as 0
+			r.Priority = new(int)
+		}
 		wantBy[r.Domain] = r
 	}
 	if diff := cmp.Diff(wantBy, byDomain, equalSecrets); diff != "" {

@@ -53,10 +53,10 @@ const (
 var (
 	makeStaging = `create temporary table import_rows (line integer, shop_id bigint, domain text, org_id bigint,
 		access_token bytea, access_token_fingerprint text, legacy_token bytea, legacy_token_fingerprint text, legacy_kind text,
-		installed_at timestamptz, excluded_reason text) on commit drop`
+		installed_at timestamptz, excluded_reason text, priority integer) on commit drop`
 	stagingColumns = []string{
 		"line", "shop_id", "domain", "org_id", "access_token", "access_token_fingerprint",
-		"legacy_token", "legacy_token_fingerprint", "legacy_kind", "installed_at", "excluded_reason",
+		"legacy_token", "legacy_token_fingerprint", "legacy_kind", "installed_at", "excluded_reason", "priority",
 	}
 	findDuplicates = `select domain, (array_agg(line order by line))[1:10] from import_rows
 		group by domain having count(*) > 1 order by min(line) limit $1`
@@ -71,10 +71,10 @@ var (
 	// nothing. A column that the list leaves empty is kept as stored.
 	mergeStaging = `with merged as (
 			insert into rotator.shops as s (id, app_id, domain, org_id, access_token, access_token_fingerprint, secret_id,
-				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason)
+				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason, priority)
 			select distinct on (domain) shop_id, $1, domain, org_id, access_token, access_token_fingerprint,
 				case when access_token is not null then $2::bigint end, legacy_token, legacy_token_fingerprint, legacy_kind,
-				installed_at, case when excluded_reason is not null then now() end, excluded_reason
+				installed_at, case when excluded_reason is not null then now() end, excluded_reason, priority
 			from import_rows order by domain, line
 			on conflict (app_id, domain) do update set
 				org_id = coalesce(excluded.org_id, s.org_id),
@@ -96,17 +96,19 @@ var (
 				installed_at = coalesce(excluded.installed_at, s.installed_at),
 				excluded_at = case when excluded.excluded_reason is null then s.excluded_at else coalesce(s.excluded_at, now()) end,
 				excluded_reason = coalesce(excluded.excluded_reason, s.excluded_reason),
+				priority = excluded.priority,
 				updated_at = now()
 			where s.id = excluded.id and (
 				(excluded.access_token is not null and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint)
 				or (excluded.legacy_token is not null and (excluded.legacy_token_fingerprint, excluded.legacy_kind) is distinct from (s.legacy_token_fingerprint, s.legacy_kind))
 				or (excluded.org_id is not null and excluded.org_id is distinct from s.org_id)
 				or (excluded.installed_at is not null and excluded.installed_at is distinct from s.installed_at)
-				or (excluded.excluded_reason is not null and excluded.excluded_reason is distinct from s.excluded_reason))
+				or (excluded.excluded_reason is not null and excluded.excluded_reason is distinct from s.excluded_reason)
+				or excluded.priority <> s.priority)
 			returning s.xmax = 0 as added
 		)
 		select count(*) filter (where added), count(*) filter (where not added), (select count(distinct domain) from import_rows) from merged`
-	readShopIDs = sql(`select domain, id from rotator.shops where app_id = $1 and domain = any($2)`)
+	readShopIDs = sql(`select domain, id, priority from rotator.shops where app_id = $1 and domain = any($2)`)
 	newShopIDs  = sql(`select nextval(pg_get_serial_sequence('rotator.shops', 'id')) from generate_series(1, $1::int)`)
 )
 
@@ -204,12 +206,12 @@ func (t *Tx) copyChunk(ctx context.Context, appID int64, chunk []shopfile.Row) e
 	if len(chunk) == 0 {
 		return nil
 	}
-	ids, err := t.shopIDs(ctx, appID, chunk)
+	stored, err := t.storedShops(ctx, appID, chunk)
 	if err != nil {
 		return err
 	}
 	_, err = t.tx.CopyFrom(ctx, pgx.Identifier{"import_rows"}, stagingColumns, pgx.CopyFromSlice(len(chunk), func(i int) ([]any, error) {
-		return t.stagingRow(ids[chunk[i].Domain], chunk[i])
+		return t.stagingRow(stored[chunk[i].Domain], chunk[i])
 	}))
 	if err != nil {
 		return fmt.Errorf("copy shops to the database: %w", err)
@@ -217,10 +219,16 @@ func (t *Tx) copyChunk(ctx context.Context, appID int64, chunk []shopfile.Row) e
 	return nil
 }
 
-// shopIDs gives each domain its id: the stored one, or a new one, since a token
-// is sealed for its shop's id before the shop is inserted.
-func (t *Tx) shopIDs(ctx context.Context, appID int64, chunk []shopfile.Row) (map[string]int64, error) {
-	ids := make(map[string]int64, len(chunk))
+// storedShop is what a listed shop has already.
+type storedShop struct {
+	id       int64
+	priority int
+}
+
+// storedShops gives each domain its id: the stored one, or a new one, since a
+// token is sealed for its shop's id before the shop is inserted.
+func (t *Tx) storedShops(ctx context.Context, appID int64, chunk []shopfile.Row) (map[string]storedShop, error) {
+	shops := make(map[string]storedShop, len(chunk))
 	domains := make([]string, len(chunk))
 	for i, row := range chunk {
 		domains[i] = row.Domain
@@ -230,14 +238,14 @@ func (t *Tx) shopIDs(ctx context.Context, appID int64, chunk []shopfile.Row) (ma
 		return nil, fmt.Errorf("look for stored shops: %w", err)
 	}
 	var domain string
-	var id int64
-	if _, err := pgx.ForEachRow(rows, []any{&domain, &id}, func() error { ids[domain] = id; return nil }); err != nil {
+	var shop storedShop
+	if _, err := pgx.ForEachRow(rows, []any{&domain, &shop.id, &shop.priority}, func() error { shops[domain] = shop; return nil }); err != nil {
 		return nil, fmt.Errorf("look for stored shops: %w", err)
 	}
 	var missing []string
 	for _, d := range domains {
-		if _, ok := ids[d]; !ok {
-			ids[d] = 0
+		if _, ok := shops[d]; !ok {
+			shops[d] = storedShop{}
 			missing = append(missing, d)
 		}
 	}
@@ -250,12 +258,16 @@ func (t *Tx) shopIDs(ctx context.Context, appID int64, chunk []shopfile.Row) (ma
 		return nil, fmt.Errorf("number new shops: %w", err)
 	}
 	for i, d := range missing {
-		ids[d] = fresh[i]
+		shops[d] = storedShop{id: fresh[i]}
 	}
-	return ids, nil
+	return shops, nil
 }
 
-func (t *Tx) stagingRow(id int64, row shopfile.Row) ([]any, error) {
+func (t *Tx) stagingRow(stored storedShop, row shopfile.Row) ([]any, error) {
+	id, priority := stored.id, stored.priority
+	if row.Priority != nil {
+		priority = *row.Priority
+	}
 	access, accessPrint, err := t.sealed(row.AccessToken, accessTokenAt(id))
 	if err != nil {
 		return nil, fmt.Errorf("seal the token of %s: %w", row.Domain, err)
@@ -273,7 +285,7 @@ func (t *Tx) stagingRow(id int64, row shopfile.Row) ([]any, error) {
 	}
 	return []any{
 		row.Line, id, row.Domain, nullID(row.OrgID), access, accessPrint, legacy, legacyPrint, kind,
-		nullTime(row.InstalledAt), nullText(row.ExcludedReason),
+		nullTime(row.InstalledAt), nullText(row.ExcludedReason), priority,
 	}, nil
 }
 

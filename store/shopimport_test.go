@@ -134,6 +134,37 @@ func TestImportKeepsWhatTheListLeavesEmpty(t *testing.T) {
 	}
 }
 
+func TestImportedPriorities(t *testing.T) {
+	t.Parallel()
+	i := newImporter(t)
+	ranked := func(line int, domain string, priority int) shopfile.Row {
+		r := row(line, domain, "token-"+domain)
+		r.Priority = &priority
+		return r
+	}
+	wants := func(domain string, want int) {
+		t.Helper()
+		if got := i.shop(t, domain); got.Priority != want || got.Generation != 1 {
+			t.Errorf("%s has priority %d and generation %d, want %d and 1", domain, got.Priority, got.Generation, want)
+		}
+	}
+	const a, b = "a.myharavan.com", "b.myharavan.com"
+	list := []shopfile.Row{ranked(2, a, 10), row(3, b, "token-"+b)}
+	i.load(t, store.ImportResult{Rows: 2, Added: 2}, i.first, list...)
+	wants(a, 10)
+	wants(b, 0)
+	i.load(t, store.ImportResult{Rows: 2, Unchanged: 2}, i.first, list...)
+	// A list without the column keeps what is stored; one with it changes that alone.
+	i.load(t, store.ImportResult{Rows: 1, Unchanged: 1}, i.first, row(2, a, "token-"+a))
+	wants(a, 10)
+	i.load(t, store.ImportResult{Rows: 2, Updated: 2}, i.first, ranked(2, a, 0), ranked(3, b, -5))
+	wants(a, 0)
+	wants(b, -5)
+	// Of a shop named twice the first line counts, for its priority too.
+	i.load(t, store.ImportResult{Rows: 2, Updated: 1, Duplicates: 1}, i.first, ranked(2, b, 7), ranked(3, b, 9))
+	wants(b, 7)
+}
+
 func TestOfADuplicateTheFirstLineCounts(t *testing.T) {
 	t.Parallel()
 	i := newImporter(t)

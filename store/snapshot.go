@@ -83,6 +83,9 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err := t.fillWaves(ctx, r, &s, detail); err != nil {
 		return s, r, err
 	}
+	if err := t.fillDeliveries(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
 	if r.isMigration() {
 		return s, r, t.fillMigration(ctx, r, &s, detail)
 	}

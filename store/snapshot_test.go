@@ -263,7 +263,7 @@ func TestControlsOfOpenRuns(t *testing.T) {
 		t.Fatalf("%d controls, %v", len(controls), err)
 	}
 	want := store.Control{
-		RunID: r.run.ID, AppID: r.app.ID, Kind: rotation.KindRotation, Phase: rotation.PhasePrepared, Settings: r.run.Settings,
+		RunID: r.run.ID, AppID: r.app.ID, Kind: rotation.KindRotation, Mode: rotation.ModePlanned, Phase: rotation.PhasePrepared, Settings: r.run.Settings,
 		OldSecretID: r.run.OldSecretID, NewSecretID: r.run.NewSecretID, Workers: 1,
 	}
 	if diff := cmp.Diff(want, controls[0]); diff != "" {

@@ -42,6 +42,9 @@ func (t *Tx) swapTokens(ctx context.Context, group []Outcome) (unswapped map[key
 	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { swapped[id] = true; return nil }); err != nil {
 		return nil, fmt.Errorf("swap tokens: %w", err)
 	}
+	if err := t.oweDeliveries(ctx, group, swapped); err != nil {
+		return nil, err
+	}
 	for _, o := range group {
 		if !swapped[o.Claim.ShopID] {
 			if unswapped == nil {

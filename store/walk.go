@@ -38,7 +38,7 @@ var (
 )
 
 // WalkPage takes the next page of shops into the run, in the order of their
-// ids, and moves the cursor in the same transaction. done is true when no shop
+// ids or, if the run goes by it, of their priorities, and moves the cursor in the same transaction. done is true when no shop
 // was left. Walkers of one run wait for each other.
 func (s *Store) WalkPage(ctx context.Context, runID int64, size int) (done bool, err error) {
 	err = s.InTx(ctx, func(tx *Tx) error {
@@ -56,6 +56,10 @@ func (s *Store) WalkPage(ctx context.Context, runID int64, size int) (done bool,
 		}
 		var last int64
 		var n int
+		if r.Settings.ByPriority {
+			done, err = tx.walkByPriority(ctx, r, size)
+			return err
+		}
 		if err := tx.tx.QueryRow(ctx, r.walkStatement(), r.ID, r.AppID, r.WalkCursor, r.LastPosition, size).Scan(&last, &n); err != nil {
 			return fmt.Errorf("take a page of shops into run %d: %w", runID, err)
 		}

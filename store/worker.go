@@ -38,7 +38,7 @@ var (
 	forgetWorkers = sql(`delete from rotator.workers k where k.heartbeat_at < now() - interval '7 days'
 		and not exists (select from rotator.batches b where b.worker_id = k.id)`)
 	// One statement a tick tells a worker all that it may do.
-	readControls = sql(`select r.id, r.app_id, r.kind, r.phase, coalesce(r.held, ''), r.settings, coalesce(r.old_secret_id, 0), coalesce(r.new_secret_id, 0),
+	readControls = sql(`select r.id, r.app_id, r.kind, r.mode, r.phase, coalesce(r.held, ''), r.settings, coalesce(r.old_secret_id, 0), coalesce(r.new_secret_id, 0),
 			r.walk_done_at is not null, coalesce(t.id, 0), t.refused_at is not null,
 			coalesce(extract(epoch from t.expires_at - clock_timestamp()), 0)::float8,
 			(select count(*) from rotator.workers k where k.stopped_at is null and k.heartbeat_at > now() - $1::interval)
@@ -51,6 +51,7 @@ var (
 type Control struct {
 	RunID, AppID             int64
 	Kind                     rotation.Kind
+	Mode                     rotation.Mode
 	Phase                    rotation.Phase
 	Held                     rotation.Held
 	Settings                 RunSettings
@@ -121,7 +122,7 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 		var c Control
 		var settings []byte
 		var left float64
-		err := row.Scan(&c.RunID, &c.AppID, &c.Kind, &c.Phase, &c.Held, &settings, &c.OldSecretID, &c.NewSecretID,
+		err := row.Scan(&c.RunID, &c.AppID, &c.Kind, &c.Mode, &c.Phase, &c.Held, &settings, &c.OldSecretID, &c.NewSecretID,
 			&c.WalkDone, &c.RefreshTokenID, &c.Refused, &left, &c.Workers)
 		if err != nil {
 			return c, err

@@ -26,7 +26,9 @@ func newAppShow(c *cli) *cobra.Command {
 
 JSON: one object {name, client_id, created_at, settings, effective}. settings
 holds what was set; effective what is in force: {api_url, wire, scopes,
-redirect_uri, inflight, webhook_grace_seconds, check_sample, waves}.`,
+redirect_uri, inflight, webhook_grace_seconds, check_sample, waves}. With a key
+that signs deliveries there is deliver_key_fingerprint, too; settings has the
+deliver_url.`,
 		Example: "  rotator app show\n  rotator app show --app main --json",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -98,6 +100,8 @@ type effective struct {
 	WebhookGraceSeconds int                 `json:"webhook_grace_seconds"`
 	CheckSample         int                 `json:"check_sample"`
 	Waves               rotation.WavePolicy `json:"waves"`
+	SecretMaxAgeHours   int                 `json:"secret_max_age_hours"`
+	SecretWarnAgeHours  int                 `json:"secret_warn_age_hours"`
 }
 
 // inForce fills defaults in. apiURL is the configuration's.
@@ -113,6 +117,8 @@ func inForce(a store.App, apiURL string) (effective, error) {
 		WebhookGraceSeconds: int(a.Settings.Grace().Seconds()), CheckSample: a.Settings.CheckSample,
 		Waves: rotation.DefaultWavePolicy,
 	}
+	policy := a.Settings.Policy()
+	e.SecretMaxAgeHours, e.SecretWarnAgeHours = int(policy.MaxAge.Hours()), int(policy.WarnAge.Hours())
 	if e.InFlight == 0 {
 		e.InFlight = haravan.DefaultInFlight
 	}
@@ -185,8 +191,19 @@ func (c *cli) printApp(a store.App) error {
 		fact{"webhook grace", a.Settings.Grace().String()},
 		fact{"check sample", sample},
 		fact{"waves", describeWaves(e.Waves)},
+		fact{"deliver url", a.Settings.DeliverURL},
+		fact{"deliver key", fingerprinted(a.DeliverKeyFingerprint)},
+		fact{"secret's age", fmt.Sprintf("at most %s, said from %s on", age(e.SecretMaxAgeHours), age(e.SecretWarnAgeHours))},
 		fact{"created", moment(&a.CreatedAt)},
 	)
+}
+
+// fingerprinted names a value by its fingerprint; "" for none.
+func fingerprinted(fingerprint string) string {
+	if fingerprint == "" {
+		return ""
+	}
+	return "fingerprint " + fingerprint
 }
 
 func describeWire(w haravan.Wire) string {

@@ -29,6 +29,8 @@ type appFlags struct {
 	shares                                           []float64
 	budget                                           float64
 	pacing                                           pacingFlags
+	deliver                                          deliverFlags
+	ages                                             ageFlags
 
 	changed func(flag string) bool
 }
@@ -43,10 +45,16 @@ a number, goes back to the default.
 
 A run keeps the policy that it was started with.
 
+--deliver-url is told of every new token from then on, by signed HTTP requests
+(see README.md); it is shown and logged, so no password belongs into it.
+--deliver-key-new makes the key and writes it to a file that you alone can read,
+for the app's configuration. Another URL or key makes failed deliveries due now.
+
 JSON: as rotator app show.`,
 		Example: `  rotator app set --name main --client-id CLIENT_ID
   rotator app set --scope com.read_products --scope com.read_orders --redirect-uri https://app.example.com/callback
   rotator app set --canary 10 --wave-shares 0.01,0.1,0.5 --error-budget 0.1
+  rotator app set --deliver-url https://app.example.com/tokens --deliver-key-new deliver-key.txt
   rotator app set --wire-secret-param both --wire-path /admin/oauth/access_token.json`,
 		Args: takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,6 +81,8 @@ JSON: as rotator app show.`,
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.Float64SliceVar(&f.shares, "wave-shares", nil, "sizes of the next waves as shares of the fleet")
 	fs.Float64Var(&f.budget, "error-budget", 0, "share of a wave that may fail before the next is refused")
+	f.deliver.add(cmd)
+	f.ages.add(fs)
 	c.jsonFlag(cmd, "print one JSON object")
 	return cmd
 }
@@ -93,11 +103,16 @@ func (c *cli) setApp(ctx context.Context, cmd *cobra.Command, f *appFlags) error
 	default:
 		a = store.App{Name: f.name}
 	}
-	if err := f.apply(&a); err != nil {
+	key, err := f.deliver.key(ctx, c, cmd)
+	if err := errors.Join(f.apply(&a), err); err != nil {
 		return exitWith(exitUsage, err, "nothing was stored")
 	}
-	if a, err = s.SetApp(ctx, c.actor, a); err != nil {
+	if err := f.deliver.saveKey(key); err != nil {
 		return err
+	}
+	a.DeliverKey = key
+	if a, err = s.SetApp(ctx, c.actor, a); err != nil {
+		return f.deliver.notStored(err)
 	}
 	return c.printApp(a)
 }
@@ -137,7 +152,7 @@ func (f *appFlags) apply(a *store.App) error {
 			fail("--webhook-grace %s: use 0 to 168h", f.grace)
 		}
 	}
-	errs = append(errs, f.pacing.apply(f.changed, &set.Pacing), f.applySample(set), f.applyWire(set), f.applyWaves(set))
+	errs = append(errs, f.pacing.apply(f.changed, &set.Pacing), f.applySample(set), f.applyWire(set), f.applyWaves(set), f.deliver.apply(f.changed, a), f.ages.apply(f.changed, set))
 	errs = append(errs, checkApp(*a))
 	return errors.Join(errs...)
 }

@@ -15,7 +15,7 @@ type demoFlags struct {
 	shops               int
 	seed                uint64
 	keep, hostile, calm bool
-	latency             time.Duration
+	latency, jitter     time.Duration
 }
 
 func newDemo(c *cli) *cobra.Command {
@@ -69,7 +69,7 @@ counted over the live shops, old_tokens_alive over all.`,
 
 // platform is what the simulator imitates.
 func (f demoFlags) platform() haravansim.Options {
-	o := haravansim.Options{Seed: f.seed, Shops: f.shops, Latency: f.latency}
+	o := haravansim.Options{Seed: f.seed, Shops: f.shops, Latency: f.latency, Jitter: f.jitter}
 	if f.hostile && !f.calm {
 		o.Faults = haravansim.Hostile()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/haravan-rotator/rotator/jobs"
 	"github.com/haravan-rotator/rotator/migrations"
 	"github.com/haravan-rotator/rotator/operate"
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -29,8 +31,9 @@ const (
 // demo is one rotation on a stage of its own.
 type demo struct {
 	*cli
-	flags  demoFlags
-	screen *demoScreen
+	flags   demoFlags
+	staging staging
+	screen  *demoScreen
 
 	cluster *pgembed.Cluster
 	sim     *haravansim.Server
@@ -46,6 +49,25 @@ type demo struct {
 	failed chan error
 
 	ends []func() error // what strike calls, last first
+}
+
+// staging is what a drill sets otherwise than a demo; zero values do not.
+type staging struct {
+	// postgres are settings of the private server.
+	postgres map[string]string
+	// inflight is the cap of the run and of its worker, waves the run's policy.
+	inflight int
+	waves    *rotation.WavePolicy
+	// life is what the refresh token's hour is cut to.
+	life time.Duration
+}
+
+// age is what the refresh token says of itself when it is entered.
+func (s staging) age() time.Duration {
+	if s.life == 0 {
+		return 0
+	}
+	return rotation.WindowLength - s.life
 }
 
 // strike takes the stage down, in the reverse order of setting it up.
@@ -75,7 +97,7 @@ func (d *demo) setUp(ctx context.Context) error {
 }
 
 func (d *demo) startDatabase(ctx context.Context) error {
-	cluster, err := pgembed.Ephemeral(ctx, pgembed.Options{Log: d.screen})
+	cluster, err := pgembed.Ephemeral(ctx, pgembed.Options{Log: d.screen, Settings: d.staging.postgres})
 	if errors.Is(err, pgembed.ErrNoBinaries) {
 		return exitWith(exitConfig, err, "the demo uses no database but its own: it needs the first of the three")
 	}
@@ -150,7 +172,10 @@ func (d *demo) storeFleet(ctx context.Context) error {
 	var err error
 	d.on.app, err = d.on.store.SetApp(ctx, demoActor, store.App{
 		Name: demoApp, ClientID: d.sim.App().ClientID,
-		Settings: store.AppSettings{APIURL: d.sim.PlatformURL, GraceSeconds: &none, CheckSample: -1},
+		Settings: store.AppSettings{
+			APIURL: d.sim.PlatformURL, GraceSeconds: &none, CheckSample: -1,
+			InFlight: d.staging.inflight, Waves: d.staging.waves,
+		},
 	})
 	if err != nil {
 		return err
@@ -188,11 +213,14 @@ func (d *demo) fleet(yield func(shopfile.Row, error) bool) {
 // startWorker runs the engine in this process until the stage is struck.
 func (d *demo) startWorker(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(d.screen, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	inflight := cmp.Or(d.staging.inflight, store.DefaultInFlight)
+	started := make(chan struct{})
 	engine, err := jobs.New(jobs.Config{
-		Store: d.on.store, Log: log, Version: buildVersion(),
+		Store: d.on.store, Log: log, Version: buildVersion(), InFlight: inflight,
 		Client: func(a store.App, run store.RunSettings) (*haravan.Client, error) {
-			return workerClient(a, run, "", store.DefaultInFlight)
+			return workerClient(a, run, "", inflight)
 		},
+		Started: func() { close(started) },
 	})
 	if err != nil {
 		return err
@@ -214,5 +242,12 @@ func (d *demo) startWorker(ctx context.Context) error {
 		}
 		return nil
 	})
-	return nil
+	select {
+	case <-started:
+		return nil
+	case err := <-d.failed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("start the worker: %w", ctx.Err())
+	}
 }

@@ -60,7 +60,7 @@ func (d *demo) confirm(ctx context.Context, p rotation.Phase) error {
 
 func (d *demo) arm(ctx context.Context) error {
 	token := d.sim.CreateRefreshToken()
-	if _, err := d.on.op.Arm(ctx, d.on.run.ID, secret.New(token.Value), 0, false); err != nil {
+	if _, err := d.on.op.Arm(ctx, d.on.run.ID, secret.New(token.Value), d.staging.age(), false); err != nil {
 		return err
 	}
 	if d.armedAt.IsZero() {

@@ -17,7 +17,7 @@ func newKeyring(c *cli) *cobra.Command {
 		`The keyring is one file with the keys that seal every token and secret in the
 database. Without it they cannot be opened by anyone: back it up, apart from the
 database.`,
-		newKeyringCreate(c), newKeyringShow(c))
+		newKeyringCreate(c), newKeyringShow(c), newKeyringVerify(c))
 }
 
 // keyringFacts is the answer of both verbs.

@@ -36,13 +36,16 @@ func (p planted) in(text string) string {
 	return ""
 }
 
+// plantedDeliverKey is a key as receivers have it.
+const plantedDeliverKey = "whsec_cGxhbnRlZC1kZWxpdmVyLWtleS1vZi0zMi1ieXRlcyE="
+
 // TestNoCommandShowsASecret plants tokens and secrets, runs every command in
 // every way that reaches them, and searches what was printed.
 func TestNoCommandShowsASecret(t *testing.T) {
 	t.Parallel()
 	values := []string{
 		"planted/token+one", "planted/token+two", "planted/legacy+token", "planted/legacy+password",
-		"planted/secret+one", "planted/secret+two", "planted/bad row+token",
+		"planted/secret+one", "planted/secret+two", "planted/bad row+token", plantedDeliverKey, "planted-url-password",
 	}
 	hidden := plant(values...)
 	r := newRig(t)
@@ -57,6 +60,7 @@ func TestNoCommandShowsASecret(t *testing.T) {
 	objects := r.file("shops.jsonl", `{"domain":"one","access_token":"planted/token+one","planted/token+two":1}`+"\n{planted/token+one\n")
 	first, second := r.file("first", "planted/secret+one\n"), r.file("second", "planted/secret+two")
 	spaced := r.file("spaced", "planted/secret+one planted/secret+two")
+	deliverKey := r.file("deliver-key", plantedDeliverKey+"\n")
 	journal := r.file("journal.jsonl", `{"seq":1,"actor":"planted/secret+one","detail":{}}`+"\n")
 	wrong := r.dir + "/wrong-keyring.json"
 
@@ -72,7 +76,16 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		{"db", "status", "--json"},
 		{"db", "stop"},
 		{"app", "set", "--name", "main", "--client-id", "client-1"},
+		{"app", "set", "--deliver-url", "https://planted-url-password@h/", "--deliver-key-file", deliverKey},
+		{"app", "set", "--deliver-url", "https://u:planted-url-password@h:x/", "--deliver-key-file", first},
+		{"app", "set", "--deliver-url", "http://127.0.0.1:1/", "--deliver-key-file", deliverKey},
+		{"app", "set", "--deliver-key-new", deliverKey},
 		{"app", "show", "--json"},
+		{"delivery", "list"},
+		{"delivery", "list", "--json"},
+		{"delivery", "list", "--state", "planted/secret+one"},
+		{"delivery", "retry"},
+		{"delivery", "retry", "planted/token+one"},
 		{"app", "list"},
 		{"secret", "add", "--file", first},
 		{"secret", "add", "--file", second, "--json"},
@@ -119,6 +132,12 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		{"doctor", "--json"},
 		{"doctor", "--api-url", "http://127.0.0.1:1"},
 		{"doctor", "--keyring", wrong},
+		{"check"},
+		{"check", "--json"},
+		{"check", "--keyring", wrong},
+		{"check", "--api-url", "http://127.0.0.1:1"},
+		{"keyring", "verify", wrong},
+		{"keyring", "verify", list},
 		{"version"},
 		{"version", "--json"},
 	} {
@@ -163,7 +182,7 @@ func requireAllRan(t *testing.T, ran map[string]bool) {
 		}
 	}
 	for _, cmd := range newRoot(newCLI(nil, nil, nil, nil)).Commands() {
-		if slices.Contains([]string{"app", "db", "doctor", "journal", "keyring", "secret", "shop", "version"}, cmd.Name()) {
+		if slices.Contains([]string{"app", "check", "db", "delivery", "doctor", "journal", "keyring", "secret", "shop", "version"}, cmd.Name()) {
 			visit(cmd)
 		}
 	}
@@ -195,7 +214,7 @@ func TestDatabasePasswordIsNotShown(t *testing.T) {
 		"'planted-password",
 	} {
 		env := []string{"DATABASE_URL=" + databaseURL, "ROTATOR_KEYRING=" + t.TempDir() + "/keyring.json", "ROTATOR_ACTOR=tester"}
-		for _, line := range [][]string{{"app", "list"}, {"db", "status", "--json"}, {"db", "migrate"}, {"doctor"}, {"doctor", "--json"}, {"db", "stop"}} {
+		for _, line := range [][]string{{"app", "list"}, {"db", "status", "--json"}, {"db", "migrate"}, {"doctor"}, {"doctor", "--json"}, {"check"}, {"check", "--json"}, {"db", "stop"}} {
 			var out bytes.Buffer
 			code := run(context.WithoutCancel(t.Context()), line, env, strings.NewReader(""), &out, &out)
 			if code == exitDone || strings.Contains(out.String(), "planted") {

@@ -15,9 +15,9 @@ import (
 )
 
 func newRunReport(c *cli, k rotation.Kind) *cobra.Command {
-	var list, consent bool
+	var list, timeline, asCSV, consent bool
 	cmd := &cobra.Command{
-		Use: "report [--run N] [--exceptions]", Short: "Give the account of a run",
+		Use: "report [--run N] [--exceptions | --timeline [--csv]]", Short: "Give the account of a run",
 		Long: `Give the account of a run: the shops by outcome, the exceptions by class with
 examples, the slowest, those that broke with their re-install links, the
 certificate, the journal's head and every decision.
@@ -26,31 +26,46 @@ certificate, the journal's head and every decision.
 broke, as CSV or with --json as JSON Lines: {domain, state, class, words, detail,
 attempts, install_url}.
 
+--timeline tells what happened when, by whom, for an incident report: decisions,
+phases, holds, waves, and when the shops were back, as text, with --json as one
+object, or with --csv as a table; its exit code is 0.
+
 The exit code is 4 while shops are parked or broken, else 0.
 
 JSON: one object {run, kind, app, state, phase, started_at, ended_at, items,
 exceptions[{state, class, words, shops, examples[{domain, detail}]}],
 broken[{domain, old_token_dead, new_token_alive, install_url}], broken_total,
 slowest, checked{planned, old_tokens_dead, old_tokens_alive, new_tokens_alive,
-new_tokens_dead}, certificate, journal{entries, head, ok, problem}, decisions}.`,
+new_tokens_dead}, certificate, journal{entries, head, ok, problem}, decisions}.
+With --timeline: one object ` + timelineJSON + `.`,
 		Example: `  rotator rotation report
   rotator rotation report --exceptions > exceptions.csv
-  rotator rotation report --run 3 --json`,
+  rotator rotation report --run 3 --json
+  rotator rotation report --timeline --csv > incident.csv`,
 		Args: takesNone,
 	}
 	run := c.runFlags(cmd, k)
 	cmd.Flags().BoolVar(&list, "exceptions", false, "list every shop that was parked, skipped or waived, or broke")
+	cmd.Flags().BoolVar(&timeline, "timeline", false, "tell what happened when, for an incident report")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "with --timeline: print a table in CSV")
 	if k == rotation.KindTokenMigration {
-		cmd.Use = "report [--run N] [--exceptions | --consent]"
+		cmd.Use = "report [--run N] [--exceptions | --consent | --timeline [--csv]]"
 		cmd.Flags().BoolVar(&consent, "consent", false, "list every shop whose merchant must authorize the app again, with the link")
 	}
 	c.jsonFlag(cmd, "print one JSON object, or JSON Lines for a list")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if list && consent {
+		switch {
+		case list && consent:
 			return usagef(cmd, "--exceptions and --consent are two lists: ask for one")
+		case timeline && (list || consent):
+			return usagef(cmd, "--timeline and a list are two answers: ask for one")
+		case asCSV && (!timeline || c.asJSON):
+			return usagef(cmd, "--csv goes with --timeline, and not with --json")
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
 			switch {
+			case timeline:
+				return c.reportTimeline(cmd.Context(), o, asCSV)
 			case list:
 				return c.listExceptions(cmd.Context(), o)
 			case consent:

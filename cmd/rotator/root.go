@@ -23,16 +23,19 @@ var commands = []struct {
 	make  func(*cli) *cobra.Command
 }{
 	{groupRotate, newDemo},
+	{groupRotate, newDrill},
 	{groupRotate, newRotation},
 	{groupRotate, newTokenMigration},
 	{groupRotate, newWorker},
 	{groupFleet, newApp},
 	{groupFleet, newShop},
 	{groupFleet, newSecret},
+	{groupFleet, newDelivery},
 	{groupFleet, newJournal},
 	{groupMachine, newDB},
 	{groupMachine, newKeyring},
 	{groupMachine, newDoctor},
+	{groupMachine, newCheck},
 	{groupMachine, newSimulator},
 	{groupMachine, newVersion},
 }

@@ -23,10 +23,15 @@ proves each new token, and leads to the revoke of the old secret. Its phases:
   prepared → webhooks_dual → oauth_switched → armed → exchanging → proven
   → revoked → webhooks_single → closed
 
+When a secret has leaked, `+"`rotator rotation start --breach`"+` revokes first:
+
+  prepared → contained → oauth_switched → armed → exchanging → proven
+  → revoked → webhooks_single → closed
+
 `+"`rotator rotation next`"+` says at any moment what a person has to do, and why.`,
 		newRotationPlan(c), newRotationStart(c), newRunStatus(c, k), newRunNext(c, k),
 		newRunConfirm(c, k), newRotationArm(c), newRunPause(c, k), newRunResume(c, k),
-		newRunCancel(c, k), newRunRetry(c, k), newRunWaive(c, k), newRotationTune(c),
+		newRunCancel(c, k), newRotationUseSecret(c), newRunRetry(c, k), newRunWaive(c, k), newRotationTune(c),
 		newRunReport(c, k), newRunExplain(c, k))
 }
 
@@ -178,7 +183,8 @@ func (o onRun) where(ctx context.Context) (runStatus, error) {
 	if err != nil {
 		return runStatus{}, err
 	}
-	return makeStatus(snap, run, workers, 0), nil
+	st := makeStatus(snap, run, workers, 0)
+	return st, st.foresee(ctx, o.store, snap, run)
 }
 
 // printMoved prints where the run stands after an operation; words say what was

@@ -21,8 +21,10 @@ func newRunConfirm(c *cli, k rotation.Kind) *cobra.Command {
 ` + named(humanPhases(k)) + `.
 The note says how you know; it is kept, with your name, as the evidence.
 
-revoked and closed cannot be undone: they want the app's name, with --confirm or
-typed at the prompt. closed shreds the old tokens and the refresh token.
+revoked, closed and in a breach run contained cannot be undone: they want the
+app's name, with --confirm or typed at the prompt. closed shreds the old tokens
+and the refresh token. After contained a few shops are asked with their stored
+tokens, which must be dead; say it again to look again.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation confirm webhooks_dual --note "release 214 is on every host"
@@ -52,9 +54,11 @@ JSON: one object ` + movedJSON + `.`,
 // humanPhases are those that confirm enters; a refresh token enters armed.
 func humanPhases(k rotation.Kind) []rotation.Phase {
 	var phases []rotation.Phase
-	for _, t := range rotation.CourseOf(k, rotation.ModePlanned) {
-		if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed {
-			phases = append(phases, t.To)
+	for _, mode := range []rotation.Mode{rotation.ModePlanned, rotation.ModeBreach} {
+		for _, t := range rotation.CourseOf(k, mode) {
+			if t.Driver == rotation.DriverHuman && t.To != rotation.PhaseArmed && !slices.Contains(phases, t.To) {
+				phases = append(phases, t.To)
+			}
 		}
 	}
 	return phases
@@ -96,6 +100,9 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 	p.end()
 	if err != nil {
 		return err
+	}
+	if phase == rotation.PhaseContained {
+		c.lookIfContained(ctx, o)
 	}
 	return c.printMoved(ctx, o, "")
 }

@@ -21,7 +21,8 @@ JSON of a run: one object {run, app, state, phase, held, held_why, unmet[{name,
 met, evidence}], exceptions[{state, class, words, shops}], next{command, why,
 human}}. JSON of a shop: one object {run, shop{position, domain, state, class,
 detail, attempt, latency_ms, claimed_at, exchanged_at, proven_at, next_attempt_at,
-old_token_dead, new_token_alive}, words, next{command, why, human}}.`,
+old_token_dead, new_token_alive}, words, next{command, why, human}, delivery}.
+delivery is an object as of rotator delivery list, or null.`,
 		Example: "  rotator rotation explain\n  rotator rotation explain some-shop",
 		Args:    mayTake("DOMAIN"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -100,13 +101,18 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 		return err
 	}
 	words, next := explainItem(item, st)
+	delivery, next, err := o.explainDelivery(ctx, shop, st, next)
+	if err != nil {
+		return err
+	}
 	if c.asJSON {
 		return c.printJSON(struct {
-			Run   int64          `json:"run"`
-			Shop  store.ItemInfo `json:"shop"`
-			Words string         `json:"words"`
-			Next  rotation.Step  `json:"next"`
-		}{st.Run, item, words, next})
+			Run      int64               `json:"run"`
+			Shop     store.ItemInfo      `json:"shop"`
+			Words    string              `json:"words"`
+			Next     rotation.Step       `json:"next"`
+			Delivery *store.DeliveryInfo `json:"delivery"`
+		}{st.Run, item, words, next, delivery})
 	}
 	class, attempt := "", ""
 	if item.Class != "" {
@@ -128,6 +134,7 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 		fact{"next attempt", moment(item.NextAttemptAt)},
 		fact{"exchanged", moment(item.ExchangedAt)},
 		fact{"proven", moment(item.ProvenAt)},
+		fact{"app", deliveryWords(delivery)},
 		fact{"next", command},
 		fact{"why", next.Why},
 	)

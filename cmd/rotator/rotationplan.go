@@ -19,6 +19,11 @@ import (
 type planFlags struct {
 	sample, inflight int
 	latency          time.Duration
+	ceiling          float64
+	// source says where a latency comes from that nobody gave.
+	source string
+	breach bool
+	outage outageFlags
 }
 
 func newRotationPlan(c *cli) *cobra.Command {
@@ -30,24 +35,40 @@ reads the identity of a few shops to measure how fast the platform answers; it
 writes nothing, here or there, so it is safe at any moment. While a run exchanges
 it counts the shops that are still open and the time that is left.
 
+With --breach it also tells the outage that a run which revokes first would cost:
+how long until the first, half of and the last of the shops are back, in which
+order, and what is assumed. Once the old secret is revoked no token answers to
+measure with, and the latency measured last counts.
+
 The exit code is 0 when it fits, else 5, with what to type.
 
 JSON: one object {app, shops, workers, inflight, p50_ms, p95_ms, p99_ms, sampled,
 assumed_latency, window_seconds, verdict{outlook, needs_seconds, margin, inflight,
-windows, words}, clock_skew{database_seconds, platform_seconds}}. outlook is fits,
+windows, words}, clock_skew{database_seconds, platform_seconds}}, with --breach
+also ` + outageJSON + `. outlook is fits,
 fits_if_raised, needs_windows or does_not_fit.`,
 		Example: `  rotator rotation plan
+  rotator rotation plan --breach
   rotator rotation plan --inflight 1000
+  rotator rotation plan --ceiling 2500
   rotator rotation plan --sample 0 --assume-latency 200ms --json`,
 		Args: takesNone,
 	}
 	cmd.Flags().IntVar(&f.sample, "sample", 20, "shops whose identity is read to measure the latency")
 	cmd.Flags().DurationVar(&f.latency, "assume-latency", 0, "reckon with this latency instead of the measured one")
 	cmd.Flags().IntVar(&f.inflight, "inflight", 0, "calls in flight to reckon with (default: the run's, else the app's)")
+	cmd.Flags().Float64Var(&f.ceiling, "ceiling", 0, "shops/s that a worker's machine manages, as rotator drill measures it")
+	cmd.Flags().BoolVar(&f.breach, "breach", false, "tell the outage if the old secret were revoked first")
+	f.outage.register(cmd)
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.outage.check(cmd, f.breach); err != nil {
+			return err
+		}
 		switch {
+		case f.ceiling < 0:
+			return usagef(cmd, "--ceiling %g: a speed is not negative", f.ceiling)
 		case f.sample < 0 || f.sample > 1000:
 			return usagef(cmd, "--sample %d: between 0 and 1000 shops can be asked", f.sample)
 		case f.latency < 0:
@@ -76,18 +97,38 @@ func inflightInRange(cmd *cobra.Command, n int) error {
 
 func (c *cli) plan(ctx context.Context, o onRun, f planFlags) error {
 	p, left, err := c.makePlan(ctx, o, f, 0)
+	if err != nil && f.breach && f.sample > 0 {
+		// The tokens may be dead already: the outage can be reckoned all the same.
+		c.notef("warning: %s", inline(err.Error()))
+		if f, err = c.unmeasured(ctx, o, f); err == nil {
+			p, left, err = c.makePlan(ctx, o, f, 0)
+		}
+	}
 	if err != nil {
 		return err
+	}
+	var outage *rotation.Outage
+	if f.breach {
+		if f.latency == 0 && p.P50MS > 0 { // what the plan found counts; there is no need to ask again
+			f.latency, f.source = time.Duration(p.P50MS*float64(time.Millisecond)), "measured: "+sampled(p)
+		}
+		if outage, err = c.expectOutage(ctx, o, f, p.InFlight, rotation.DefaultBreachWaves); err != nil {
+			return err
+		}
 	}
 	c.warnOfClocks(p)
 	if c.asJSON {
 		err = c.printJSON(struct {
 			App string `json:"app"`
 			operate.Plan
-			Window float64 `json:"window_seconds"`
-		}{o.app.Name, p, left.Round(time.Second).Seconds()})
+			Window float64          `json:"window_seconds"`
+			Outage *rotation.Outage `json:"outage,omitempty"`
+		}{o.app.Name, p, left.Round(time.Second).Seconds(), outage})
 	} else {
 		err = c.printPlan(p, left)
+		if err == nil && outage != nil {
+			err = c.printOutage(*outage)
+		}
 	}
 	if err != nil || p.Verdict.Outlook == rotation.OutlookFits {
 		return err
@@ -106,7 +147,11 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 		return operate.Plan{}, 0, err
 	}
 	defer client.CloseIdle()
+	if f, err = c.measurable(ctx, o, client, f); err != nil {
+		return operate.Plan{}, 0, err
+	}
 	left, inflight := life, f.inflight
+	expected := expectedOf(o.app)
 	if inflight == 0 {
 		inflight = o.app.Settings.InFlight
 	}
@@ -124,7 +169,9 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 		if run.Phase == rotation.PhaseExchanging && snap.WalkDone {
 			reader = rest{o.store, snap.Counts.Open() + snap.LateInstalls}
 		}
+		expected = expectedOfRun(snap)
 	}
+	expected.Ceiling = f.ceiling
 	if left == 0 {
 		left = rotation.WindowLength
 	}
@@ -133,6 +180,7 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 	}
 	p, err := operate.MakePlan(ctx, reader, client, o.app, operate.PlanOptions{
 		Sample: f.sample, Latency: f.latency, InFlight: inflight, MaxInFlight: max(inflight, operate.MaxAdvisedInFlight), Left: left,
+		Expected: expected,
 	})
 	return p, left, err
 }

@@ -19,7 +19,8 @@ import (
 // simulator starts a platform that lives as long as the script: simulator SHOPS
 // [hostile | legacy N], where the first N shops have legacy credentials. It sets SIM_URL, MANAGE_URL, ROTATOR_API_URL and CLIENT_ID, and
 // writes what the dashboard and the app's own records would show: secret-1,
-// secret-2, shops.csv.
+// secret-2, shops.csv, and in ranked.csv the same shops with a priority: their
+// number for every hundredth, 0 for the others.
 func simulator(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 || len(args) > 3 {
 		ts.Fatalf("usage: simulator SHOPS [hostile | legacy N]")
@@ -45,13 +46,20 @@ func simulator(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	fresh, err := sim.CreateSecret()
 	ts.Check(err)
-	var list strings.Builder
+	var list, ranked strings.Builder
 	list.WriteString("domain,access_token,legacy_token,legacy_password\n")
+	ranked.WriteString("domain,access_token,priority\n")
+	n := 0
 	for s := range sim.Shops {
 		fmt.Fprintf(&list, "%s,%s,%s,%s\n", s.Domain, s.AccessToken, s.LegacyToken, s.LegacyPassword)
+		priority := 0
+		if n++; n%100 == 0 {
+			priority = n
+		}
+		fmt.Fprintf(&ranked, "%s,%s,%d\n", s.Domain, s.AccessToken, priority)
 	}
 	for name, text := range map[string]string{
-		"secret-1": sim.Secrets()[0].Value, "secret-2": fresh.Value, "shops.csv": list.String(),
+		"secret-1": sim.Secrets()[0].Value, "secret-2": fresh.Value, "shops.csv": list.String(), "ranked.csv": ranked.String(),
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}

@@ -19,12 +19,17 @@ type startFlags struct {
 	checkSample      string
 	pacing           pacingFlags
 	leaveLegacy      bool
+	requireDelivery  bool
+	byPriority       bool
+	breach           bool
+	confirmed        string
+	plan             planFlags
 }
 
 func newRotationStart(c *cli) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
-		Use: "start [--inflight N] [--canary N]", Short: "Open a rotation from the active secret to the pending one",
+		Use: "start [--breach --confirm APP] [--inflight N] [--canary N]", Short: "Open a rotation from the active secret to the pending one",
 		Long: `Open a rotation from the active secret to the pending one. It makes no call to the
 platform: workers take the fleet into the run, and the exchange begins only when
 a refresh token was entered. An app has one open run at a time; a second start
@@ -32,12 +37,23 @@ changes nothing and ends with exit code 6.
 
 While shops have a legacy token and no OAuth token a start is refused: migrate
 them first with rotator tokenmigration start, or leave them with --leave-legacy.
+With --require-delivery the run is proven only when the app, at its deliver URL,
+has acknowledged every new token; rotator rotation tune can give that up.
 
-The flags override the app's settings for this run.
+--breach is for a secret that has leaked: it is revoked first, every shop is down
+from then on, and the rest brings them back, the most important first. What that
+costs is printed before anything happens; without --confirm APP nothing does
+(exit code 6). A planned run takes shops in the order of their import, or with
+--by-priority the most important first.
 
-JSON: one object ` + movedJSON + `.`,
+The flags override the app's settings for this run. A breach run has waves of its
+own: a canary of 3 (--canary 1 to 5), 10 %, and all.
+
+JSON: one object ` + movedJSON + `,
+for a breach run with ` + outageJSON + `.`,
 		Example: `  rotator rotation start
-  rotator rotation start --inflight 1000 --canary 20 --check-sample all`,
+  rotator rotation start --inflight 1000 --canary 20 --check-sample all
+  rotator rotation start --breach --confirm main`,
 		Args: takesNone,
 	}
 	fs := cmd.Flags()
@@ -47,12 +63,18 @@ JSON: one object ` + movedJSON + `.`,
 	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
 	fs.BoolVar(&f.leaveLegacy, "leave-legacy", false, "start although shops have nothing but a legacy token, which is lost with the old secret")
+	fs.BoolVar(&f.requireDelivery, "require-delivery", false, "wait for the app to acknowledge every new token (rotator app set --deliver-url)")
+	fs.BoolVar(&f.byPriority, "by-priority", false, "take shops in the order of their priority, highest first")
+	f.registerBreach(cmd)
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		options, err := f.options(cmd)
 		if err != nil {
 			return err
+		}
+		if f.breach {
+			return c.startBreach(cmd.Context(), options, f)
 		}
 		return c.start(cmd.Context(), options, f.canary, fs.Changed("canary"))
 	}
@@ -63,7 +85,13 @@ JSON: one object ` + movedJSON + `.`,
 const largestBatch = 10_000
 
 func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
-	o := operate.StartOptions{InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy}
+	o := operate.StartOptions{
+		InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy, RequireDelivery: f.requireDelivery,
+		ByPriority: f.byPriority,
+	}
+	if err := f.checkBreach(cmd); err != nil {
+		return o, err
+	}
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err
 	}

@@ -64,7 +64,8 @@ func newRunCancel(c *cli, k rotation.Kind) *cobra.Command {
 		Use: "cancel --confirm APP", Short: "End the run where it stands",
 		Long: `End the run where it stands; what it leaves behind is said first. Tokens that were
 swapped stay, and both secrets must stay alive until another rotation has
-finished. After the revoke a run can only be finished.
+finished. After the revoke, which is the first step of a breach run, a run can
+only be finished: no shop may be left without a working token.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation cancel --confirm main",
@@ -86,7 +87,7 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 		return err
 	}
 	leaves := operate.Leaves(snap)
-	possible := o.run.Open() && operate.TooLateToCancel(o.run) == ""
+	possible := o.run.Open() && operate.TooLateToCancel(snap) == ""
 	if possible && (confirmed != "" || isTerminal(c.stdin)) {
 		c.notef("Cancelling leaves behind: %s.", leaves)
 	}

@@ -14,8 +14,9 @@ import (
 func newRotationTune(c *cli) *cobra.Command {
 	var inflight int
 	var pacing pacingFlags
+	var requireDelivery bool
 	cmd := &cobra.Command{
-		Use: "tune [--inflight N] [--rate N] [--headroom P%]", Short: "Change how fast the run may go",
+		Use: "tune [--inflight N] [--rate N] [--headroom P%] [flags]", Short: "Change how fast the run may go",
 		Long: `Change how many calls all workers together may have in flight, how many they may
 begin in a second (a shop takes two), and how much of each shop's rate bucket is
 left to the app's own calls. Every worker sees it within a second and takes an
@@ -24,15 +25,20 @@ even share; of the calls in flight no more than its own --inflight.
 rotator rotation status names what limits the speed now: a shop limit is that of
 the buckets, fleet cap is --inflight, rate cap is --rate.
 
+--require-delivery=false gives up that the run waits for the app to acknowledge
+every new token. Deliveries go on all the same.
+
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation tune --inflight 500
   rotator rotation tune --rate 50 --headroom 40%
-  rotator rotation tune --rate 0`,
+  rotator rotation tune --rate 0
+  rotator rotation tune --require-delivery=false`,
 		Args: takesNone,
 	}
 	run := c.runFlags(cmd, rotation.KindRotation)
 	cmd.Flags().IntVar(&inflight, "inflight", 0, "calls in flight of all workers together")
 	pacing.add(cmd.Flags())
+	cmd.Flags().BoolVar(&requireDelivery, "require-delivery", true, "false: do not wait for the app's acknowledgements")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		changed := cmd.Flags().Changed
@@ -43,11 +49,14 @@ JSON: one object ` + movedJSON + `.`,
 		if err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		if !changed("inflight") && rate == nil && headroom == nil {
-			return usagef(cmd, "say what to change: --inflight, --rate or --headroom")
+		if changed("require-delivery") && requireDelivery {
+			return usagef(cmd, "--require-delivery can only be given up: tokens that were swapped before were not delivered")
+		}
+		if requireDelivery && !changed("inflight") && rate == nil && headroom == nil {
+			return usagef(cmd, "say what to change: --inflight, --rate, --headroom, or --require-delivery=false")
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			t := operate.Tuning{InFlight: inflight, Rate: rate, Headroom: headroom}
+			t := operate.Tuning{InFlight: inflight, Rate: rate, Headroom: headroom, WaiveDeliveries: !requireDelivery}
 			if err := o.op.TuneWith(cmd.Context(), o.run.ID, t); err != nil {
 				return err
 			}
@@ -68,6 +77,9 @@ func tuned(t operate.Tuning, was store.RunSettings) string {
 	}
 	if t.Headroom != nil {
 		words = append(words, fmt.Sprintf("headroom: %d%% of each shop's bucket, it was %d%%", *t.Headroom, was.HeadroomPercent()))
+	}
+	if t.WaiveDeliveries {
+		words = append(words, "the run does not wait for the app's acknowledgements")
 	}
 	return strings.Join(words, "; ")
 }

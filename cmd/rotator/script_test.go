@@ -25,7 +25,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "simulator": simulator, "dashboard": dashboard, "until": until,
+			"exits": exits, "simulator": simulator, "dashboard": dashboard, "until": until, "receiver": receiver,
 		},
 	})
 }

@@ -23,7 +23,7 @@ in any case.`,
 }
 
 const shopJSON = `{domain, org_id, access_token_fingerprint, token_generation,
-secret_version, legacy_kind, installed_at, excluded_reason, updated_at}`
+secret_version, legacy_kind, installed_at, excluded_reason, priority, updated_at}`
 
 func newShopList(c *cli) *cobra.Command {
 	var limit int
@@ -110,9 +110,9 @@ func (c *cli) printShops(page []store.Shop, first bool) error {
 		return nil
 	}
 	// Pages are printed as they come, so columns have fixed widths.
-	const line = "%-48s %-16s %-7s %s\n"
+	const line = "%-48s %-16s %-7s %-8s %s\n"
 	if first {
-		if err := c.printf(line, "DOMAIN", "TOKEN", "SECRET", "EXCLUDED"); err != nil {
+		if err := c.printf(line, "DOMAIN", "TOKEN", "SECRET", "PRIORITY", "EXCLUDED"); err != nil {
 			return err
 		}
 	}
@@ -128,7 +128,7 @@ func (c *cli) printShops(page []store.Shop, first bool) error {
 		if excluded == "" {
 			excluded = "-"
 		}
-		if err := c.printf(line, shop.Domain, token, version, printable(excluded)); err != nil {
+		if err := c.printf(line, shop.Domain, token, version, strconv.Itoa(shop.Priority), printable(excluded)); err != nil {
 			return err
 		}
 	}
@@ -197,6 +197,7 @@ func (c *cli) printShop(shop store.Shop) error {
 		fact{"legacy credential", shop.LegacyKind},
 		fact{"installed", moment(shop.InstalledAt)},
 		fact{"excluded", shop.ExcludedReason},
+		fact{"priority", strconv.Itoa(shop.Priority)},
 		fact{"updated", moment(&shop.UpdatedAt)},
 	)...)
 }

@@ -28,7 +28,8 @@ func newShopImport(c *cli) *cobra.Command {
 		Use: "import FILE|-", Short: "Store the shops of a list",
 		Long: `Store the shops of a list, in CSV with a header or in JSON Lines, from a file or
 stdin. Columns: domain, access_token, and optional org_id, legacy_token,
-legacy_password, installed_at, excluded_reason.
+legacy_password, installed_at, excluded_reason, priority. A breach run takes shops
+of a higher priority first; one that was never given is 0.
 
 Importing again changes nothing; a token that differs replaces the stored one.
 Every problem is reported by its line, the first 1,000 with text, and nothing is

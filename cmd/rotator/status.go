@@ -33,6 +33,8 @@ type runStatus struct {
 	ETA     statusETA       `json:"eta"`
 	Next    rotation.Step   `json:"next"`
 
+	Deliveries statusDeliveries `json:"deliveries"`
+
 	Gate        []rotation.Condition `json:"gate"`
 	Waves       []statusWave         `json:"waves"`
 	Workers     []statusWorker       `json:"workers"`
@@ -108,7 +110,7 @@ func makeStatus(snap rotation.Snapshot, run store.Run, workers []store.WorkerInf
 		Run: run.ID, Kind: run.Kind, Mode: run.Mode, App: snap.App, State: stateOf(run),
 		Phase: run.Phase, PhaseAt: snap.PhaseAt, StartedAt: run.CreatedAt.UTC(), At: snap.Now,
 		Items: snap.Counts, Next: nextStep(snap, run), Gate: rotation.Gate(snap), Certificate: snap.Certificate,
-		Waves: []statusWave{}, Workers: []statusWorker{},
+		Waves: []statusWave{}, Workers: []statusWorker{}, Deliveries: deliveriesOf(snap.Deliveries),
 	}
 	if ended := cmp.Or(run.ClosedAt, run.CancelledAt); ended != nil {
 		at := ended.UTC()

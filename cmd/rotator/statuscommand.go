@@ -31,8 +31,9 @@ eta{p50, p90, fits_window}, next{command, why, human}, gate[{name, met,
 evidence}], waves[{number, name, released, settled, failed, items}],
 workers[{id, host, pid, inflight, limit, shops_per_s, throttled_by,
 heartbeat_at}], certificate, revocation, migration{secret_version, check_planned,
-check_done, check_alive, check_dead, legacy_left}}. held, expires_at and eta are
-null when there is none. With --watch: JSON Lines.`,
+check_done, check_alive, check_dead, legacy_left}, deliveries{pending, failing,
+acknowledged, waived, oldest_seconds, down_since, required}}. held, expires_at,
+eta and down_since are null when there is none. With --watch: JSON Lines.`,
 		Example: `  rotator rotation status
   rotator rotation status --watch
   rotator rotation status --json | jq .items`,
@@ -108,7 +109,8 @@ func (r *statusReader) read(ctx context.Context) (runStatus, error) {
 	if err != nil {
 		return runStatus{}, err
 	}
-	return makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled())), nil
+	st := makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled()))
+	return st, st.foresee(ctx, r.store, snap, run)
 }
 
 // speedometer is the mean speed over the last half minute.

@@ -37,6 +37,9 @@ func (v statusView) Render(width int) string {
 			r.OldDead+r.OldAlive, plural(r.Planned, "shop"), r.OldDead, r.OldAlive, r.NewAlive, r.NewDead)
 	}
 	v.addMigration(add)
+	if words := v.Deliveries.words(v.At); words != "" {
+		add("app", "%s", words)
+	}
 	v.addLists(add)
 	if v.Next.Command != "" {
 		add("next", "%s", v.Next.Command)
@@ -207,6 +210,9 @@ func (v statusView) Line(at time.Time) string {
 		if v.ETA.P50 != nil {
 			words = append(words, "eta "+v.ETA.P50.In(at.Location()).Format("15:04")+"–"+v.ETA.P90.In(at.Location()).Format("15:04"))
 		}
+	}
+	if n := v.Deliveries.Pending + v.Deliveries.Failing; n > 0 {
+		words = append(words, fmt.Sprintf("%d not acknowledged by the app", n))
 	}
 	if r := v.Revocation; r != nil && v.Phase == rotation.PhaseRevoked {
 		words = append(words, fmt.Sprintf("%d/%d checked after the revoke", r.OldDead+r.OldAlive, r.Planned))

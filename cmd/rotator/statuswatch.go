@@ -94,7 +94,8 @@ func (c *cli) newWatchOutput() func(st runStatus, last bool) error {
 	return func(st runStatus, last bool) error {
 		now := time.Now()
 		// Times go on by themselves; what matters is what else changed.
-		facts := fmt.Sprint(st.Phase, st.Held != nil, st.HeldWhy, st.Items, st.Revocation, st.Migration, len(st.Workers), st.Rate, st.Certificate)
+		facts := fmt.Sprint(st.Phase, st.Held != nil, st.HeldWhy, st.Items, st.Revocation, st.Migration, len(st.Workers), st.Rate, st.Certificate,
+			st.Deliveries.Pending, st.Deliveries.Failing)
 		if !last && (facts == before || st.Phase == phase && now.Before(next)) {
 			return nil
 		}

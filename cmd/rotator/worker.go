@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 
@@ -17,6 +18,7 @@ import (
 
 type workerFlags struct {
 	once     bool
+	quiet    bool
 	inflight int
 }
 
@@ -35,15 +37,18 @@ stderr (ROTATOR_LOG_FORMAT, ROTATOR_LOG_LEVEL).
 
 --once drains what is due and ends with: 0 all done, 3 a human step waits, which
 is printed, 4 shops are parked or broke. Overlapping workers are harmless, so
-cron may start it. JSON Lines with --once: one object
+cron may start it, with --quiet: then only warnings and errors are printed, and
+the exit code tells the rest. JSON Lines with --once: one object
 ` + movedJSON + ` per open run.`,
 		Example: `  rotator worker
   rotator worker --once
+  rotator worker --once --quiet
   rotator worker --inflight 1000 --log-format json`,
 		Args: takesNone,
 	}
 	fs := cmd.Flags()
 	fs.BoolVar(&f.once, "once", false, "drain what is due, then end")
+	fs.BoolVar(&f.quiet, "quiet", false, "with --once: print only what went wrong, for cron")
 	fs.IntVar(&f.inflight, "inflight", store.DefaultInFlight, "most calls that this process has in flight")
 	c.jsonFlag(cmd, "print JSON Lines with --once")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +57,12 @@ cron may start it. JSON Lines with --once: one object
 		}
 		if c.asJSON && !f.once {
 			return usagef(cmd, "--json goes with --once; for the log use --log-format json")
+		}
+		if f.quiet && !f.once {
+			return usagef(cmd, "--quiet goes with --once; for the log use --log-level warn")
+		}
+		if f.quiet && c.asJSON {
+			return usagef(cmd, "--quiet and --json exclude each other")
 		}
 		return c.work(cmd.Context(), f)
 	}
@@ -75,6 +86,9 @@ func (c *cli) work(ctx context.Context, f workerFlags) error {
 		return err
 	}
 	defer done()
+	if f.quiet {
+		c.log = slog.New(quietLog{c.log.Handler()})
+	}
 	// The Go runtime has raised the soft limit to the hard one by now.
 	if files := openFiles(f.inflight); files.Status != checkOK {
 		c.log.Warn("too few open files for the calls in flight: raise ulimit -n, or lower --inflight", "found", files.Detail)
@@ -107,7 +121,7 @@ func (c *cli) work(ctx context.Context, f workerFlags) error {
 	if ctx.Err() != nil {
 		return exitWith(exitFailed, errors.New("interrupted before all that is due was done"), "rotator worker --once")
 	}
-	return c.onceResult(ctx, s)
+	return c.onceResult(ctx, s, f.quiet)
 }
 
 // workerClient makes the client of a run: the wire variant is the run's own,
@@ -128,8 +142,8 @@ func workerClient(a store.App, run store.RunSettings, apiURL string, inflight in
 }
 
 // onceResult prints what each open run waits for and ends with the exit code of
-// the first that is not done.
-func (c *cli) onceResult(ctx context.Context, s *store.Store) error {
+// the first that is not done; quiet leaves the printing out.
+func (c *cli) onceResult(ctx context.Context, s *store.Store, quiet bool) error {
 	open, err := s.OpenRuns(ctx)
 	if err != nil {
 		return err
@@ -145,9 +159,11 @@ func (c *cli) onceResult(ctx context.Context, s *store.Store) error {
 		if code == exitDone {
 			code = st.exitFor()
 		}
-		if c.asJSON {
+		switch {
+		case quiet:
+		case c.asJSON:
 			err = c.printJSON(moved{st.Run, st.App, st.Phase, st.Held, st.Next})
-		} else {
+		default:
 			err = c.printStep(st)
 		}
 		if err != nil {
@@ -159,3 +175,17 @@ func (c *cli) onceResult(ctx context.Context, s *store.Store) error {
 	}
 	return nil
 }
+
+// quietLog lets only warnings and errors through, whatever the level says.
+type quietLog struct{ slog.Handler }
+
+// Enabled implements slog.Handler.
+func (q quietLog) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && q.Handler.Enabled(ctx, l)
+}
+
+// WithAttrs implements slog.Handler.
+func (q quietLog) WithAttrs(as []slog.Attr) slog.Handler { return quietLog{q.Handler.WithAttrs(as)} }
+
+// WithGroup implements slog.Handler.
+func (q quietLog) WithGroup(name string) slog.Handler { return quietLog{q.Handler.WithGroup(name)} }

@@ -41,12 +41,15 @@ func (v *visit) readIdentity(bearer string) answer {
 	case StateUnknown:
 		return replyAnswer(v.knobs.UnknownShop)
 	}
-	if !v.opens(sh, bearer, v.s.creds.book.Load(), v.s.Now()) {
+	now, book := v.s.Now(), v.s.creds.book.Load()
+	i := v.opens(sh, bearer, book, now)
+	if i < 0 {
 		return replyAnswer(v.knobs.DeadToken)
 	}
 	if need := v.knobs.IdentityScope; need != "" && !v.grants(sh, bearer, need) {
 		return wordsAnswer(http.StatusForbidden, "[API] This action requires merchant approval for "+need+" scope.")
 	}
+	sh.noteBack(i, book, now)
 	sh.reads++
 	who := v.ref
 	switch {

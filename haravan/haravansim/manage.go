@@ -34,6 +34,8 @@ const maxManageBody = 1 << 20
 //	POST /webhooks/sign                  the body's signature: {"signature","version"}
 //	GET  /history?limit&after            {"calls"}; after is a seq
 //	GET  /misuse  GET /counts
+//	GET  /downtime                       {"shops"}: how long the last revoke left each
+//	                                     shop without a working token
 //
 // A shop in /shops has been given a token or a legacy credential; one that only
 // clicked install is not there yet, since the app could not have stored it.
@@ -65,6 +67,7 @@ func (s *Sim) Management() http.Handler {
 		"POST /webhooks/sign":            s.manageSign,
 		"GET /history":                   s.manageHistory,
 		"GET /misuse":                    s.manageMisuse,
+		"GET /downtime":                  func(*http.Request) (any, error) { return map[string]any{"shops": s.Downtimes()}, nil },
 		"GET /counts":                    func(*http.Request) (any, error) { return s.Counts(), nil },
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

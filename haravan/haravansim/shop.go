@@ -28,6 +28,7 @@ type shop struct {
 	quietFrom  int64 // a 429 with Retry-After was given at this time…
 	quietUntil int64 // …and asked for silence until this one
 	blockUntil int64
+	backAt     int64  // first good read after the last revoke
 	set        State  // chosen by name; empty: drawn
 	answersAs  string // whose identity it shows; empty: its own
 }

@@ -231,7 +231,7 @@ func (v *visit) checkRefresh(g *grant, book *book, sh *shop, now time.Time) (ref
 		return replyAnswer(k.ExpiredRefreshToken), false
 	case g.AccessToken != "" && k.AccessTokenParameter == "refused":
 		return oauthAnswer("invalid_request", "access_token is not a parameter of this call"), false
-	case k.AccessTokenParameter == "required" && !v.opens(sh, g.AccessToken, book, now):
+	case k.AccessTokenParameter == "required" && v.opens(sh, g.AccessToken, book, now) < 0:
 		return oauthAnswer("invalid_request", "access_token must be a living token of this shop"), false
 	case k.RefreshTokenUses == "once_per_shop" && sh.lastUse == r.serial,
 		k.RefreshTokenUses == "once" && !r.used.CompareAndSwap(false, true):
@@ -241,13 +241,18 @@ func (v *visit) checkRefresh(g *grant, book *book, sh *shop, now time.Time) (ref
 	return answer{}, true
 }
 
-func (v *visit) opens(sh *shop, accessToken string, book *book, now time.Time) bool {
+// opens returns the index of the shop's token with this value, -1 if the shop has
+// none or it is dead.
+func (v *visit) opens(sh *shop, accessToken string, book *book, now time.Time) int {
 	x, ok := parseValue(accessToken)
 	if !ok {
-		return false
+		return -1
 	}
 	i := sh.find(x)
-	return i >= 0 && sh.alive(i, book, v.knobs, now)
+	if i < 0 || !sh.alive(i, book, v.knobs, now) {
+		return -1
+	}
+	return i
 }
 
 // mintToken makes the shop's next token, or finds it where Knobs say that a

@@ -19,7 +19,7 @@ const module = "github.com/haravan-rotator/rotator"
 // two rooms on one floor never import each other.
 var floors = [][]string{
 	{"internal/secret", "internal/shopdomain", "internal/pgembed", "internal/house", "migrations", "rotation", "runbooks", "haravan/haravansim"},
-	{"internal/shopfile", "internal/config"},
+	{"internal/shopfile", "internal/config", "internal/deliver"},
 	{"store", "haravan"},
 	{"jobs", "operate", "store/storetest"},
 	{"cmd/rotator", "bench"},
@@ -30,6 +30,7 @@ var reserved = map[string][]string{
 	"haravan/haravansim": {"cmd/rotator", "bench"},
 	"internal/pgembed":   {"cmd/rotator", "bench", "store/storetest"},
 	"internal/config":    {"cmd/rotator"},
+	"internal/deliver":   {"cmd/rotator", "jobs"},
 	"store/storetest":    {},
 	"internal/house":     {},
 	"runbooks":           {},

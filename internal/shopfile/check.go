@@ -78,6 +78,22 @@ func parseOrgID(s string) (int64, string) {
 	return 0, "is not a whole number from 1 to 9223372036854775807"
 }
 
+// maxPriority bounds a priority: room for every rank that a list has, none for
+// an org_id or a turnover in the wrong column.
+const maxPriority = 1_000_000
+
+func parsePriority(s string) (*int, string) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return nil, ""
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || s[0] == '+' || n < -maxPriority || n > maxPriority {
+		return nil, fmt.Sprintf("is not a whole number from -%d to %d: the higher it is, the earlier the shop comes", maxPriority, maxPriority)
+	}
+	return &n, ""
+}
+
 func parseInstalledAt(s string) (time.Time, string) {
 	s = strings.TrimSpace(s)
 	if s == "" {

@@ -16,14 +16,18 @@ const (
 	colLegacyPassword
 	colInstalledAt
 	colExcludedReason
+	colPriority
 	columnCount
 )
 
 var columnNames = [columnCount]string{
-	"domain", "access_token", "org_id", "legacy_token", "legacy_password", "installed_at", "excluded_reason",
+	"domain", "access_token", "org_id", "legacy_token", "legacy_password", "installed_at", "excluded_reason", "priority",
 }
 
 func (c column) String() string { return columnNames[c] }
+
+// isNumber tells that the column's values are whole numbers.
+func (c column) isNumber() bool { return c == colOrgID || c == colPriority }
 
 // Columns returns the names of all columns, in the order in which a Writer
 // without a choice of its own writes them.
@@ -40,6 +44,7 @@ var alias = map[string]column{
 	"legacypassword": colLegacyPassword, "password": colLegacyPassword,
 	"installed": colInstalledAt, "installedat": colInstalledAt, "createdat": colInstalledAt, "installdate": colInstalledAt,
 	"excluded": colExcludedReason, "excludedreason": colExcludedReason, "reason": colExcludedReason,
+	"prio": colPriority, "importance": colPriority, "rank": colPriority,
 }
 
 // columnNamed finds a column by its name in any case, with spaces around it.

@@ -3,8 +3,8 @@
 //
 // A list is CSV (RFC 4180, with a header) or JSON Lines (one flat object a
 // line, RFC 8259), in UTF-8. Both have the same columns: domain, access_token,
-// org_id, legacy_token, legacy_password, installed_at, excluded_reason. Only
-// domain is always required; a row also needs a credential (access_token, or
+// org_id, legacy_token, legacy_password, installed_at, excluded_reason, priority.
+// Only domain is always required; a row also needs a credential (access_token, or
 // one of legacy_token and legacy_password) unless it says why the shop is
 // excluded.
 //

@@ -32,9 +32,9 @@ func (m *members) visit(name string, kind valueKind, text string) {
 	m.seen[c] = true
 	switch {
 	case kind == kindNull:
-	case kind == kindString, kind == kindNumber && c == colOrgID:
+	case kind == kindString, kind == kindNumber && c.isNumber():
 		m.cells.text[c] = text
-	case c == colOrgID:
+	case c.isNumber():
 		m.fault(c, "must be a number, or a number in a string")
 	default:
 		m.fault(c, "must be a string")

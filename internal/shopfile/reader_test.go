@@ -152,6 +152,15 @@ func TestProblems(t *testing.T) {
 		{"long token", head + "a," + strings.Repeat("t", 4097) + ",,,,,\n", []string{"line 2: access_token: is longer than 4096"}, 0},
 		{"rounded number", head + "a,t,2.00E+11,,,,\n", []string{"line 2: org_id: is not a whole number: a spreadsheet may have rounded it"}, 0},
 		{"number out of range", head + "a,t,9223372036854775808,,,,\na,t,0,,,,\na,t,-1,,,,\na,t,+1,,,,\n", []string{"line 2: org_id", "line 3: org_id", "line 4: org_id", "line 5: org_id"}, 0},
+		{
+			"priorities", "domain,access_token,priority\na,t,first\nb,t,1.5\nc,t,1000001\nd,t,-1000001\ne,t,+1\nf,t, -1000000 \ng,t,\n",
+			[]string{
+				"line 2: priority: is not a whole number from -1000000 to 1000000: the higher", "line 3: priority", "line 4: priority",
+				"line 5: priority", "line 6: priority",
+			},
+			2,
+		},
+		{"priorities of objects", `{"domain":"a","access_token":"t","priority":1e1}` + "\n" + `{"domain":"b","access_token":"t","priority":[]}` + "\n" + `{"domain":"c","access_token":"t","priority":"10"}`, []string{"line 1: priority: is not a whole number", "line 2: priority: must be a number"}, 1},
 		{"date for none", head + "a,t,,,,1970-01-01,\n", []string{"line 2: installed_at: is before the year 2000"}, 0},
 		{"long reason", head + "a,t,,,,," + strings.Repeat("ầ", 501) + "\n", []string{"line 2: excluded_reason: is longer than 500 characters"}, 0},
 		{"not UTF-8, by column and line", head + "a,t,,,,,caf\xe9\nb,t,,,,,\n\xe9,t,,,,,\n", []string{"line 2: excluded_reason: is not UTF-8", "line 4: domain: is not UTF-8"}, 1},

@@ -50,6 +50,8 @@ func drawRows(t *rapid.T) []Row {
 			r.OrgID = rapid.Int64Min(1).Draw(t, "org")
 			r.InstalledAt = time.Unix(rapid.Int64Range(946684800, 253402300799).Draw(t, "at"), rapid.Int64Range(0, 999999999).Draw(t, "ns")).UTC()
 			r.ExcludedReason = reason.Draw(t, "reason")
+			priority := rapid.IntRange(-maxPriority, maxPriority).Draw(t, "priority")
+			r.Priority = &priority
 		}
 		rows[i] = r
 	}
@@ -97,8 +99,9 @@ func TestRoundTrip(t *testing.T) {
 
 func TestWrittenText(t *testing.T) {
 	t.Parallel()
+	minus := -7
 	rows := []Row{
-		{Line: 9, Domain: "a.myharavan.com", AccessToken: secret.New("=t,1"), OrgID: 200000123456, InstalledAt: time.Date(2024, 5, 31, 8, 30, 0, 0, time.FixedZone("", 7*3600))},
+		{Line: 9, Priority: &minus, Domain: "a.myharavan.com", AccessToken: secret.New("=t,1"), OrgID: 200000123456, InstalledAt: time.Date(2024, 5, 31, 8, 30, 0, 0, time.FixedZone("", 7*3600))},
 		{Domain: "b.myharavan.com", LegacyPassword: secret.New(`p"\<`), ExcludedReason: "đóng\ncửa"},
 	}
 	tests := []struct {
@@ -109,13 +112,13 @@ func TestWrittenText(t *testing.T) {
 	}{
 		{
 			"CSV", CSV, nil,
-			"domain,access_token,org_id,legacy_token,legacy_password,installed_at,excluded_reason\n" +
-				"a.myharavan.com,\"=t,1\",200000123456,,,2024-05-31T01:30:00Z,\n" +
-				"b.myharavan.com,,,,\"p\"\"\\<\",,\"đóng\ncửa\"\n",
+			"domain,access_token,org_id,legacy_token,legacy_password,installed_at,excluded_reason,priority\n" +
+				"a.myharavan.com,\"=t,1\",200000123456,,,2024-05-31T01:30:00Z,,-7\n" +
+				"b.myharavan.com,,,,\"p\"\"\\<\",,\"đóng\ncửa\",\n",
 		},
 		{
 			"JSON Lines", JSONL, nil,
-			`{"domain":"a.myharavan.com","access_token":"=t,1","org_id":200000123456,"installed_at":"2024-05-31T01:30:00Z"}` + "\n" +
+			`{"domain":"a.myharavan.com","access_token":"=t,1","org_id":200000123456,"installed_at":"2024-05-31T01:30:00Z","priority":-7}` + "\n" +
 				`{"domain":"b.myharavan.com","legacy_password":"p\"\\\u003c","excluded_reason":"đóng\ncửa"}` + "\n",
 		},
 		{"chosen columns", CSV, []string{"access_token", "DOMAIN"}, "access_token,domain\n\"=t,1\",a.myharavan.com\n,b.myharavan.com\n"},

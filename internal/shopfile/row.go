@@ -26,6 +26,9 @@ type Row struct {
 	// ExcludedReason is why runs leave the shop out; empty when they do not.
 	// It may have several lines.
 	ExcludedReason string
+	// Priority says how important the shop is: higher first, where a run goes by
+	// it. Nil when the list does not say.
+	Priority *int
 }
 
 // cells is a row as the file has it.
@@ -63,6 +66,7 @@ func (c *cells) check(line int, found []Problem) (Row, error) {
 	c.optional(colOrgID, fault, func(s string) (m string) { row.OrgID, m = parseOrgID(s); return })
 	c.optional(colInstalledAt, fault, func(s string) (m string) { row.InstalledAt, m = parseInstalledAt(s); return })
 	c.optional(colExcludedReason, fault, func(s string) (m string) { row.ExcludedReason, m = parseReason(s); return })
+	c.optional(colPriority, fault, func(s string) (m string) { row.Priority, m = parsePriority(s); return })
 	c.checkCredentials(row.ExcludedReason != "", fault)
 
 	if len(found) == 0 {

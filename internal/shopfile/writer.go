@@ -124,7 +124,7 @@ func (w *Writer) writeObject(row Row) error {
 		w.line = append(w.line, '"')
 		w.line = append(w.line, c.String()...)
 		w.line = append(w.line, '"', ':')
-		if c == colOrgID {
+		if c.isNumber() {
 			w.line = append(w.line, text...)
 		} else {
 			w.line = appendString(w.line, text)
@@ -156,6 +156,10 @@ func (r Row) text(c column) string {
 		}
 	case colExcludedReason:
 		return r.ExcludedReason
+	case colPriority:
+		if r.Priority != nil {
+			return strconv.Itoa(*r.Priority)
+		}
 	}
 	return ""
 }

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/haravan-rotator/rotator/haravan/haravansim"
+)
+
+// TestNoStepOfABreachShowsASecret drives a breach run, with a new secret that was
+// entered wrongly, and searches all that was printed and logged.
+func TestNoStepOfABreachShowsASecret(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 60, Seed: 12, Faults: haravansim.Hostile(), Knobs: haravansim.Knobs{MaxLiveSecrets: 3}})
+	must(t, discard(sim, 2)) // what is stored as version 2 is not the app's any more
+	right, err := sim.CreateSecret()
+	must(t, err)
+	refresh := sim.CreateRefreshToken().Value
+	values := []string{refresh}
+	for _, s := range sim.Secrets() {
+		values = append(values, s.Value)
+	}
+	note := func() {
+		for s := range sim.Shops {
+			values = append(values, s.AccessToken)
+		}
+	}
+	note()
+	var said bytes.Buffer
+	do := func(stdin string, line ...string) result {
+		got := r.run(stdin, line...)
+		said.WriteString(got.stdout + got.stderr)
+		return got
+	}
+	do("", "rotation", "plan", "--breach")
+	do("", "rotation", "start", "--breach")
+	do("", "rotation", "start", "--breach", "--confirm", "main", "--json")
+	must(t, discard(sim, 1))
+	do("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main")
+	do("", "rotation", "plan", "--breach", "--json")
+	do("", "rotation", "confirm", "oauth_switched", "--note", "n")
+	do(refresh, "rotation", "arm")
+	if got := do("", "worker", "--once"); !strings.Contains(got.stdout, "waiting_for_operator") {
+		t.Fatalf("a wrong secret does not hold the run: %s", got.stdout)
+	}
+	do("", "rotation", "cancel", "--confirm", "main")
+	do(right.Value, "secret", "add")
+	do("", "rotation", "use-secret")
+	do("", "rotation", "use-secret", "--confirm", "main")
+	do("", "rotation", "resume")
+	do("", "worker", "--once")
+	do("", "rotation", "retry")
+	do("", "worker", "--once")
+	do("", "rotation", "report")
+	do("", "rotation", "report", "--timeline")
+	do("", "rotation", "report", "--timeline", "--csv")
+	do("", "rotation", "report", "--timeline", "--json")
+	do("", "rotation", "confirm", "webhooks_single", "--note", "n")
+	do("", "rotation", "confirm", "closed", "--confirm", "main")
+	note()
+	if got := do("", "rotation", "status", "--json"); !strings.Contains(got.stdout, `"state":"closed"`) {
+		t.Errorf("the run did not come to its end: %s", said.String())
+	}
+	if found := plant(values...).in(said.String()); found != "" {
+		at := strings.Index(said.String(), found)
+		t.Errorf("%q was shown: …%s…", found, said.String()[max(0, at-300):min(said.Len(), at+100)])
+	}
+}
+
+// discard revokes a secret at the platform.
+func discard(sim *haravansim.Server, version int) error {
+	_, err := sim.RevokeSecret(version)
+	return err
+}

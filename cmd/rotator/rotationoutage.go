@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/operate"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// outageJSON documents the outage in help texts.
+const outageJSON = `outage{shops, latency_ms,
+inflight, calls_per_second, human_seconds, exchange_seconds, first_back_seconds,
+half_back_seconds, last_back_seconds, windows, tiers[{priority, shops, and_lower,
+first_back_seconds, last_back_seconds}], assumptions}, in seconds from the revoke`
+
+// outageFlags say what people take during an outage.
+type outageFlags struct{ deploy, arm time.Duration }
+
+func (f *outageFlags) register(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&f.deploy, "assume-deploy", rotation.DefaultDeploy, "with --breach: from the revoke until the app uses the new secret everywhere")
+	cmd.Flags().DurationVar(&f.arm, "assume-arm", rotation.DefaultArm, "with --breach: to make a refresh token and enter it")
+}
+
+func (f outageFlags) check(cmd *cobra.Command, breach bool) error {
+	for _, name := range []string{"assume-deploy", "assume-arm"} {
+		if cmd.Flags().Changed(name) && !breach {
+			return usagef(cmd, "--%s is for an outage: give --breach too", name)
+		}
+	}
+	if f.deploy < 0 || f.arm < 0 {
+		return usagef(cmd, "--assume-deploy %s, --assume-arm %s: people take no negative time", f.deploy, f.arm)
+	}
+	return nil
+}
+
+// measurable replaces a sample that cannot be taken, since the stored tokens are
+// dead by the run's own revoke, by what is known of the latency.
+func (c *cli) measurable(ctx context.Context, o onRun, client operate.Identifier, f planFlags) (planFlags, error) {
+	if !o.run.Open() || !rotation.Contained(o.run.Mode, o.run.Phase) {
+		return f, nil
+	}
+	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency})
+	if err != nil {
+		return f, err
+	}
+	if f.latency == 0 {
+		c.notef("latency: %s, %s", latency, words)
+		f.source = words
+	}
+	f.sample, f.latency = 0, latency
+	return f, nil
+}
+
+// unmeasured goes on without the sample that failed.
+func (c *cli) unmeasured(ctx context.Context, o onRun, f planFlags) (planFlags, error) {
+	client, err := c.client(o.app)
+	if err != nil {
+		return f, err
+	}
+	defer client.CloseIdle()
+	f.sample = 0
+	f.latency, f.source, err = operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency})
+	return f, err
+}
+
+// expectOutage reckons what a breach run would cost from now on.
+func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, inflight int, waves rotation.WavePolicy) (*rotation.Outage, error) {
+	client, err := c.client(o.app)
+	if err != nil {
+		return nil, err
+	}
+	defer client.CloseIdle()
+	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency, Sample: f.sample})
+	if err != nil {
+		return nil, err
+	}
+	words = cmp.Or(f.source, words)
+	tiers, err := o.store.Tiers(ctx, o.app.ID)
+	if err != nil {
+		return nil, err
+	}
+	outage := rotation.ExpectOutage(rotation.OutageLoad{
+		Tiers: tiers, Latency: latency, InFlight: inflight, Retries: operate.AssumedRetries, Waves: waves,
+		Deploy: f.outage.deploy, Arm: f.outage.arm,
+	})
+	outage.Assumptions = append(outage.Assumptions, "latency: "+words)
+	return &outage, nil
+}
+
+// containedSample is how many shops are asked whether the revoke has bitten.
+const containedSample = 5
+
+// lookIfContained warns when the leaked secret does not seem to be revoked: the
+// abuse goes on, and nobody would notice before the end of the run. It refuses
+// nothing, since a revoke may take a while to bite.
+func (c *cli) lookIfContained(ctx context.Context, o onRun) {
+	client, err := c.client(o.app)
+	if err == nil {
+		defer client.CloseIdle()
+		var alive, asked int
+		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.app, containedSample)
+		if err == nil && alive > 0 {
+			c.notef("warning: %d of %s asked still answer under their old token: is the leaked secret revoked, and was it this one? "+
+				"It can take a while to bite; repeat this command to look again", alive, plural(asked, "shop"))
+		}
+	}
+	if err != nil {
+		c.notef("warning: whether old tokens are dead could not be seen: %s", inline(err.Error()))
+	}
+}
+
+func (c *cli) printOutage(o rotation.Outage) error {
+	facts := []fact{{"outage", o.Words()}, {"order", "by priority, the highest first, then in the order of the import"}}
+	for _, t := range o.Tiers {
+		name := fmt.Sprintf("priority %d", t.Priority)
+		if t.Lower {
+			name += " and lower"
+		}
+		facts = append(facts, fact{name, fmt.Sprintf("%s, back from %s to %s after the revoke", plural(t.Shops, "shop"), lasting(t.FirstSeconds), lasting(t.LastSeconds))})
+	}
+	for _, a := range o.Assumptions {
+		facts = append(facts, fact{"assumed", a})
+	}
+	return c.printFacts(facts...)
+}
+
+// lasting is seconds as a person reads them.
+func lasting(seconds float64) time.Duration {
+	d := time.Duration(seconds * float64(time.Second))
+	if d >= 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(time.Second / 10)
+}
+
+func (f *startFlags) registerBreach(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.BoolVar(&f.breach, "breach", false, "a secret has leaked: revoke first, and accept the outage")
+	fs.StringVar(&f.confirmed, "confirm", "", "the app's name, with --breach: the outage is accepted")
+	fs.IntVar(&f.plan.sample, "sample", 20, "with --breach: shops whose identity is read to measure the latency")
+	fs.DurationVar(&f.plan.latency, "assume-latency", 0, "with --breach: reckon with this latency instead of the measured one")
+	f.plan.outage.register(cmd)
+}
+
+func (f startFlags) checkBreach(cmd *cobra.Command) error {
+	for _, name := range []string{"confirm", "sample", "assume-latency"} {
+		if cmd.Flags().Changed(name) && !f.breach {
+			return usagef(cmd, "--%s is for a breach run: give --breach too", name)
+		}
+	}
+	switch canary := cmd.Flags().Changed("canary"); {
+	case f.breach && canary && (f.canary < 1 || f.canary > rotation.BreachCanaryMost):
+		return usagef(cmd, "--canary %d: a breach run has 1 to %d shops in its first wave, to see a wrong secret while the others wait", f.canary, rotation.BreachCanaryMost)
+	case f.plan.sample < 0 || f.plan.sample > 1000:
+		return usagef(cmd, "--sample %d: between 0 and 1000 shops can be asked", f.plan.sample)
+	case f.plan.latency < 0:
+		return usagef(cmd, "--assume-latency %s: a latency is not negative", f.plan.latency)
+	}
+	return f.plan.outage.check(cmd, f.breach)
+}
+
+// breachStarted is the answer of `rotation start --breach`; without a run if it
+// was not confirmed.
+type breachStarted struct {
+	*moved
+	Outage *rotation.Outage `json:"outage"`
+}
+
+// startBreach shows what the run costs, and opens it if that is accepted.
+func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f startFlags) error {
+	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
+		waves := rotation.DefaultBreachWaves
+		if f.canary > 0 {
+			waves.Canary = f.canary
+		}
+		options.Waves = &waves
+		outage, err := c.expectOutage(ctx, o, f.plan, cmp.Or(f.inflight, o.app.Settings.InFlight, store.DefaultInFlight), waves)
+		if err != nil {
+			return err
+		}
+		if !c.asJSON {
+			if err := c.printOutage(*outage); err != nil {
+				return err
+			}
+		}
+		if f.confirmed == "" {
+			if f.confirmed, err = c.ask(ctx, "The run begins with the revoke of the old secret. Type the app's name to accept the outage"); err != nil {
+				return err
+			}
+		}
+		options.Breach = &operate.BreachOptions{Confirmed: f.confirmed, Outage: *outage}
+		run, err := o.op.Start(ctx, o.app, options)
+		if err != nil {
+			if c.asJSON && f.confirmed == "" {
+				if err := c.printJSON(breachStarted{Outage: outage}); err != nil {
+					return err
+				}
+			}
+			return o.startRefused(ctx, err)
+		}
+		o.run = run
+		if !c.asJSON {
+			return c.printMoved(ctx, o, fmt.Sprintf("breach run %d is open: %s", run.ID, plural(outage.Shops, "shop")))
+		}
+		st, err := o.where(ctx)
+		if err != nil {
+			return err
+		}
+		return c.printJSON(breachStarted{&moved{st.Run, st.App, st.Phase, st.Held, st.Next}, outage})
+	})
+}

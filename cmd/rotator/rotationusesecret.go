@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+func newRotationUseSecret(c *cli) *cobra.Command {
+	var confirmed string
+	cmd := &cobra.Command{
+		Use: "use-secret --confirm APP", Short: "Give a breach run the pending secret instead of a wrong one",
+		Long: `Give a breach run the pending secret in the place of the new secret that it was
+started with, which was entered wrongly: once its old secret is revoked such a
+run cannot be cancelled for another. Enter the right value with
+rotator secret add first. The wrong version is given up, and shredded.
+
+Refused once the platform has made a token with the run's new secret, since then
+it is right, and while shops are being exchanged (exit code 6). A run that was
+held for the wrong secret goes on with rotator rotation resume.
+
+JSON: one object ` + movedJSON + `.`,
+		Example: "  rotator rotation use-secret --confirm main\n  rotator rotation resume",
+		Args:    takesNone,
+	}
+	run := c.runFlags(cmd, rotation.KindRotation)
+	cmd.Flags().StringVar(&confirmed, "confirm", "", "the app's name")
+	c.jsonFlag(cmd, "print one JSON object")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		return c.withRun(ctx, *run, func(o onRun) error {
+			if err := o.op.UseSecret(ctx, o.run.ID, confirmed); err != nil {
+				return err
+			}
+			return c.printMoved(ctx, o, fmt.Sprintf("run %d goes on with the app's newest secret", o.run.ID))
+		})
+	}
+	return cmd
+}

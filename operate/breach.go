@@ -1,0 +1,124 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// BreachOptions go with the start of a breach run.
+type BreachOptions struct {
+	// Confirmed is the app's name, typed by whoever has seen Outage.
+	Confirmed string
+	// Outage is what the run is expected to cost; it is kept with the run.
+	Outage rotation.Outage
+}
+
+// mayBreach refuses a breach run that nobody has confirmed.
+func mayBreach(app store.App, leaked store.Secret, o BreachOptions) error {
+	if o.Confirmed == app.Name {
+		return nil
+	}
+	return &Refused{What: "start --breach", Why: fmt.Sprintf(
+		"the run begins with the revoke of secret version %d, which kills every stored token: %s; repeat the app's name with --confirm %s",
+		leaked.Version, o.Outage.Words(), app.Name)}
+}
+
+// BreachReader is what the outage of a breach is reckoned from.
+type BreachReader interface {
+	Reader
+	Tiers(ctx context.Context, appID int64) ([]rotation.Tier, error)
+	LastLatency(ctx context.Context, appID int64) (time.Duration, error)
+}
+
+// unmeasured is reckoned with when nothing was ever measured: slower than the
+// platform usually is.
+const unmeasured = 500 * time.Millisecond
+
+// BreachLatency is the latency of a call to reckon with, and where it comes from.
+// A fleet whose tokens are dead, by run's own revoke or otherwise, cannot be
+// asked: then what was measured last counts. run is the app's newest, zero for
+// none; o.Sample and o.Latency are as for MakePlan.
+func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app store.App, run store.Run, o PlanOptions) (time.Duration, string, error) {
+	if o.Latency > 0 {
+		return o.Latency, "assumed", nil
+	}
+	why := "the old secret is revoked, so no stored token answers"
+	if !run.Open() || !rotation.Contained(run.Mode, run.Phase) {
+		p := Plan{Sampled: map[string]int{}}
+		latencies, err := p.sample(ctx, r, client, app, o.Sample)
+		if err != nil {
+			return 0, "", err
+		}
+		if median := percentile(latencies, 50); median > 0 {
+			return median, fmt.Sprintf("measured on %d of %d shops", len(latencies), total(p.Sampled)), nil
+		}
+		why = "no stored token answers"
+		if asked := classesOf(p.Sampled); asked != "" {
+			why += " (" + asked + ")"
+		}
+	}
+	last, err := r.LastLatency(ctx, app.ID)
+	if err != nil {
+		return 0, "", err
+	}
+	if last > 0 {
+		return last, "not to be measured, " + why + ": taken from the exchanges that were measured last", nil
+	}
+	if was := run.Settings.Outage; was != nil && was.LatencyMS > 0 {
+		return time.Duration(was.LatencyMS * float64(time.Millisecond)), "not to be measured, " + why + ": taken from the run's start", nil
+	}
+	return unmeasured, "not to be measured, " + why + ", and nothing was measured before: give --assume-latency", nil
+}
+
+// StillAnswer counts how many of a few shops still answer under the token that
+// the revoke was to kill.
+func StillAnswer(ctx context.Context, r Reader, client Identifier, app store.App, n int) (alive, asked int, err error) {
+	p := Plan{Sampled: map[string]int{}}
+	if _, err := p.sample(ctx, r, client, app, n); err != nil {
+		return 0, 0, err
+	}
+	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], total(p.Sampled), nil
+}
+
+// MustFinish says why a run is past being cancelled.
+func MustFinish(s rotation.Snapshot) string {
+	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
+		return "the old secret is revoked: the run can only be finished"
+	}
+	if !s.WalkDone {
+		return "the old secret is revoked: no shop has a working token; the run can only be finished"
+	}
+	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down())
+}
+
+// UseSecret gives a breach run the app's pending secret in the place of the one
+// that it was started with, which was entered wrongly: such a run cannot be
+// cancelled for another. No exchange may be under way.
+func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string) error {
+	const what = "use-secret"
+	return o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		switch {
+		case !snap.Contained():
+			return refuse(what, "the run can still be cancelled: do that, discard the wrong secret, enter the right one and start again", snap)
+		case !run.Phase.Before(rotation.PhaseProven):
+			return refuse(what, fmt.Sprintf("the run is in phase %s: shops were exchanged with its new secret", run.Phase), snap)
+		case run.Phase == rotation.PhaseExchanging && run.Held == rotation.HeldNot:
+			return refuse(what, "shops are being exchanged: pause the run first", snap)
+		case confirmed != snap.App:
+			return refuse(what, fmt.Sprintf("the run's new secret is given up for good; repeat the app's name with --confirm %s", snap.App), snap)
+		}
+		err := tx.UseSecret(ctx, o.Actor, run)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
+		case errors.Is(err, store.ErrConflict):
+			return refuse(what, err.Error(), snap)
+		}
+		return err
+	})
+}

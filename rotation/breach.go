@@ -1,0 +1,88 @@
+package rotation
+
+import "fmt"
+
+// breach is the course for a secret that has leaked: it is revoked first, which
+// takes every stored token with it (Haravan, API Credential Rotation, step 6),
+// and the rest of the six steps brings the shops back. The app never accepts two
+// signatures: what the leaked secret signs is not to be believed.
+var breach = Course{
+	{From: PhasePrepared, To: PhaseContained, Driver: DriverHuman, Irreversible: true},
+	{From: PhaseContained, To: PhaseOAuthSwitched, Driver: DriverHuman},
+	{From: PhaseOAuthSwitched, To: PhaseArmed, Driver: DriverHuman},
+	{From: PhaseArmed, To: PhaseExchanging, Driver: DriverEngine},
+	{From: PhaseExchanging, To: PhaseProven, Driver: DriverEngine},
+	// The secret is revoked already: the phase is the check of the tokens.
+	{From: PhaseProven, To: PhaseRevoked, Driver: DriverEngine},
+	{From: PhaseProven, To: PhaseExchanging, Driver: DriverEngine},
+	{From: PhaseRevoked, To: PhaseWebhooksSingle, Driver: DriverHuman},
+	{From: PhaseWebhooksSingle, To: PhaseClosed, Driver: DriverHuman, Irreversible: true},
+}
+
+// DefaultBreachWaves is a canary that is small, since its shops wait for nobody
+// but show a wrong secret, and then the fleet in two steps.
+var DefaultBreachWaves = WavePolicy{Canary: 3, Shares: []float64{0.10}, Budget: 0.25}
+
+// BreachCanaryMost is the largest canary of a breach run: the fleet is down
+// while it is tried.
+const BreachCanaryMost = 5
+
+// Contained reports whether the leaked secret is revoked: from then on no shop
+// has a token but those that the run brought back.
+func (s Snapshot) Contained() bool { return Contained(s.Mode, s.Phase) }
+
+// Contained is the same of a run's mode and phase.
+func Contained(m Mode, p Phase) bool { return m == ModeBreach && !p.Before(PhaseContained) }
+
+// Irrevocable reports whether a run in this phase can only be finished: shops
+// depend on it for a working token.
+func Irrevocable(m Mode, p Phase) bool { return Contained(m, p) || !p.Before(PhaseRevoked) }
+
+// breachText says what an operator attests in a breach run, where that differs.
+var breachText = map[Phase]string{
+	PhaseContained:      "the old secret is revoked in the Partners dashboard; every stored token is dead from now on",
+	PhaseOAuthSwitched:  "the app uses only the new secret, for OAuth and for the signatures of webhooks",
+	PhaseWebhooksSingle: "no instance of the app accepts webhooks signed by the leaked secret",
+}
+
+// nextBreach is the next step of a breach run that is not held, where it differs
+// from a planned one's.
+func nextBreach(s Snapshot) (Step, bool) {
+	switch s.Phase {
+	case PhasePrepared:
+		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now: that ends the abuse, and every stored access token with it; then say so at once"), true
+	case PhaseContained:
+		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: the shops are down until they are exchanged"), true
+	case PhaseOAuthSwitched:
+		return human(s, "arm", "the shops are down: create a refresh token in the Partners dashboard and enter it here; its hour starts when it is made"), true
+	case PhaseProven:
+		if gate := Gate(s); !GateMet(gate) {
+			return Step{Why: "every shop is back; what is left: " + unmet(gate)}, true
+		}
+		return Step{Why: "every shop is back; a worker is about to look at old and new tokens"}, true
+	case PhaseRevoked:
+		if s.Revocation.Done() && s.Revocation.OldAlive+s.Revocation.NewDead == 0 {
+			return human(s, "confirm webhooks_single", "make sure that no instance of the app accepts a webhook signed by the leaked secret, then say so"), true
+		}
+	case PhaseWebhooksSingle:
+		return human(s, "confirm closed --confirm "+s.App, "dead tokens and the refresh token can be shredded and the run closed; "+reportTimeline), true
+	}
+	return Step{}, false
+}
+
+const reportTimeline = "the incident's timeline is `rotator rotation report --timeline`"
+
+// wrongSecret tells the way out of a new secret that was entered wrongly: a
+// breach run cannot be cancelled for another.
+func wrongSecret(s Snapshot) string {
+	if s.Mode != ModeBreach {
+		return ""
+	}
+	return "; if the new secret was entered wrongly: `rotator secret add`, then `" + command(s, fmt.Sprintf("use-secret --confirm %s", s.App)) + "`"
+}
+
+// Down is how many shops of a contained run have no working token yet, as far as
+// the run knows: those that are skipped need none.
+func (s Snapshot) Down() int {
+	return s.Counts.Total - s.Counts.Proven - s.Counts.Skipped + s.LateInstalls
+}

@@ -1,0 +1,48 @@
+package rotation
+
+import (
+	"fmt"
+	"time"
+)
+
+// Burn sets the speed that a window asks for against the speed that there is.
+type Burn struct {
+	// Needed is how many shops per second must be settled for the last one to
+	// be done when the window ends; 0 when none is open or no time is left.
+	Needed float64 `json:"needed_shops_per_s"`
+	// Rate is the actual speed, in shops per second.
+	Rate float64 `json:"actual_shops_per_s"`
+	// Late is how many shops will still be open when the window ends.
+	Late int `json:"late_shops"`
+	// Behind tells that the window ends before the shops do.
+	Behind bool `json:"behind"`
+}
+
+// BurnDown tells whether open shops can be settled in what is left of the
+// window at a rate in shops per second.
+func BurnDown(open int, left time.Duration, rate float64) Burn {
+	b := Burn{Rate: max(0, rate)}
+	if open <= 0 {
+		return b
+	}
+	if left <= 0 {
+		b.Late, b.Behind = open, true
+		return b
+	}
+	b.Needed = float64(open) / left.Seconds()
+	if done := b.Rate * left.Seconds(); done < float64(open) {
+		b.Late, b.Behind = open-int(done), true
+	}
+	return b
+}
+
+// Words says it in one clause.
+func (b Burn) Words() string {
+	switch {
+	case !b.Behind:
+		return fmt.Sprintf("%.1f shops/s are needed, %.1f are made", b.Needed, b.Rate)
+	case b.Needed == 0:
+		return fmt.Sprintf("no time is left for %d shops", b.Late)
+	}
+	return fmt.Sprintf("%.1f shops/s are needed, %.1f are made: %d shops will be left when the window ends", b.Needed, b.Rate, b.Late)
+}

@@ -1,0 +1,200 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Policy is what a check holds the facts against; see DefaultPolicy.
+type Policy struct {
+	// MaxAge is how old the secret in use may become, WarnAge from when it is
+	// said.
+	MaxAge, WarnAge time.Duration
+	// StalledAfter is how long a run may stand still while it has work to do.
+	StalledAfter time.Duration
+	// RetireWithin is how long an old secret may live when nothing needs it.
+	RetireWithin time.Duration
+	// Skew is how far a clock may be off.
+	Skew time.Duration
+}
+
+// DefaultPolicy rotates a secret twice a year.
+var DefaultPolicy = Policy{
+	MaxAge: 180 * 24 * time.Hour, WarnAge: 150 * 24 * time.Hour,
+	StalledAfter: 10 * time.Minute, RetireWithin: 24 * time.Hour, Skew: time.Minute,
+}
+
+// AppFacts is what is known of an app at one moment.
+type AppFacts struct {
+	App string
+	Now time.Time
+	// SecretAt is when the secret in use was stored here, zero without one.
+	SecretAt time.Time
+	// RetiringAt is when a secret that is not revoked yet was superseded.
+	RetiringAt time.Time
+	// Run is the open run's snapshot, nil when none is open.
+	Run *Snapshot
+	// ProgressAt is when the run last moved: a shop, a phase, a decision.
+	ProgressAt time.Time
+	// Rate is the run's speed of late, in shops per second.
+	Rate float64
+	// Sampled is what sampled shops answered, by class; "" is alive. Refused
+	// names shops whose token was refused, Unsealed those whose token does not
+	// open.
+	Sampled           map[Class]int
+	Refused, Unsealed []string
+}
+
+// Examine judges the facts of one app.
+func Examine(f AppFacts, p Policy) []Finding {
+	var found []Finding
+	add := func(c Code, s Severity, next, format string, args ...any) {
+		finding := Finding{Code: c, Severity: s, App: f.App, Words: fmt.Sprintf(format, args...), Next: next}
+		if f.Run != nil && c != CodeSecretAge && c != CodeTokens && c != CodePlatform {
+			finding.Run = f.Run.RunID
+		}
+		found = append(found, finding)
+	}
+	f.examineSecrets(p, add)
+	if f.Run != nil {
+		f.examineRun(p, add)
+	}
+	f.examineSample(add)
+	return found
+}
+
+type adder func(c Code, s Severity, next, format string, args ...any)
+
+func (f AppFacts) examineSecrets(p Policy, add adder) {
+	age := f.Now.Sub(f.SecretAt)
+	next := "rotator rotation plan"
+	if f.Run != nil {
+		next = nextCommand(*f.Run)
+	}
+	switch {
+	case f.SecretAt.IsZero():
+	case age >= p.MaxAge:
+		add(CodeSecretAge, SeverityCritical, next, "the secret in use was stored %s ago, %s are allowed: rotate it", days(age), days(p.MaxAge))
+	case age >= p.WarnAge:
+		add(CodeSecretAge, SeverityWarning, next, "the secret in use was stored %s ago, %s are allowed: plan its rotation", days(age), days(p.MaxAge))
+	}
+	since, next := f.RetiringAt, "rotator rotation start"
+	if f.Run != nil {
+		if f.Run.Phase != PhaseProven || !f.Run.Certificate {
+			return // the run still needs it, or it is revoked
+		}
+		since, next = f.Run.PhaseAt, nextCommand(*f.Run)
+	}
+	if idle := f.Now.Sub(since); !since.IsZero() && idle >= p.RetireWithin {
+		why := "every shop is proven without it: revoke it in the dashboard, then say so"
+		if f.Run == nil {
+			why = "no run is open: another rotation must be finished before it can be revoked"
+		}
+		add(CodeOldSecret, SeverityWarning, next, "the old secret is still alive after %s; %s", span(idle), why)
+	}
+}
+
+func (f AppFacts) examineRun(p Policy, add adder) {
+	s := *f.Run
+	next := nextCommand(s)
+	switch {
+	case s.Held == HeldPaused:
+		add(CodeHeld, SeverityWarning, next, "paused: %s", s.HeldWhy)
+	case s.Held != HeldNot:
+		add(CodeHeld, SeverityCritical, next, "%s: %s", s.Held, s.HeldWhy)
+	}
+	working := s.Held == HeldNot && (needsWorker(s) || !s.WalkDone && s.Phase.Before(PhaseExchanging))
+	switch still := f.Now.Sub(f.ProgressAt); {
+	case !working:
+	case s.Workers == 0 && windowRuns(s):
+		add(CodeNoWorker, SeverityCritical, "rotator worker", "no worker is alive, and %s of the window are left", span(s.Window.Left(s.Now)))
+	case s.Workers == 0:
+		add(CodeNoWorker, SeverityWarning, "rotator worker", "no worker is alive, and the run has work for one in phase %s", s.Phase)
+	case still >= p.StalledAfter:
+		add(CodeStalled, SeverityCritical, "rotator rotation explain", "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
+	}
+	if f.windowCloses() {
+		b := BurnDown(s.Counts.Open(), s.Window.Left(s.Now), f.Rate)
+		add(CodeWindow, SeverityCritical, "rotator rotation status", "%s are left of the window: %s; raise --inflight with `rotator rotation tune`, or have another refresh token ready",
+			span(s.Window.Left(s.Now)), b.Words())
+	}
+	if n := s.Counts.Parked; n > 0 {
+		add(CodeParked, SeverityWarning, "rotator rotation report", "%d shops are parked: retry them, or waive them by name", n)
+	}
+	if n := s.Revocation.NewDead; n > 0 {
+		add(CodeBroken, SeverityCritical, "rotator rotation report", "%d shops have no working token since the revoke: send the re-install links of the report", n)
+	}
+}
+
+// windowRuns reports whether the refresh token's hour is being used.
+func windowRuns(s Snapshot) bool {
+	return (s.Phase == PhaseArmed || s.Phase == PhaseExchanging) && s.Window.Left(s.Now) > 0
+}
+
+// earlyWaves is how long a run is not held to its speed: the first waves are
+// small on purpose.
+const earlyWaves = 2 * time.Minute
+
+// windowCloses reports whether the window ends before the shops do, at the speed
+// of late.
+func (f AppFacts) windowCloses() bool {
+	s := *f.Run
+	if s.Held != HeldNot || !windowRuns(s) || s.Counts.Open() == 0 {
+		return false
+	}
+	left := s.Window.Left(s.Now)
+	early := s.Now.Sub(s.PhaseAt) < earlyWaves || !allReleased(s.Waves)
+	if early && left > WindowLength/4 {
+		return false
+	}
+	return BurnDown(s.Counts.Open(), left, f.Rate).Behind
+}
+
+func (f AppFacts) examineSample(add adder) {
+	if len(f.Unsealed) > 0 {
+		add(CodeTokens, SeverityCritical, "rotator doctor", "the keyring does not open the tokens of %s", naming(f.Unsealed))
+	}
+	asked, silent := 0, 0
+	for class, n := range f.Sampled {
+		asked += n
+		if class.Retryable() {
+			silent += n
+		}
+	}
+	if n := len(f.Refused); n > 0 {
+		severity := SeverityWarning
+		if n*2 > asked-silent {
+			severity = SeverityCritical // not one merchant's doing
+		}
+		add(CodeTokens, severity, "rotator shop show "+f.Refused[0], "%d of %d sampled tokens are refused: %s; a shop that removed the app can be left out with `rotator shop exclude`", n, asked, naming(f.Refused))
+	}
+	if silent*2 > asked {
+		add(CodePlatform, SeverityCritical, "rotator doctor", "%d of %d sampled shops got no proper answer from the platform", silent, asked)
+	}
+}
+
+// nextCommand is what a person types next in the run, or how to see why nobody
+// has to.
+func nextCommand(s Snapshot) string {
+	if c := Next(s).Command; c != "" {
+		return c
+	}
+	return "rotator rotation status"
+}
+
+// named is how many shops a finding names.
+const named = 3
+
+func naming(shops []string) string {
+	shops = slices.Sorted(slices.Values(shops))
+	if more := len(shops) - named; more > 0 {
+		return strings.Join(shops[:named], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(shops, ", ")
+}
+
+func days(d time.Duration) string { return fmt.Sprintf("%d days", int(d.Hours()/24)) }
+
+func span(d time.Duration) string { return max(0, d).Round(time.Second).String() }

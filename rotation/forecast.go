@@ -1,0 +1,225 @@
+package rotation
+
+import (
+	"cmp"
+	"math"
+	"time"
+)
+
+// Forecast is how long a run's exchange is expected to take, and what of it is
+// spent on what.
+type Forecast struct {
+	// Total is from the arming until the last shop is proven.
+	Total time.Duration
+	// Walk is for taking shops into the run, Turns for beginning, for going from
+	// wave to wave and for ending, Work for the calls, Tail for the shops that
+	// come back later because the platform asked for a pause.
+	Walk, Turns, Work, Tail time.Duration
+	// ShopsPerS is the speed in full swing, and Bound names what bounds it.
+	ShopsPerS float64
+	Bound     Bound
+}
+
+// Bound names what bounds the speed of a run in full swing.
+type Bound string
+
+const (
+	// BoundInFlight: the calls in flight; more of them would be faster.
+	BoundInFlight Bound = "in_flight"
+	// BoundMachine: what the workers' machines and the database manage.
+	BoundMachine Bound = "machine"
+	// BoundRate: the run's cap in shops per second.
+	BoundRate Bound = "rate"
+)
+
+// PaceStart is how many calls a worker has in flight before it knows the
+// platform; PaceWindow is the least number of calls after which it doubles.
+const (
+	PaceStart  = 16
+	PaceWindow = 20
+)
+
+// DefaultStep is the time of one of the engine's own steps where nobody measured
+// it: from the last commit of a wave to the first call of the next.
+const DefaultStep = 150 * time.Millisecond
+
+// What the engine takes besides its calls, as `rotator drill` shows it, in steps:
+// from the arming to the first call; between waves; for the group commit that
+// each of a shop's calls waits for; from the last commit to the phase proven.
+// Looking over the fleet at the end and walking it take seconds for each shop.
+const (
+	forecastBegin  = 1.4
+	forecastTurn   = 1.0
+	forecastCommit = 0.12
+	forecastEnd    = 0.6
+	forecastLook   = 4e-6
+	forecastWalk   = 20e-6
+)
+
+// StepOf is the engine's step on a machine where the canary and the waves after
+// it, of so few shops that their calls took little, were over this long after the
+// arming.
+func StepOf(took time.Duration, waves int) time.Duration {
+	steps := forecastBegin + float64(waves)*(forecastTurn+CallsPerShop*forecastCommit)
+	return min(max(seconds(took.Seconds()/steps), 10*time.Millisecond), time.Second)
+}
+
+// Of the calls that are made again most are at once. The others, mostly 429,
+// take their shop out of its batch for about two seconds and what it takes until
+// somebody looks; a shop may meet that more than once.
+const (
+	forecastLater = 0.3
+	forecastPause = 3.0
+	forecastMost  = 8 // attempts, as package jobs gives a shop before it parks it
+)
+
+// Foresee computes how long a load takes: the walk, then wave after wave with a
+// limit that begins low and doubles, then the shops that wait. Without Waves it
+// is the work alone, in full swing from the beginning.
+func Foresee(l Load) Forecast {
+	workers := float64(max(1, l.Workers))
+	swing := newRamp(l, workers)
+	f := Forecast{Bound: swing.bound(), ShopsPerS: swing.fullSpeed() * workers}
+	if l.Waves == nil {
+		f.Work = seconds(swing.flat(float64(l.Shops) / workers))
+		f.Total = f.Work
+		return f
+	}
+	if l.Shops == 0 {
+		return f
+	}
+	swing.limit = min(PaceStart, swing.most)
+	turns, work, tails := forecastBegin*swing.step, 0.0, 0.0
+	policy := *l.Waves
+	if l.Begun {
+		turns, policy.Canary = forecastTurn*swing.step, 0
+	}
+	turns += forecastEnd*swing.step + forecastLook*float64(l.Shops)
+	waves := PlanWaves(1, l.Shops, policy)
+	for i, w := range waves {
+		work += swing.wave(float64(w.Len()) / workers)
+		if last := i == len(waves)-1; last {
+			tails += tail(float64(w.Len()), l.Retries*CallsPerShop)
+		} else {
+			// Shops that have their token to prove hold a wave up, others do not.
+			tails += tail(float64(w.Len()), l.Retries*CallsPerShop/2)
+			turns += forecastTurn * swing.step
+		}
+	}
+	walk := forecastWalk * float64(l.Walk)
+	f.Walk, f.Turns, f.Work, f.Tail = seconds(walk), seconds(turns), seconds(work), seconds(tails)
+	f.Total = seconds(walk + turns + work + tails)
+	return f
+}
+
+// InFullSwing reports whether a run's last wave is released, so that nothing
+// holds its speed back on purpose.
+func InFullSwing(waves []WaveStatus) bool { return len(waves) > 0 && allReleased(waves) }
+
+// tail is the expected time that a wave waits for shops that were told to come
+// back later: a round for all of them, another for those that are told again.
+// again is the share of shops with a call to be made again.
+func tail(shops, again float64) float64 {
+	took, still := 0.0, shops
+	for range forecastMost {
+		still *= again * forecastLater
+		took += forecastPause * (1 - math.Exp(-still))
+	}
+	return took
+}
+
+// Estimate is the forecast as a range.
+func (f Forecast) Estimate() Estimate {
+	e := Estimate{P50: f.Total, P90: seconds(f.Total.Seconds() * estimateSpread)}
+	if f.Tail > 0 {
+		e.P90 += estimateTail
+	}
+	return e
+}
+
+// ramp is one worker's limit on its way up, as package jobs moves it.
+type ramp struct {
+	latency, calls float64 // of one call in seconds; for one shop
+	// machine and rate are the most shops per second, infinite if unknown.
+	machine, rate float64
+	limit, most   float64
+	since         float64 // calls since the limit was last moved
+	step          float64
+}
+
+func newRamp(l Load, workers float64) ramp {
+	r := ramp{
+		latency: l.Latency.Seconds(), calls: CallsPerShop * (1 + l.Retries),
+		machine: math.Inf(1), rate: math.Inf(1),
+		most: max(1, float64(l.InFlight)/workers),
+		step: cmp.Or(l.Step, DefaultStep).Seconds(),
+	}
+	if l.Ceiling > 0 {
+		r.machine = l.Ceiling
+	}
+	if l.Rate > 0 {
+		r.rate = l.Rate / workers
+	}
+	r.limit = r.most
+	return r
+}
+
+// speed is in shops per second with so many calls in flight. Near the machine's
+// own most, calls wait for each other.
+func (r ramp) speed(parallel float64) float64 {
+	s := r.machine
+	if r.latency > 0 {
+		calls := parallel / r.latency / r.calls
+		s = calls
+		if !math.IsInf(r.machine, 1) {
+			s = 1 / math.Cbrt(math.Pow(calls, -3)+math.Pow(r.machine, -3))
+		}
+	}
+	return min(s, r.rate)
+}
+
+func (r ramp) fullSpeed() float64 { return r.speed(r.most) }
+
+func (r ramp) bound() Bound {
+	calls := math.Inf(1)
+	if r.latency > 0 {
+		calls = r.most / r.latency / r.calls
+	}
+	switch {
+	case r.rate <= calls && r.rate <= r.machine:
+		return BoundRate
+	case r.machine < calls:
+		return BoundMachine
+	}
+	return BoundInFlight
+}
+
+// flat is the time for shops in full swing.
+func (r ramp) flat(shops float64) float64 {
+	if shops <= 0 || math.IsInf(r.fullSpeed(), 1) {
+		return 0
+	}
+	return min(shops/r.fullSpeed(), longest)
+}
+
+// wave is the time for the shops of one wave, with the limit moved on the way.
+func (r *ramp) wave(shops float64) float64 {
+	took, left := CallsPerShop*forecastCommit*r.step, shops
+	for left > 0 && r.limit < r.most {
+		window := max(PaceWindow, r.limit)
+		n := min(left, (window-r.since)/r.calls)
+		took += n / r.speed(min(r.limit, shops))
+		left -= n
+		if r.since += n * r.calls; r.since >= window-1e-9 {
+			r.limit, r.since = min(2*r.limit, r.most), 0
+		}
+	}
+	if left <= 0 {
+		return took
+	}
+	speed := r.speed(min(r.most, shops))
+	if math.IsInf(speed, 1) {
+		return took
+	}
+	return min(took+left/speed, longest)
+}

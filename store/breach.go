@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
+)
+
+var (
+	// What an exchange under the run's new secret has left behind, if any did.
+	anyMinted = sql(`select exists (select from rotator.shops where app_id = $2 and secret_id = $3)
+		or exists (select from rotator.items where run_id = $1 and new_token is not null)`)
+	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
+	giveUpSecret  = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null where id = $1 and state = 'active'`)
+	takeSecret    = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
+	readTiers     = sql(`select priority, count(*) from rotator.shops
+		where app_id = $1 and access_token is not null and excluded_at is null group by priority order by priority desc`)
+	// An exchange's latency is what was measured last; a few are enough.
+	lastLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0) from (
+			select i.latency_ms from rotator.items i where i.run_id =
+				(select id from rotator.runs r where r.app_id = $1 and exists
+					(select from rotator.items x where x.run_id = r.id and x.latency_ms > 0) order by id desc limit 1)
+			and i.latency_ms > 0 limit 1000) measured`)
+	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
+		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at))`)
+)
+
+// containSecrets records that the leaked secret is dead at the platform. From
+// here on the new one is the app's: there is no other.
+func (t *Tx) containSecrets(ctx context.Context, r Run) error {
+	if err := t.exactlyOne(ctx, "mark the leaked secret as revoked", revokeSecret, r.OldSecretID); err != nil {
+		return err
+	}
+	return t.exactlyOne(ctx, "activate the new secret", activateSecret, r.NewSecretID)
+}
+
+// UseSecret makes the app's pending version the run's new secret, in the place
+// of one that was entered wrongly. ErrConflict when that one minted a token,
+// ErrNotFound when no version is pending.
+func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
+	var minted bool
+	if err := t.tx.QueryRow(ctx, anyMinted, r.ID, r.AppID, r.NewSecretID).Scan(&minted); err != nil {
+		return fmt.Errorf("look for tokens of the new secret: %w", err)
+	}
+	if minted {
+		return fmt.Errorf("the platform made tokens with the new secret, so it is right: %w", ErrConflict)
+	}
+	var id int64
+	var version int
+	if err := t.tx.QueryRow(ctx, pendingSecret, r.AppID).Scan(&id, &version); err != nil {
+		return one(err, "a pending secret")
+	}
+	// In this order: an app has one active secret at most.
+	for _, step := range []struct {
+		what, statement string
+		args            []any
+	}{
+		{"give the wrong secret up", giveUpSecret, []any{r.NewSecretID}},
+		{"activate the right secret", activateSecret, []any{id}},
+		{"give the run the right secret", takeSecret, []any{r.ID, r.NewSecretID, id}},
+	} {
+		if err := t.exactlyOne(ctx, step.what, step.statement, step.args...); err != nil {
+			return err
+		}
+	}
+	return t.Log(ctx, actor, "run.secret_replaced", r.ID, map[string]any{"version": version})
+}
+
+// Tiers counts the shops that would lose a token, by priority, highest first.
+func (s *Store) Tiers(ctx context.Context, appID int64) ([]rotation.Tier, error) {
+	rows, err := s.pool.Query(ctx, readTiers, appID)
+	if err != nil {
+		return nil, fmt.Errorf("count shops by priority: %w", err)
+	}
+	tiers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[rotation.Tier])
+	if err != nil {
+		return nil, fmt.Errorf("count shops by priority: %w", err)
+	}
+	return tiers, nil
+}
+
+// LastLatency is the median time of an exchange in the app's newest run that
+// made any; 0 when none did.
+func (s *Store) LastLatency(ctx context.Context, appID int64) (time.Duration, error) {
+	var ms int64
+	if err := s.pool.QueryRow(ctx, lastLatency, appID).Scan(&ms); err != nil {
+		return 0, fmt.Errorf("look for the latency measured last: %w", err)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+// Accepted reports whether the platform has made a token for any shop of the run
+// since that refresh token was entered. It reads many items when none was.
+func (s *Store) Accepted(ctx context.Context, runID, refreshTokenID int64) (bool, error) {
+	var accepted bool
+	if err := s.pool.QueryRow(ctx, anyExchanged, runID, refreshTokenID).Scan(&accepted); err != nil {
+		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
+	}
+	return accepted, nil
+}

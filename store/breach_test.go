@@ -1,0 +1,171 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+// newBreach is a rig whose open run is a breach's.
+func newBreach(t *testing.T, n int) *rig {
+	t.Helper()
+	r := newRig(t, n)
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.run) })
+	r.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		r.run, err = tx.StartRun(ctx, storetest.Actor, store.NewRun{
+			App: r.app, Kind: rotation.KindRotation, Mode: rotation.ModeBreach,
+			OldSecretID: r.run.OldSecretID, NewSecretID: r.run.NewSecretID, Settings: byPriority,
+		})
+		return err
+	})
+	return r
+}
+
+func (r *rig) secretStates(t *testing.T) []store.SecretState {
+	t.Helper()
+	return ask[store.SecretState](t, r.DB, "select state from rotator.secrets where app_id = $1 order by version", r.app.ID)
+}
+
+func TestContainingRevokesTheOldSecretAndActivatesTheNew(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 3)
+	r.walk(t)
+	r.enter(t, rotation.PhaseContained)
+	if diff := cmp.Diff([]store.SecretState{store.SecretRevoked, store.SecretActive}, r.secretStates(t)); diff != "" {
+		t.Errorf("secrets (-want +got):\n%s", diff)
+	}
+	// Nothing of the later steps revokes or switches once more.
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = now() where run_id = $1", r.run.ID)
+	r.enter(t, rotation.PhaseClosed)
+	if diff := cmp.Diff([]store.SecretState{store.SecretRevoked, store.SecretActive}, r.secretStates(t)); diff != "" {
+		t.Errorf("secrets at the end (-want +got):\n%s", diff)
+	}
+	if _, err := r.SecretValue(t.Context(), r.run.OldSecretID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the leaked secret's value after the close: %v", err)
+	}
+}
+
+func TestAWrongNewSecretIsReplacedInPlace(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 3)
+	use := func() error {
+		return r.try(t, func(ctx context.Context, tx *store.Tx) error { return tx.UseSecret(ctx, storetest.Actor, r.reread(t)) })
+	}
+	r.enter(t, rotation.PhaseContained)
+	if err := use(); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("without another secret: %v", err)
+	}
+	if _, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-the-right-one")); err != nil {
+		t.Fatal(err)
+	}
+	wrong := r.run.NewSecretID
+	exec(t, r.DB, "update rotator.shops set secret_id = $1 where domain = 'shop-1.myharavan.com'", wrong)
+	if err := use(); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("although it minted a token: %v", err)
+	}
+	exec(t, r.DB, "update rotator.shops set secret_id = $1 where domain = 'shop-1.myharavan.com'", r.run.OldSecretID)
+	if err := use(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]store.SecretState{store.SecretRevoked, store.SecretRevoked, store.SecretActive}, r.secretStates(t)); diff != "" {
+		t.Errorf("secrets (-want +got):\n%s", diff)
+	}
+	if v, err := r.SecretValue(t.Context(), r.reread(t).NewSecretID); err != nil || v.Reveal() != "hush-the-right-one" {
+		t.Errorf("the run's new secret is not the right one (%v)", err)
+	}
+	if _, err := r.SecretValue(t.Context(), wrong); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the wrong secret's value: %v", err)
+	}
+}
+
+func TestTiersCountShopsThatHaveATokenToLose(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	r.rank(t, 10, func(i int) int { return i % 3 })
+	exec(t, r.DB, "update rotator.shops set excluded_at = now(), excluded_reason = 'x' where domain = 'shop-2.myharavan.com'")
+	exec(t, r.DB, "update rotator.shops set access_token = null, access_token_fingerprint = null where domain = 'shop-1.myharavan.com'")
+	got, err := r.Tiers(t.Context(), r.app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]rotation.Tier{{Priority: 2, Shops: 2}, {Priority: 1, Shops: 2}, {Priority: 0, Shops: 4}}, got); diff != "" {
+		t.Errorf("tiers (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheLatencyMeasuredLast(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	if got, err := r.LastLatency(t.Context(), r.app.ID); err != nil || got != 0 {
+		t.Errorf("of no exchange: %s, %v", got, err)
+	}
+	r.walk(t)
+	exec(t, r.DB, "update rotator.items set latency_ms = position * 100 where run_id = $1", r.run.ID)
+	if got, err := r.LastLatency(t.Context(), r.app.ID); err != nil || got != 200*time.Millisecond {
+		t.Errorf("of 100, 200 and 300 ms: %s, %v", got, err)
+	}
+}
+
+func TestCredentialsAreAcceptedOnceAShopWasExchangedWithThem(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 3)
+	r.walk(t)
+	var rt store.RefreshToken
+	r.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		rt, err = tx.Arm(ctx, storetest.Actor, r.run.ID, secret.New("refresh"), time.Hour)
+		return err
+	})
+	accepted := func() bool {
+		t.Helper()
+		ok, err := r.Accepted(t.Context(), r.run.ID, rt.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	exec(t, r.DB, "update rotator.items set exchanged_at = now() - interval '1 hour' where position = 1")
+	if accepted() {
+		t.Error("an exchange before the token was entered counts")
+	}
+	exec(t, r.DB, "update rotator.items set proven_at = now() where position = 2")
+	if !accepted() {
+		t.Error("a shop was exchanged, but the token is not accepted")
+	}
+}
+
+func TestWhenShopsWereProvenByPriority(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 10)
+	r.rank(t, 10, func(i int) int { return i % 2 * 5 })
+	r.walk(t)
+	if all, err := r.Returns(t.Context(), r.run.ID); err != nil || len(all) != 3 || all[0].Shops != 0 || all[0].Waiting != 10 {
+		t.Errorf("before any proof: %+v, %v", all, err)
+	}
+	// In order: five shops of priority 5, one of which is gone, then five of 0, of
+	// which the last waits.
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = $2::timestamptz + position * interval '1 minute' where run_id = $1 and position < 10", r.run.ID, at)
+	exec(t, r.DB, "update rotator.items set state = 'skipped', detail = 'gone' where run_id = $1 and position = 1", r.run.ID)
+	got, err := r.Returns(t.Context(), r.run.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	five, none := 5, 0
+	minute := func(n float64) time.Time { return at.Add(time.Duration(n * float64(time.Minute))) }
+	want := []store.Returns{
+		{Shops: 8, Waiting: 1, First: minute(2), P50: minute(5), P90: minute(9), P99: minute(9), Last: minute(9), Mean: minute(5.5)},
+		{Priority: &five, Shops: 4, First: minute(2), P50: minute(3), P90: minute(5), P99: minute(5), Last: minute(5), Mean: minute(3.5)},
+		{Priority: &none, Shops: 4, Waiting: 1, First: minute(6), P50: minute(7), P90: minute(9), P99: minute(9), Last: minute(9), Mean: minute(7.5)},
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(time.Time.Equal)); diff != "" {
+		t.Errorf("returns (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,193 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+func TestDispatchKeepsToItsRoom(t *testing.T) {
+	t.Parallel()
+	r, _ := owing(t, 10)
+	if n := len(r.dispatch(t, 4)); n != 4 {
+		t.Errorf("%d dispatched", n)
+	}
+	if n := len(r.dispatch(t, 6)); n != 2 {
+		t.Errorf("%d dispatched beside 4 of 6", n)
+	}
+}
+
+// Two supervisors that look at once do not give out the same room twice: the
+// second waits for the first.
+func TestDispatchersWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	r, _ := owing(t, 10)
+	second := make(chan int, 1)
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		first, err := tx.DispatchDeliveries(ctx, r.app.ID, 4, time.Minute)
+		if err != nil || len(first) != 4 {
+			t.Errorf("the first takes %d, %v", len(first), err)
+		}
+		go func() { second <- len(r.dispatch(t, 4)) }()
+		for len(second) == 0 && ask[int](t, r.DB, waiting)[0] == 0 {
+		}
+		return nil
+	})
+	if n := <-second; n != 0 {
+		t.Errorf("%d dispatched beside 4 of 4", n)
+	}
+}
+
+func TestReceiverThatIsDown(t *testing.T) {
+	t.Parallel()
+	const n = store.DownAfter + 4
+	r, _ := owing(t, n)
+	fail := func(ds []store.Delivery, asked time.Duration) {
+		var group []store.DeliveryOutcome
+		for _, d := range ds {
+			o := refused(d, time.Hour)
+			o.Asked = asked
+			group = append(group, o)
+		}
+		r.answer(t, group...)
+	}
+	isDown := func() bool {
+		since, err := r.ReceiverDown(t.Context(), r.app.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return since != nil
+	}
+	ds := r.deliveries(t, store.DownAfter)
+	fail(ds[:store.DownAfter-1], 0)
+	if isDown() {
+		t.Fatal("down too early")
+	}
+	fail(ds[store.DownAfter-1:], 0)
+	if due, busy, err := r.Receivers(t.Context()); !isDown() || err != nil || due != nil || busy {
+		t.Fatalf("down %v; due %v, busy %v, %v", isDown(), due, busy, err)
+	}
+	soon := func() { exec(t, r.DB, "update rotator.receivers set not_before = now()") }
+	soon()
+	probe := r.deliveries(t, 99)
+	if len(probe) != 1 || len(r.dispatch(t, 99)) != 0 {
+		t.Fatalf("%d are tried at once while the receiver is down", len(probe))
+	}
+	fail(probe, 5*time.Minute)
+	left := ask[float64](t, r.DB, "select extract(epoch from not_before - now())::float8 from rotator.receivers")[0]
+	if left < 290 || left > 300 {
+		t.Errorf("it asked for five minutes, and is left alone for %f s", left)
+	}
+	soon()
+	r.answer(t, acknowledged(r.deliveries(t, 99)[0]))
+	if isDown() {
+		t.Error("it answered, and is down")
+	}
+	if got := len(r.dispatch(t, 99)); got != 2 { // the others wait for an hour
+		t.Errorf("%d are due when it is up again", got)
+	}
+	// Another URL: everything that failed is due, at once.
+	r.app.Settings.DeliverURL = "https://app.example.com/elsewhere"
+	if _, err := r.SetApp(t.Context(), storetest.Actor, r.app); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(r.dispatch(t, 99)); got != n-3 {
+		t.Errorf("%d of %d are due at the new place", got, n-3)
+	}
+}
+
+func TestDeliveriesInTheSnapshot(t *testing.T) {
+	t.Parallel()
+	r, c := owing(t, 5)
+	r.run.Settings.RequireDelivery = true
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.SaveSettings(ctx, storetest.Actor, r.run) })
+	d := r.deliveries(t, 9)
+	r.answer(t, acknowledged(d[0]), refused(d[1], time.Hour), refused(d[2], time.Hour), store.DeliveryOutcome{Delivery: d[3], Stop: true, Status: 410, Problem: "gone"})
+	exec(t, r.DB, "update rotator.deliveries set swapped_at = now() - interval '1 hour' where shop_id = $1", d[4].ShopID)
+	if err := r.waive(t, c[1].Domain); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.waive(t, c[0].Domain); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("an acknowledged one was waived: %v", err)
+	}
+	if err := r.waive(t, c[1].Domain); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("waived twice: %v", err)
+	}
+	got := r.snapshot(t, store.Counted).Deliveries
+	if got.Oldest.Round(time.Minute) != time.Hour {
+		t.Errorf("oldest %s", got.Oldest)
+	}
+	got.Oldest = 0
+	want := rotation.Deliveries{Required: true, Pending: 1, Failing: 2, Acknowledged: 1, Waived: 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	exec(t, r.DB, "update rotator.batches set settled_at = now()")
+	if n := r.snapshot(t, store.Engine).Deliveries.Pending; n != 3 {
+		t.Errorf("the engine sees %d", n)
+	}
+	if i := r.item(t, c[1].Domain); i.State != rotation.ItemProven {
+		t.Errorf("the waived delivery's shop is %s", i.State)
+	}
+	if d := r.delivery(t, c[1].Domain); !d.Waived || d.State != store.DeliveryFailing {
+		t.Errorf("waived: %+v", d)
+	}
+	// The next token is not.
+	r.swapAgain(t, c[1], "newer")
+	if d := r.delivery(t, c[1].Domain); d.Waived {
+		t.Errorf("a waiver outlived its token: %+v", d)
+	}
+	states := map[store.DeliveryState]int{}
+	for after := int64(0); ; {
+		page, err := r.Deliveries(t.Context(), r.app.ID, after, store.DeliveryStates, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range page {
+			states[d.State]++
+			after = d.ShopID
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if diff := cmp.Diff(map[store.DeliveryState]int{"pending": 2, "failing": 1, "stopped": 1, "acknowledged": 1}, states); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDeliverySecretsAreSealed(t *testing.T) {
+	t.Parallel()
+	r, claims := owing(t, 1)
+	exec(t, r.DB, "update rotator.shops set access_token = '\\x0102030405' where domain = $1", claims[0].Domain)
+	d := r.deliveries(t, 9)
+	if len(d) != 1 || !strings.Contains(d[0].Broken, "does not open") {
+		t.Fatalf("a token that does not open: %+v", d)
+	}
+	r.answer(t, store.DeliveryOutcome{Delivery: d[0], Problem: d[0].Broken, Delay: time.Minute})
+	tables := ""
+	for _, name := range []string{"receivers", "deliveries", "apps", "journal"} {
+		tables += strings.Join(ask[string](t, r.DB, "select t::text from rotator."+name+" t"), "\n")
+	}
+	tables += fmt.Sprintf("%v %+v", d, d)
+	if found := planted(tables, []string{plantedKey, fresh(claims[0]).Reveal(), newSecret}); found != nil {
+		t.Errorf("shown: %q", found)
+	}
+	if !strings.Contains(tables, "app.example.com") {
+		t.Error("the search sees nothing")
+	}
+	exec(t, r.DB, "update rotator.receivers set key = '\\x0102030405'")
+	got, err := r.Receiver(t.Context(), r.app.ID)
+	if err != nil || !got.Key.IsZero() || !strings.Contains(got.Broken, "does not open") {
+		t.Errorf("a key that does not open: %+v, %v", got, err)
+	}
+}
