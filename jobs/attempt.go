@@ -32,6 +32,9 @@ type attempt struct {
 func (a *attempt) do(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c := a.claim
+	if c.IgnoreCooldown {
+		a.engine.shops.Forget(a.bucket())
+	}
 	switch {
 	case a.run.view().Kind == rotation.KindTokenMigration:
 		a.migrate(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ var (
 	errWindow   = errors.New("too little of the window is left")
 	errLease    = errors.New("the database has not heard of this worker for too long")
 	errDraining = errors.New("the worker is stopping")
+	errExcluded = errors.New("the shop was excluded meanwhile")
 )
 
 // windowMargin is added to the 99th percentile of a call when judging whether
@@ -180,6 +182,13 @@ func (r *runState) view() store.Control {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.control
+}
+
+// excludes reports whether the shop was excluded since it may have been claimed.
+func (r *runState) excludes(shopID int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.control.Excluded, shopID)
 }
 
 // credentials are what an exchange is made with.

@@ -87,6 +87,11 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 		e.pace.Return()
 		return err
 	}
+	// Given back, it is skipped by its next claim, which reads why.
+	if exchange && !a.claim.Acted && a.run.excludes(a.claim.ShopID) {
+		e.pace.Return()
+		return errExcluded
+	}
 	if quiet := e.shops.Quiet(bucket); quiet > 0 {
 		e.pace.Return()
 		return a.crowded(quiet)

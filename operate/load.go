@@ -24,6 +24,8 @@ type Expected struct {
 	// Retries is the share of calls that are made again: 0 stands for
 	// AssumedRetries, less for none.
 	Retries float64
+	// Rate is the run's cap on calls per second, 0 for none.
+	Rate float64
 }
 
 // AssumedRetries is the share of calls made again that a plan reckons with.
@@ -45,5 +47,6 @@ func (o PlanOptions) Load(p Plan, latency time.Duration) rotation.Load {
 	return rotation.Load{
 		Shops: p.Shops, Latency: latency, InFlight: o.InFlight, MaxInFlight: o.MaxInFlight, Left: o.Left,
 		Waves: o.Waves, Begun: o.Begun, Walk: walk, Workers: p.Workers, Ceiling: o.Ceiling, Step: o.Step, Retries: retries,
+		Rate: o.Rate / rotation.CallsPerShop,
 	}
 }

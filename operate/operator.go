@@ -339,18 +339,6 @@ func Leaves(s rotation.Snapshot) string {
 		s.Counts.Proven, s.Counts.Total-s.Counts.Proven)
 }
 
-// Retry makes parked and waiting shops due now.
-func (o Operator) Retry(ctx context.Context, runID int64, class rotation.Class, domain string) (int64, error) {
-	var n int64
-	err := o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) (err error) {
-		if n, err = tx.Retry(ctx, o.Actor, run.ID, class, domain); err == nil && n == 0 && domain != "" {
-			return refuse("retry", domain+" is neither parked, waiting nor set aside in this run", snap)
-		}
-		return err
-	})
-	return n, err
-}
-
 // Waive accepts one shop as it is, by name and with a reason.
 func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string) error {
 	return o.onOpen(ctx, runID, "waive", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
