@@ -61,23 +61,35 @@ func (a *attempt) exchange(ctx context.Context) {
 		a.fail(rotation.ItemRetrying, rotation.ClassOurs, "the keyring does not open the run's credentials", 10*time.Second)
 		return
 	}
+	if a.run.probing() {
+		leave, probe, err := a.takeProbe(ctx)
+		if err != nil {
+			a.notSent(err)
+			return
+		}
+		if probe {
+			defer leave()
+			a.search(ctx, creds)
+			return
+		}
+	}
 	var got haravan.Exchanged
-	err = a.ladder(ctx, true, func(ctx context.Context) (meta haravan.Meta, err error) {
-		got, err = a.run.client.Exchange(ctx, haravan.ExchangeRequest{
-			Shop: a.claim.Domain, ClientID: a.run.app.ClientID,
-			Secret: creds.secret, RefreshToken: creds.refresh, AccessToken: a.claim.Current,
-		})
-		return got.Meta, err
-	})
-	if err != nil {
+	if err := a.ladder(ctx, true, a.exchangeOnce(creds, a.run.wire(), &got)); err != nil {
 		a.exchangeFailed(ctx, creds, err)
 		return
 	}
+	a.exchanged(ctx, creds, got, func() {})
+}
+
+// exchanged commits the new token and goes on to prove it. stored is called as
+// soon as the token is safe.
+func (a *attempt) exchanged(ctx context.Context, creds credentials, got haravan.Exchanged, stored func()) {
 	a.observe("", "", 0)
 	a.run.accept(creds)
 	a.secretID = creds.secretID
 	a.latency = got.Meta.Latency
 	verdict := a.write(store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency})
+	stored()
 	if verdict == store.Written {
 		a.mintedAt = time.Now()
 		a.prove(ctx, got.AccessToken)
@@ -92,14 +104,13 @@ func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err err
 	}
 	class, detail := he.Class, he.Error()
 	if refusesShop(class) {
-		judge := a.judgeRefusal
-		if rotation.Contained(a.run.view().Mode, a.run.view().Phase) {
-			judge = func(ctx context.Context, he *haravan.Error) (rotation.Class, string) {
-				return a.judgeContained(ctx, he, creds)
-			}
-		}
-		class, detail = judge(ctx, he)
+		class, detail = a.judge(ctx, he, creds)
 	}
+	a.settleFailure(creds, he, class, detail)
+}
+
+// settleFailure leaves the outcome of an exchange that failed, judged as class.
+func (a *attempt) settleFailure(creds credentials, he *haravan.Error, class rotation.Class, detail string) {
 	a.observe(class, detail, creds.refreshID)
 	switch {
 	case he.Acted:
@@ -123,6 +134,14 @@ func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err err
 // a wrong path or a refused credential that all shops share.
 func refusesShop(c rotation.Class) bool {
 	return c == rotation.ClassUnauthorized || c == rotation.ClassScope || c.ShopIsGone()
+}
+
+// judge tells whose fault a refused exchange is.
+func (a *attempt) judge(ctx context.Context, refusal *haravan.Error, creds credentials) (rotation.Class, string) {
+	if c := a.run.view(); rotation.Contained(c.Mode, c.Phase) {
+		return a.judgeContained(ctx, refusal, creds)
+	}
+	return a.judgeRefusal(ctx, refusal)
 }
 
 // judgeRefusal asks the shop itself, with its current token, whose fault a
@@ -152,10 +171,13 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 
 // prove reads the identity behind the new token and makes it the current one.
 func (a *attempt) prove(ctx context.Context, token secret.String) {
-	err := a.identity(ctx, token)
+	took, err := a.identity(ctx, token)
 	proof := store.Outcome{
 		State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: cmp.Or(a.secretID, a.run.view().NewSecretID),
-		Latency: a.latency, ExchangedAt: a.mintedAt,
+		ExchangedAt: a.mintedAt,
+	}
+	if a.latency > 0 {
+		proof.Latency = a.latency + took // both calls of one attempt
 	}
 	if lacksScope(err) {
 		proof.Class, proof.Detail, err = rotation.ClassScope, saysScope, nil
@@ -173,7 +195,7 @@ func (a *attempt) prove(ctx context.Context, token secret.String) {
 // proveInPlace reads the identity behind a token that is of the new secret
 // already; a dead one is exchanged again.
 func (a *attempt) proveInPlace(ctx context.Context) {
-	err := a.identity(ctx, a.claim.Current)
+	_, err := a.identity(ctx, a.claim.Current)
 	var he *haravan.Error
 	switch {
 	case err == nil, lacksScope(err):
@@ -187,11 +209,14 @@ func (a *attempt) proveInPlace(ctx context.Context) {
 	}
 }
 
-func (a *attempt) identity(ctx context.Context, token secret.String) error {
-	return a.ladder(ctx, false, func(ctx context.Context) (haravan.Meta, error) {
+// identity reads the identity behind a token; took is the last try's latency.
+func (a *attempt) identity(ctx context.Context, token secret.String) (took time.Duration, err error) {
+	err = a.ladder(ctx, false, func(ctx context.Context) (haravan.Meta, error) {
 		id, err := a.run.client.Identity(ctx, a.claim.Domain, token)
+		took = id.Meta.Latency
 		return id.Meta, err
 	})
+	return took, err
 }
 
 // proofFailed leaves the token where it is (state) if proving can still work

@@ -1,8 +1,10 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,6 +88,11 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 			a := attempt{engine: e, run: run, claim: c}
 			a.do(ctx)
 		}
+		// While the wire variant is unknown the first shop that is exchanged
+		// finds it, the next one only if that shop cannot.
+		if run.probing() && c.New.IsZero() && c.SecretID != run.view().NewSecretID {
+			working.Wait()
+		}
 	})
 	working.Wait()
 	return stopped, err
@@ -102,6 +109,8 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 		if err != nil || len(chunk) == 0 {
 			return nil, err
 		}
+		// The statement returns them in any order.
+		slices.SortFunc(chunk, func(a, b store.Claim) int { return cmp.Compare(a.Position, b.Position) })
 		for _, c := range chunk {
 			from = max(from, c.Position+1)
 			// Pending shops go back with the batch; others were claimed for good.

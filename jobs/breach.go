@@ -57,7 +57,7 @@ func (a *attempt) judgeContained(ctx context.Context, refusal *haravan.Error, c 
 		return refusal.Class, refusal.Error()
 	case rotation.ClassNotFound:
 		// A wrong path says the same of every shop; the shop's other door knows.
-		err := a.identity(ctx, a.claim.Current)
+		_, err := a.identity(ctx, a.claim.Current)
 		var he *haravan.Error
 		switch {
 		case !errors.As(err, &he) && err != nil, he != nil && he.Class.Retryable():

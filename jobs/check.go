@@ -119,7 +119,7 @@ func (e *Engine) check(ctx context.Context, run *runState, c store.Check) (store
 
 func (e *Engine) alive(ctx context.Context, run *runState, domain string, token secret.String) (alive, ok bool) {
 	a := attempt{engine: e, run: run, claim: store.Claim{RunID: run.id, Domain: domain}}
-	err := a.identity(context.WithoutCancel(ctx), token)
+	_, err := a.identity(context.WithoutCancel(ctx), token)
 	var he *haravan.Error
 	switch {
 	case err == nil:

@@ -163,7 +163,7 @@ func (a *attempt) lookAtDerived(ctx context.Context, c store.DerivedCheck) (seen
 		seen.Class, seen.Detail = rotation.ClassOurs, c.Broken
 		return seen, true
 	}
-	err := a.identity(ctx, c.Token)
+	_, err := a.identity(ctx, c.Token)
 	var he *haravan.Error
 	switch {
 	case err == nil:

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -64,6 +65,14 @@ type runState struct {
 	// askedAt is when the database was last asked whether it did elsewhere.
 	accepted accepted
 	askedAt  time.Time
+	// configured is how the run was started to spell its exchanges, nil for the
+	// client's own way; pinned what the probe found here.
+	configured *haravan.Wire
+	pinned     *pin
+	probe      *wireProbe
+	// polledAt is when this process last thought of the app's health, under the
+	// lock of runs.
+	polledAt time.Time
 }
 
 // trip is the breaker's decision with what it was taken on.
@@ -82,6 +91,9 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 	was := r.control
 	changed = was.Phase != c.Phase || was.RefreshTokenID != c.RefreshTokenID
 	r.control, r.windowEnds = c, at.Add(c.WindowLeft)
+	if was.Settings.WireProbe && !c.Settings.WireProbe {
+		r.configured, r.pinned = wireOf(c), nil
+	}
 	if c.Held != rotation.HeldNot {
 		return changed, false
 	}
@@ -270,6 +282,11 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 		if resumed {
 			e.resumed.Store(true)
 		}
+		if resumed {
+			if err := e.reloadApp(ctx, r); err != nil {
+				return err
+			}
+		}
 		if changed || resumed {
 			e.kickNow()
 		}
@@ -298,5 +315,36 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
 	}
-	return &runState{id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker()}, nil
+	return &runState{
+		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c), probe: newWireProbe(),
+	}, nil
+}
+
+// reloadApp takes up a client id that was corrected while the run was held.
+func (e *Engine) reloadApp(ctx context.Context, r *runState) error {
+	app, err := e.store.AppByID(ctx, r.view().AppID)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.app = app
+	return nil
+}
+
+// clientID is the app's.
+func (r *runState) clientID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.app.ClientID
+}
+
+// wireOf is the wire variant in the run's settings, nil for none. One that
+// cannot be read has failed the making of the run's client.
+func wireOf(c store.Control) *haravan.Wire {
+	var w haravan.Wire
+	if len(c.Settings.Wire) == 0 || json.Unmarshal(c.Settings.Wire, &w) != nil {
+		return nil
+	}
+	return &w
 }

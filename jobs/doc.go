@@ -37,6 +37,13 @@
 // token dies. A result counts only when the group it was flushed with has
 // committed (Flusher).
 //
+// # What stops a wave
+//
+// Until the wire variant is pinned one attempt of all workers exchanges at a
+// time (probe.go): the first canary shop finds it. A wave is released when the
+// one before is within its budget and the app's health URL answers (health.go),
+// and the first one after the canary only if the run then fits its window.
+//
 // # Non-goals
 //
 // No wire format (packages haravan and deliver), no rule of when a phase may be left (package

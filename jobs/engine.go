@@ -127,7 +127,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	if err := e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version}); err != nil {
+	if err := e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version, Cap: e.inflight}); err != nil {
 		return err
 	}
 	e.beaten()
@@ -151,11 +151,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stop()
 	beats := make(chan struct{})
 	go func() { defer close(beats); e.beatLoop(loops) }()
+	polls := make(chan struct{})
+	go func() { defer close(polls); newHealthPoller(e).loop(loops) }()
 	err = e.superviseLoop(ctx)
 	e.draining.Store(true)
 	drainErr := e.drain(context.WithoutCancel(ctx))
 	stop()
 	<-beats
+	<-polls
 	signOff, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, drainErr, e.store.StopWorker(signOff, e.id))

@@ -154,7 +154,8 @@ func TestWindowEndsAndASecondTokenContinues(t *testing.T) {
 	r.worker()
 	r.start(operate.StartOptions{InFlight: 8})
 	// Made long ago: a few seconds of its hour are left, less the margin.
-	r.armWith(r.sim.CreateRefreshToken().Value, time.Hour-9*time.Second)
+	_, err := r.op.Arm(r.ctx, r.run.ID, secret.New(r.sim.CreateRefreshToken().Value), time.Hour-9*time.Second, true)
+	r.must(err)
 	first := r.until("held", isHeld(rotation.HeldWindowExpired))
 	if first.Counts.Proven == 0 || first.Counts.Open() == 0 {
 		t.Fatalf("the window was to end in the middle: %+v", first.Counts)

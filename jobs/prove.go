@@ -71,8 +71,8 @@ func (a *attempt) derive(ctx context.Context) {
 // proveDerived reads the identity behind the derived token and makes it the
 // shop's current one.
 func (a *attempt) proveDerived(ctx context.Context, token secret.String) {
-	proof := store.Outcome{State: rotation.ItemProven, New: token, SecretID: a.run.view().OldSecretID}
-	err := a.identity(ctx, token)
+	took, err := a.identity(ctx, token)
+	proof := store.Outcome{State: rotation.ItemProven, New: token, SecretID: a.run.view().OldSecretID, Latency: took}
 	if lacksScope(err) {
 		proof.Class, proof.Detail, err = rotation.ClassScope, saysScope, nil
 	}

@@ -96,6 +96,7 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 		e.runs.mu.Unlock()
 		if state != nil {
 			e.saveTrip(ctx, state)
+			e.savePin(ctx, state)
 		}
 		working, runErr := e.supervise(ctx, r.ID, repair)
 		busy = busy || working
@@ -152,10 +153,17 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 			return tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
 		case a.Hold != "":
 			held, err := tx.Hold(ctx, store.ActorEngine, run.ID, a.Hold, a.Why)
-			if held {
-				e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why)
+			if err != nil || !held {
+				return err
 			}
-			return err
+			e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why)
+			if a.Judge != nil {
+				return tx.SaveVerdict(ctx, run.ID, *a.Judge)
+			}
+			return nil
+		case a.Judge != nil:
+			e.log.Info("judged", "run", run.ID, "verdict", a.Judge.Words)
+			return tx.SaveVerdict(ctx, run.ID, *a.Judge)
 		case a.Settle != 0:
 			return tx.SettleWave(ctx, run.ID, a.Settle)
 		case a.Release != 0:

@@ -19,3 +19,24 @@ create index shops_by_priority on rotator.shops (app_id, (-priority), id);
 alter table rotator.runs
     -- With walk_cursor, the id, where such a walk stands.
     add column walk_priority integer;
+-- What is known of whether the fleet fits the window: what the plan measured
+-- before the run was armed, and the verdict that was last taken on the run.
+alter table rotator.runs
+    add column preflight jsonb,
+    add column verdict   jsonb,
+    -- The worker that looks for the wire variant, while it is not pinned.
+    add column probe_by  uuid;
+
+-- The most calls that the process makes at once.
+alter table rotator.workers
+    add column cap integer not null default 0;
+
+-- What an app's own health URL answered while its run exchanged. polled_at is
+-- the turn of one worker: the others wait for the next.
+create table rotator.health_polls (
+    run_id    bigint primary key references rotator.runs,
+    polled_at timestamptz not null,
+    ok_at     timestamptz,
+    failures  integer not null default 0,
+    why       text
+);

@@ -8,5 +8,6 @@
 // names the unmet conditions and the next safe step.
 //
 // Plan and MakeMigrationPlan have no write path: they take a reader, which has
-// none.
+// none, and the command line gives a plan one on connections that PostgreSQL lets
+// write nothing.
 package operate

@@ -22,21 +22,18 @@ type Expected struct {
 	// Step is the time of an engine's step, measured likewise; 0 for the default.
 	Step time.Duration
 	// Retries is the share of calls that are made again: 0 stands for
-	// AssumedRetries, less for none.
+	// rotation.ExpectedRetries, less for none.
 	Retries float64
 	// Rate is the run's cap on calls per second, 0 for none.
 	Rate float64
 }
-
-// AssumedRetries is the share of calls made again that a plan reckons with.
-const AssumedRetries = 0.05
 
 // Load is what the verdict of a plan with a latency is about.
 func (o PlanOptions) Load(p Plan, latency time.Duration) rotation.Load {
 	retries := o.Retries
 	switch {
 	case retries == 0:
-		retries = AssumedRetries
+		retries = rotation.ExpectedRetries
 	case retries < 0:
 		retries = 0
 	}

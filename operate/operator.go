@@ -1,13 +1,12 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/haravan-rotator/rotator/haravan"
-	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -36,6 +35,10 @@ type StartOptions struct {
 	ByPriority bool
 	// Breach opens the run of a secret that has leaked.
 	Breach *BreachOptions
+	// CanaryShops are the domains of the first wave, instead of a number.
+	CanaryShops []string
+	// HealthURL is polled while the run exchanges.
+	HealthURL string
 }
 
 // Start opens a rotation from the active secret to the pending one: a planned
@@ -66,6 +69,9 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 		}
 	}
 	var run store.Run
+	if err := o.Store.CheckCanary(ctx, app.ID, opt.CanaryShops); err != nil {
+		return store.Run{}, &Refused{What: what, Why: err.Error()}
+	}
 	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
 		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
 			App: app, Kind: rotation.KindRotation, Mode: mode,
@@ -110,7 +116,8 @@ func choose(secrets []store.Secret) (from, to store.Secret, why string) {
 func settings(app store.App, opt StartOptions) store.RunSettings {
 	s := store.RunSettings{
 		Waves: rotation.DefaultWavePolicy, BatchSize: store.DefaultBatchSize, InFlight: store.DefaultInFlight,
-		Wire: app.Settings.Wire, CheckSample: store.DefaultCheckSample,
+		Wire: app.Settings.Wire, WireProbe: app.Settings.Probes(), CheckSample: store.DefaultCheckSample,
+		HealthURL: cmp.Or(opt.HealthURL, app.Settings.HealthURL), CanaryShops: opt.CanaryShops,
 		GraceSeconds: int(app.Settings.Grace().Seconds()), RequireDelivery: opt.RequireDelivery,
 	}
 	if app.Settings.Waves != nil {
@@ -124,6 +131,9 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 	}
 	if opt.Waves != nil {
 		s.Waves = *opt.Waves
+	}
+	if len(opt.CanaryShops) > 0 {
+		s.Waves.Canary = len(opt.CanaryShops)
 	}
 	override(&s.InFlight, app.Settings.InFlight, opt.InFlight)
 	s.Pacing = app.Settings.Pacing
@@ -224,61 +234,6 @@ func (o Operator) again(ctx context.Context, tx *store.Tx, run store.Run, phase 
 	return tx.Recheck(ctx, run.ID)
 }
 
-// Arm stores a refresh token that was made age ago, and lets the exchange begin,
-// or continue if its window had ended.
-func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age time.Duration, acceptWindows bool) (store.RefreshToken, error) {
-	var rt store.RefreshToken
-	err := o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
-		life := rotation.WindowLength - age
-		if err := mayArm(snap, run, life); err != nil {
-			return err
-		}
-		var err error
-		if rt, err = tx.Arm(ctx, o.Actor, run.ID, token, life); err != nil {
-			if errors.Is(err, store.ErrConflict) {
-				return refuse("arm", err.Error(), snap)
-			}
-			return err
-		}
-		if acceptWindows && !run.Settings.AcceptWindows {
-			run.Settings.AcceptWindows = true
-			if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
-				return err
-			}
-		}
-		switch {
-		case run.Phase == rotation.PhaseOAuthSwitched:
-			return tx.EnterPhase(ctx, o.Actor, run, rotation.PhaseArmed, rotation.Gate(snap))
-		case windowIsWhy(snap):
-			return tx.Resume(ctx, o.Actor, run)
-		}
-		return nil
-	})
-	return rt, err
-}
-
-func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {
-	const what = "arm"
-	switch {
-	case !run.Open():
-		return refuse(what, "the run is over", snap)
-	case life <= 0:
-		return refuse(what, "its hour is over already", snap)
-	case run.Phase == rotation.PhaseOAuthSwitched:
-		if gate := rotation.Gate(snap); !rotation.GateMet(gate) {
-			return gateRefusal(what, snap, gate)
-		}
-	case run.Phase != rotation.PhaseArmed && run.Phase != rotation.PhaseExchanging:
-		return refuse(what, fmt.Sprintf("the run is in phase %s", run.Phase), snap)
-	}
-	return nil
-}
-
-// windowIsWhy reports whether the run is held for want of a refresh token.
-func windowIsWhy(s rotation.Snapshot) bool {
-	return s.Held == rotation.HeldWindowExpired || s.Held == rotation.HeldWaiting && s.Window.Refused
-}
-
 // Pause holds the run; calls in flight finish.
 func (o Operator) Pause(ctx context.Context, runID int64, why string) error {
 	return o.onOpen(ctx, runID, "pause", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
@@ -292,12 +247,35 @@ func (o Operator) Pause(ctx context.Context, runID int64, why string) error {
 
 // Resume lets a held run go on. A run without a window needs arm instead.
 func (o Operator) Resume(ctx context.Context, runID int64) error {
+	return o.ResumeWith(ctx, runID, ResumeOptions{})
+}
+
+// ResumeOptions change what the run may go on with.
+type ResumeOptions struct {
+	// AcceptWindows lets it take more than one refresh token.
+	AcceptWindows bool
+	// IgnoreHealth stops the polls of the app's health URL for this run.
+	IgnoreHealth bool
+}
+
+// ResumeWith is Resume with options.
+func (o Operator) ResumeWith(ctx context.Context, runID int64, opt ResumeOptions) error {
 	return o.onOpen(ctx, runID, "resume", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
 		case run.Held == rotation.HeldNot:
 			return refuse("resume", "the run is not held", snap)
 		case windowIsWhy(snap):
 			return refuse("resume", "it needs another refresh token", snap)
+		}
+		before := run.Settings
+		run.Settings.AcceptWindows = before.AcceptWindows || opt.AcceptWindows
+		if opt.IgnoreHealth {
+			run.Settings.HealthURL = ""
+		}
+		if run.Settings.AcceptWindows != before.AcceptWindows || run.Settings.HealthURL != before.HealthURL {
+			if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
+				return err
+			}
 		}
 		return tx.Resume(ctx, o.Actor, run)
 	})

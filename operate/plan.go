@@ -45,15 +45,15 @@ type PlanOptions struct {
 	Expected
 }
 
-// MaxAdvisedInFlight is the most calls in flight that a plan advises for one
-// app: beyond it sockets and file handles become the limit.
-const MaxAdvisedInFlight = 4096
-
 // Plan is the answer to "does this fleet fit the hour".
 type Plan struct {
-	Shops    int `json:"shops"`
-	Workers  int `json:"workers"`
-	InFlight int `json:"inflight"`
+	Shops   int `json:"shops"`
+	Workers int `json:"workers"`
+	// InFlight is the run's cap, Reach the most calls that the live workers can
+	// make at once; 0 if none is alive.
+	InFlight     int `json:"inflight"`
+	Reach        int `json:"workers_inflight"`
+	CallsPerShop int `json:"calls_per_shop"`
 	// Latencies of the sampled identity reads, in milliseconds.
 	P50MS float64 `json:"p50_ms"`
 	P95MS float64 `json:"p95_ms"`
@@ -63,6 +63,9 @@ type Plan struct {
 	Assumed bool             `json:"assumed_latency"`
 	Verdict rotation.Verdict `json:"verdict"`
 	Skew    Skew             `json:"clock_skew"`
+	// Measured is what the verdict was taken on, for the run to be judged by
+	// again.
+	Measured rotation.Measured `json:"-"`
 }
 
 // Skew is how far clocks are from this machine's, in seconds; positive when
@@ -90,7 +93,7 @@ func (s Skew) Warnings() []string {
 
 // MakePlan counts, measures and judges. It writes nothing anywhere.
 func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o PlanOptions) (Plan, error) {
-	p := Plan{InFlight: o.InFlight, Sampled: map[string]int{}}
+	p := Plan{InFlight: o.InFlight, CallsPerShop: rotation.CallsPerShop, Sampled: map[string]int{}}
 	var err error
 	if p.Shops, err = r.CountShops(ctx, app.ID); err != nil {
 		return p, err
@@ -100,6 +103,9 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 		return p, err
 	}
 	p.Workers = len(workers)
+	for _, w := range workers {
+		p.Reach += w.Cap
+	}
 	asked := time.Now()
 	now, err := r.Now(ctx)
 	if err != nil {
@@ -121,8 +127,25 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 	if median == 0 && p.Shops > 0 {
 		return p, errors.New("no shop answered, so nothing is known of the latency: look at `rotator doctor`, or give --assume-latency")
 	}
+	o.InFlight = p.usable()
 	p.Verdict = rotation.Judge(o.Load(p, median))
+	p.Measured = rotation.Measured{LatencyMS: ms(median), How: p.how()}
 	return p, nil
+}
+
+// usable is how many calls can be in flight: no more than the workers make.
+func (p Plan) usable() int {
+	if p.Reach > 0 {
+		return min(p.InFlight, p.Reach)
+	}
+	return p.InFlight
+}
+
+func (p Plan) how() string {
+	if p.Assumed {
+		return "an assumed latency"
+	}
+	return fmt.Sprintf("identity reads of %d shops", p.Sampled["alive"])
 }
 
 func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app store.App, n int) ([]time.Duration, error) {

@@ -28,12 +28,24 @@ func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
 
 // TuneWith changes the run's pace; workers see it within a second.
 func (o Operator) TuneWith(ctx context.Context, runID int64, t Tuning) error {
-	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
+	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		override(&run.Settings.InFlight, t.InFlight)
 		run.Settings.RequireDelivery = run.Settings.RequireDelivery && !t.WaiveDeliveries
 		pace(&run.Settings.Pacing, t.Rate, t.Headroom)
-		return tx.SaveSettings(ctx, o.Actor, run)
+		if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
+			return err
+		}
+		return o.rejudge(ctx, tx, run, snap)
 	})
+}
+
+// rejudge lets a run go on that was held because it did not fit: a worker judges
+// it again by what was changed, and holds it again if it still does not.
+func (o Operator) rejudge(ctx context.Context, tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+	if !rotation.VerdictIsWhy(snap) {
+		return nil
+	}
+	return tx.Resume(ctx, o.Actor, run)
 }
 
 // pace changes what is set.

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,9 @@ type Action struct {
 	Sweep bool
 	// Certify writes the certificate.
 	Certify bool
-	Why     string
+	// Judge stores a verdict, with the hold that it asks for, if any.
+	Judge *Judged
+	Why   string
 }
 
 // Advance decides what the engine does next. The actions are safe to carry out
@@ -37,7 +40,7 @@ func Advance(s Snapshot) []Action {
 		if GateMet(Gate(s)) {
 			return []Action{{Enter: PhaseExchanging, Why: "every shop is in the run and the window is open"}}
 		}
-		return holdIfExpired(s)
+		return holdArmed(s)
 	case PhaseExchanging:
 		return advanceExchanging(s)
 	case PhaseProven:
@@ -85,13 +88,13 @@ func advanceWaves(s Snapshot) []Action {
 			proven = proven || w.Counts.Proven > 0
 			continue
 		case !w.Released:
-			return append(actions, Action{Release: w.Number, Why: "wave " + w.Name})
+			return append(actions, release(s, w)...)
 		case !w.MaySettle():
 			return actions
-		case !w.WithinBudget(s.WavePolicy.Budget):
+		case w.OverBudget(s.WavePolicy) != nil:
 			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
-				"wave %s failed its error budget: %d of %d shops failed for reasons that are not theirs, %.0f %% are allowed",
-				w.Name, w.Failed, w.Counts.Total, s.WavePolicy.Budget*100)})
+				"wave %s failed its error budget: %s (%s)",
+				w.Name, strings.Join(w.OverBudget(s.WavePolicy), ", and "), w.failures())})
 		case w.Barren(proven):
 			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
 				"wave %s: not one of %d shops was proven; look at `%s` before more are tried", w.Name, w.Counts.Total, command(s, "report"))})
@@ -104,6 +107,24 @@ func advanceWaves(s Snapshot) []Action {
 	return actions
 }
 
+// release lets the next wave go, unless the app is unwell at the moment. Before
+// the first one after the canary the run is judged again, by what the exchange
+// itself was measured to take.
+func release(s Snapshot, w WaveStatus) []Action {
+	if s.Health.Failures > 0 {
+		return nil
+	}
+	out := []Action{{Release: w.Number, Why: "wave " + w.Name}}
+	if s.Judged != nil || s.Measured == nil || s.InFlight <= 0 || s.Window.Left(s.Now) <= 0 {
+		return out
+	}
+	judge, hold := judgeRun(s, *s.Measured)
+	if hold {
+		return []Action{judge}
+	}
+	return append([]Action{judge}, out...)
+}
+
 func allReleased(ws []WaveStatus) bool {
 	for _, w := range ws {
 		if !w.Released {
@@ -111,6 +132,21 @@ func allReleased(ws []WaveStatus) bool {
 		}
 	}
 	return true
+}
+
+// holdArmed holds a run that waits for nothing but its own verdict.
+func holdArmed(s Snapshot) []Action {
+	if hold := holdIfExpired(s); hold != nil {
+		return hold
+	}
+	if !s.WalkDone || s.Preflight == nil || s.Window.Left(s.Now) <= 0 {
+		return nil
+	}
+	judge, hold := judgeRun(s, *s.Preflight)
+	if !hold {
+		return nil
+	}
+	return []Action{judge}
 }
 
 func holdIfExpired(s Snapshot) []Action {

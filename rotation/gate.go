@@ -39,6 +39,7 @@ func Gate(s Snapshot) []Condition {
 		return []Condition{
 			condition("every stored shop is in the run", s.WalkDone, fmt.Sprintf("%d shops", s.Counts.Total), fmt.Sprintf("%d shops so far; a worker must be running", s.Counts.Total)),
 			windowCondition(s),
+			fitCondition(s),
 		}
 	case PhaseExchanging:
 		return provenGate(s)

@@ -75,6 +75,10 @@ func nextHeld(s Snapshot) Step {
 		if s.Kind == KindTokenMigration {
 			return nextRefused(s, why)
 		}
+		if VerdictIsWhy(s) {
+			cmd, _ := wayOut(s, s.Judged.Verdict)
+			return Step{Command: cmd, Why: why, Human: true}
+		}
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}

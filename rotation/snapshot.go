@@ -64,6 +64,19 @@ type Deliveries struct {
 // Undelivered is the number of tokens that the app is still to acknowledge.
 func (d Deliveries) Undelivered() int { return d.Pending + d.Failing }
 
+// Health is how the app's own health URL answered last; zero without one.
+type Health struct {
+	URL string `json:"url"`
+	// Failures is how many polls failed in a row, OKAt when one last succeeded.
+	Failures int        `json:"failures"`
+	OKAt     *time.Time `json:"ok_at"`
+	// Why is what the last failure was.
+	Why string `json:"why,omitempty"`
+}
+
+// UnhealthyAfter is how many polls in a row must fail before the run is held.
+const UnhealthyAfter = 3
+
 // Snapshot is everything that a decision about a run needs to know, read in one
 // transaction.
 type Snapshot struct {
@@ -85,6 +98,18 @@ type Snapshot struct {
 	// Attested holds the operator's word, by the phase that it let the run enter.
 	Attested map[Phase]Attestation
 	Window   Window
+
+	// InFlight is the run's cap on the calls of all workers together, Reach what
+	// its live workers can make at most, 0 if none is alive.
+	InFlight, Reach int
+	// AcceptWindows tells that an operator accepted more than one refresh token.
+	AcceptWindows bool
+	// Preflight is what the plan measured before the run was armed, nil if none
+	// was made; Measured what the first wave's calls took, once it is done and
+	// until the run is Judged by it.
+	Preflight, Measured *Measured
+	Judged              *Judged
+	Health              Health
 
 	WalkDone bool
 	Counts   Counts

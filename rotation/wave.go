@@ -15,6 +15,8 @@ type WavePolicy struct {
 	// Budget is the share of a wave's shops that may have failed in ways that
 	// trip the breaker before the next wave is refused.
 	Budget float64 `json:"budget"`
+	// Budgets are narrower ones for single classes; see Class.MayBudget.
+	Budgets map[Class]float64 `json:"budgets,omitempty"`
 }
 
 // DefaultWavePolicy is canary, one percent, ten percent, all.
@@ -81,6 +83,10 @@ type WaveStatus struct {
 	// Failed counts items, retrying or parked, that failed for reasons that are
 	// not their shops': the classes that trip the breaker or stop the run.
 	Failed int
+	// FailedBy are the same by class; "" is a new token that is not proven.
+	FailedBy map[Class]int
+	// Examples are a few of them, when there are more than one budget bears.
+	Examples []Example
 	// Again counts retrying items that no failure is held against: nobody asked
 	// the platform yet, an operator resumed the run since, or they met a
 	// credential that was refused, which is the run's matter.
@@ -117,10 +123,4 @@ func (w WaveStatus) Barren(provenBefore bool) bool {
 // wait for another attempt: it is too early to judge.
 func (w WaveStatus) Undecided() bool {
 	return !w.Accepted && w.Counts.Proven == 0 && w.Counts.Retrying > 0
-}
-
-// WithinBudget reports whether the wave's failures leave room to go on. One
-// failure never breaks a budget, whatever the wave's size.
-func (w WaveStatus) WithinBudget(budget float64) bool {
-	return w.Failed <= 1 || float64(w.Failed) <= budget*float64(w.Counts.Total)
 }

@@ -61,7 +61,8 @@ const (
 	OutlookRaise Outlook = "fits_if_raised"
 	// OutlookWindows: it needs more than one refresh token.
 	OutlookWindows Outlook = "needs_windows"
-	// OutlookNever: no number of windows helps; nothing may be in flight.
+	// OutlookNever: no number of windows helps: nothing may be in flight, or a
+	// single call outlives a window.
 	OutlookNever Outlook = "does_not_fit"
 )
 
@@ -95,6 +96,9 @@ func Judge(l Load) Verdict {
 	if l.InFlight <= 0 || l.Left <= 0 {
 		return Verdict{Outlook: OutlookNever, Words: "no call may be made: nothing may be in flight or no time is left"}
 	}
+	if l.Latency >= WindowLength {
+		return Verdict{Outlook: OutlookNever, Words: fmt.Sprintf("does not fit: one call takes %s, longer than a refresh token lives", short(l.Latency))}
+	}
 	f := Foresee(l)
 	seconds := f.Total.Seconds()
 	usable := l.Left.Seconds() * (1 - Safety)
@@ -107,7 +111,7 @@ func Judge(l Load) Verdict {
 	}
 	sum := l.sum(f)
 	if seconds <= usable {
-		v.Words = fmt.Sprintf("fits, taking %s of the window: %s", share(seconds/l.Left.Seconds()), sum)
+		v.Words = fmt.Sprintf("fits with a margin of %s, taking %s of the window: %s", margin(v.Margin), share(seconds/l.Left.Seconds()), sum)
 		return v
 	}
 	if need, ok := l.raised(usable); ok {
@@ -165,6 +169,14 @@ func short(d time.Duration) time.Duration {
 		return d.Round(time.Millisecond)
 	}
 	return d.Round(10 * time.Microsecond)
+}
+
+// margin writes what is to spare, in shares of what is needed.
+func margin(m float64) string {
+	if m <= 0 || m > 10 {
+		return "more than tenfold"
+	}
+	return fmt.Sprintf("%.0f %%", m*100)
 }
 
 // share writes a fraction in percent.

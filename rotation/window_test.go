@@ -92,6 +92,7 @@ func TestJudge(t *testing.T) {
 		},
 		"no shop":           {load(func(l *rotation.Load) { l.Shops = 0 }), rotation.OutlookFits, 0, 1, 1, "fits"},
 		"nothing in flight": {load(func(l *rotation.Load) { l.InFlight = 0 }), rotation.OutlookNever, 0, 0, 0, "no call may be made"},
+		"a call too long":   {load(func(l *rotation.Load) { l.Shops, l.Latency, l.InFlight = 1, time.Hour, 1000 }), rotation.OutlookNever, 0, 0, 0, "does not fit: one call takes 1h0m0s"},
 		"no time left":      {load(func(l *rotation.Load) { l.Left = 0 }), rotation.OutlookNever, 0, 0, 0, "no call may be made"},
 	}
 	for name, tt := range tests {

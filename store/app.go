@@ -32,6 +32,10 @@ type AppSettings struct {
 	APIURL string `json:"api_url,omitempty"`
 	// Wire is the client's wire variant, as package haravan encodes it.
 	Wire json.RawMessage `json:"wire,omitempty"`
+	// WireProbe is "on" or "off"; "" looks for the variant unless Wire says one.
+	WireProbe string `json:"wire_probe,omitempty"`
+	// HealthURL is polled while a run exchanges; "" for none.
+	HealthURL string `json:"health_url,omitempty"`
 	// Scopes and RedirectURI build re-install links.
 	Scopes      []string `json:"scopes,omitempty"`
 	RedirectURI string   `json:"redirect_uri,omitempty"`
@@ -68,6 +72,18 @@ func (a AppSettings) Grace() time.Duration {
 		return DefaultGrace
 	}
 	return time.Duration(*a.GraceSeconds) * time.Second
+}
+
+// Probes reports whether the first canary shop of a run is to find the wire
+// variant: not if the app's was said, unless that is asked for.
+func (a AppSettings) Probes() bool {
+	switch a.WireProbe {
+	case "on":
+		return true
+	case "off":
+		return false
+	}
+	return len(a.Wire) == 0
 }
 
 const appColumns = `a.id, a.name, a.client_id, a.settings, a.created_at, coalesce(v.key_fingerprint, '')

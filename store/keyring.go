@@ -27,6 +27,11 @@ func (s *Store) CheckKeyring(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, insertCanary, sealed); err != nil {
 		return fmt.Errorf("store the keyring's canary: %w", err)
 	}
+	return s.VerifyKeyring(ctx)
+}
+
+// VerifyKeyring is CheckKeyring without binding a fresh database: it only reads.
+func (s *Store) VerifyKeyring(ctx context.Context) error {
 	var stored []byte
 	if err := s.pool.QueryRow(ctx, readCanary).Scan(&stored); err != nil {
 		return fmt.Errorf("read the keyring's canary: %w", err)

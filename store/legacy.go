@@ -52,7 +52,7 @@ var (
 			select $1, position, id, ` + legacyState + `
 			from placed on conflict (run_id, shop_id) do nothing
 		)
-		select coalesce(max(id), 0), count(*) from placed`)
+		select coalesce(max(id), 0), count(*), count(*) from placed`)
 	lateLegacy = sql(`select
 		(select count(*) from rotator.shops s where s.app_id = $2 and s.legacy_token is not null and not exists
 			(select from rotator.items i where i.run_id = $1 and i.shop_id = s.id))
@@ -85,11 +85,12 @@ func (s *Store) Legacy(ctx context.Context, appID int64) (Legacy, error) {
 }
 
 // walkStatement is the one that takes a page of shops into the run.
-func (r Run) walkStatement() string {
+func (r Run) walkStatement(size int) (statement string, args []any) {
+	args = []any{r.ID, r.AppID, r.WalkCursor, r.LastPosition, size}
 	if r.isMigration() {
-		return walkLegacyPage
+		return walkLegacyPage, args
 	}
-	return walkPage
+	return walkPage, append(args, len(r.Settings.CanaryShops))
 }
 
 // sweepLegacy takes shops in that were given a legacy credential since the walk,

@@ -71,7 +71,7 @@ var (
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
 		returning i.run_id, i.position`)
 	writeProven = sql(`update rotator.items i set state = 'proven', ` + claimedNow + `,
-			latency_ms = coalesce(i.latency_ms, x.latency_ms),
+			latency_ms = coalesce(nullif(x.latency_ms, 0), i.latency_ms),
 			exchanged_at = coalesce(i.exchanged_at, now() - x.exchanged_ms * interval '1 millisecond'),
 			proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
 			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null

@@ -51,6 +51,13 @@ type RunSettings struct {
 	Pacing
 	// Wire is the pinned wire variant, as package haravan encodes it.
 	Wire json.RawMessage `json:"wire,omitempty"`
+	// WireProbe tells that Wire is where the search for the variant begins, and
+	// that none is pinned yet.
+	WireProbe bool `json:"wire_probe,omitempty"`
+	// CanaryShops are the domains of a canary that was named, in its order.
+	CanaryShops []string `json:"canary_shops,omitempty"`
+	// HealthURL is polled while the run exchanges; "" for none.
+	HealthURL string `json:"health_url,omitempty"`
 	// CheckSample is how many shops are looked at after the revoke, -1 for all.
 	CheckSample int `json:"check_sample"`
 	// GraceSeconds is the grace for old-signed webhooks after the revoke.
@@ -130,6 +137,9 @@ func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) 
 	}
 	if err != nil {
 		return r, fmt.Errorf("start a run: %w", err)
+	}
+	if err := t.placeCanary(ctx, &r); err != nil {
+		return r, err
 	}
 	return r, t.Log(ctx, actor, "run.started", r.ID, map[string]any{
 		"app": n.App.Name, "kind": n.Kind, "mode": n.Mode, "settings": n.Settings,
@@ -260,6 +270,12 @@ func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
 		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID); err != nil {
 			return fmt.Errorf("make failed shops due: %w", err)
 		}
+	}
+	if _, err := t.tx.Exec(ctx, forgivePolls, r.ID); err != nil {
+		return fmt.Errorf("forget what the health URL answered: %w", err)
+	}
+	if err := t.dropUnfit(ctx, r.ID); err != nil {
+		return err
 	}
 	return t.Log(ctx, actor, "run.resumed", r.ID, map[string]any{"was": r.Held, "why": r.HeldWhy})
 }

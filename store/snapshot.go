@@ -26,14 +26,16 @@ var (
 		from rotator.waves w where w.run_id = $1 order by w.number`)
 	// A credential that was refused holds the whole run by itself. Shops that
 	// met it count as not tried: the operator may have replaced it since.
-	countRange = sql(`select state, count(*), count(*) filter (where state in ('retrying', 'parked') and (class in ('platform', 'network', 'bad_answer')
-				or (state = 'parked' and class in ('ours', 'window')) or new_token is not null or (state = 'retrying' and class = 'unauthorized'))),
+	countRange = sql(`select state, coalesce(class, ''), count(*), count(*) filter (where state in ('retrying', 'parked') and ` + countsAsFailed + `),
 			count(*) filter (where state = 'retrying' and (class is null or class in ('ours', 'window'))),
 			count(*) filter (where state in ('skipped', 'parked') and class is not null)
-		from rotator.items where run_id = $1 and position between $2 and $3 group by state`)
-	countWorkers = sql(`select count(*) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
+		from rotator.items where run_id = $1 and position between $2 and $3 group by state, class`)
+	countWorkers = sql(`select count(*), coalesce(sum(cap), 0) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
 	readSnapNow  = sql(`select now()`)
 )
+
+const countsAsFailed = `(class in ('platform', 'network', 'bad_answer')
+	or (state = 'parked' and class in ('ours', 'window')) or new_token is not null or (state = 'retrying' and class = 'unauthorized'))`
 
 // Detail says how much a snapshot counts.
 type Detail bool
@@ -75,7 +77,7 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 		return s, r, fmt.Errorf("ask the database's clock: %w", err)
 	}
 	s.Now = s.Now.UTC()
-	for _, fill := range []func(context.Context, Run, *rotation.Snapshot) error{t.fillFacts, t.fillWindow} {
+	for _, fill := range []func(context.Context, Run, *rotation.Snapshot) error{t.fillFacts, t.fillWindow, t.fillHealth} {
 		if err := fill(ctx, r, &s); err != nil {
 			return s, r, err
 		}
@@ -89,7 +91,10 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if r.isMigration() {
 		return s, r, t.fillMigration(ctx, r, &s, detail)
 	}
-	return s, r, t.fillSweep(ctx, r, &s, detail)
+	if err := t.fillSweep(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
+	return s, r, t.fillForecast(ctx, r, &s)
 }
 
 func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
@@ -100,7 +105,7 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 	if err := t.tx.QueryRow(ctx, readSecretPair, r.ID).Scan(&s.SecretsDiffer, &s.App); err != nil {
 		return fmt.Errorf("compare the secrets: %w", err)
 	}
-	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers); err != nil {
+	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach); err != nil {
 		return fmt.Errorf("count workers: %w", err)
 	}
 	var certificate []byte
@@ -166,7 +171,7 @@ func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 	var w rotation.WaveStatus
 	var unsettled int
 	_, err = pgx.ForEachRow(rows, []any{&w.Number, &w.Name, &w.First, &w.Last, &w.Released, &w.Settled, &w.Accepted, &unsettled}, func() error {
-		w.Counts = rotation.Counts{}
+		w.Counts, w.FailedBy = rotation.Counts{}, nil
 		if detail == Engine && unsettled > 0 {
 			w.Counts.Add(rotation.ItemPending, int(w.Len()))
 		}
@@ -192,6 +197,9 @@ func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 			if err := t.countItems(ctx, r.ID, w.Range, w); err != nil {
 				return err
 			}
+			if err := t.exemplify(ctx, r, w); err != nil {
+				return err
+			}
 		}
 		held[w.Number].move(&w.Counts)
 		addCounts(&s.Counts, w.Counts)
@@ -211,10 +219,16 @@ func (t *Tx) countItems(ctx context.Context, runID int64, in rotation.Range, w *
 		return fmt.Errorf("count items: %w", err)
 	}
 	var state rotation.ItemState
+	var class rotation.Class
 	var n, failed, again, aside int
-	_, err = pgx.ForEachRow(rows, []any{&state, &n, &failed, &again, &aside}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&state, &class, &n, &failed, &again, &aside}, func() error {
 		w.Counts.Add(state, n)
-		w.Failed += failed
+		if w.Failed += failed; failed > 0 {
+			if w.FailedBy == nil {
+				w.FailedBy = map[rotation.Class]int{}
+			}
+			w.FailedBy[class] += failed
+		}
 		w.Again += again
 		w.Aside += aside
 		return nil

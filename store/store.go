@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,6 +62,16 @@ type querier interface {
 // Connect opens a pool of at most conns connections. name is shown as the
 // application's name in pg_stat_activity.
 func Connect(ctx context.Context, url secret.String, name string, conns int) (*pgxpool.Pool, error) {
+	return connect(ctx, url, name, conns, nil)
+}
+
+// ConnectReader is Connect for a command that must not write: PostgreSQL itself
+// refuses every write on its connections.
+func ConnectReader(ctx context.Context, url secret.String, name string, conns int) (*pgxpool.Pool, error) {
+	return connect(ctx, url, name, conns, map[string]string{"default_transaction_read_only": "on"})
+}
+
+func connect(ctx context.Context, url secret.String, name string, conns int, settings map[string]string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL cannot be read as a PostgreSQL connection string")
@@ -72,6 +83,7 @@ func Connect(ctx context.Context, url secret.String, name string, conns int) (*p
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	// A worker that is cut off must not hold its claims' locks for long.
 	cfg.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "30s"
+	maps.Copy(cfg.ConnConfig.RuntimeParams, settings)
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
 	}

@@ -16,6 +16,7 @@ var (
 			from rotator.shops where app_id = $2 and id > $3 order by id limit $5
 		), placed as (
 			select *, $4::bigint + row_number() over (order by id) as position from page
+			where $6 = 0 or id not in (select shop_id from rotator.items where run_id = $1 and position <= $6)
 		), added as (
 			insert into rotator.items (run_id, position, shop_id, state, detail)
 			select $1, position, id,
@@ -24,7 +25,7 @@ var (
 					when tokenless then 'no access token is stored' end
 			from placed on conflict (run_id, shop_id) do nothing
 		)
-		select coalesce(max(id), 0), count(*) from placed`)
+		select coalesce(max(id), 0), count(*), (select count(*) from placed) from page`)
 	moveWalk = sql(`update rotator.runs set walk_cursor = $3, last_position = last_position + $4
 		where id = $1 and walk_cursor = $2 and walk_done_at is null`)
 	endWalk     = sql(`update rotator.runs set walk_done_at = now() where id = $1 and walk_done_at is null`)
@@ -38,8 +39,9 @@ var (
 )
 
 // WalkPage takes the next page of shops into the run, in the order of their
-// ids or, if the run goes by it, of their priorities, and moves the cursor in the same transaction. done is true when no shop
-// was left. Walkers of one run wait for each other.
+// ids or, if the run goes by it, of their priorities, and moves the cursor in the
+// same transaction. done is true when no shop was left. Walkers of one run wait
+// for each other.
 func (s *Store) WalkPage(ctx context.Context, runID int64, size int) (done bool, err error) {
 	err = s.InTx(ctx, func(tx *Tx) error {
 		// Two walkers with the same cursor would give the same positions twice.
@@ -55,16 +57,17 @@ func (s *Store) WalkPage(ctx context.Context, runID int64, size int) (done bool,
 			return nil
 		}
 		var last int64
-		var n int
+		var n, placed int
 		if r.Settings.ByPriority {
 			done, err = tx.walkByPriority(ctx, r, size)
 			return err
 		}
-		if err := tx.tx.QueryRow(ctx, r.walkStatement(), r.ID, r.AppID, r.WalkCursor, r.LastPosition, size).Scan(&last, &n); err != nil {
+		statement, args := r.walkStatement(size)
+		if err := tx.tx.QueryRow(ctx, statement, args...).Scan(&last, &n, &placed); err != nil {
 			return fmt.Errorf("take a page of shops into run %d: %w", runID, err)
 		}
 		if n > 0 {
-			return tx.exactlyOne(ctx, "move the walk", moveWalk, r.ID, r.WalkCursor, last, n)
+			return tx.exactlyOne(ctx, "move the walk", moveWalk, r.ID, r.WalkCursor, last, placed)
 		}
 		done = true
 		return tx.finishWalk(ctx, r)

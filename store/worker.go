@@ -26,14 +26,16 @@ type WorkerInfo struct {
 	Limit       int     `json:"limit"`
 	ShopsPerS   float64 `json:"shops_per_s"`
 	ThrottledBy string  `json:"throttled_by"`
+	// Cap is the most calls that it makes at once.
+	Cap int `json:"cap"`
 }
 
 var (
-	insertWorker = sql(`insert into rotator.workers (id, host, pid, version) values ($1, $2, $3, $4)`)
+	insertWorker = sql(`insert into rotator.workers (id, host, pid, version, cap) values ($1, $2, $3, $4, $5)`)
 	beatWorker   = sql(`update rotator.workers set heartbeat_at = now(), inflight = $2, "limit" = $3, shops_per_s = $4, throttled_by = $5
 		where id = $1 and stopped_at is null`)
 	stopWorker  = sql(`update rotator.workers set stopped_at = now(), inflight = 0, shops_per_s = 0 where id = $1`)
-	liveWorkers = sql(`select id, host, pid, version, started_at, heartbeat_at, stopped_at, inflight, "limit", shops_per_s, throttled_by
+	liveWorkers = sql(`select id, host, pid, version, started_at, heartbeat_at, stopped_at, inflight, "limit", shops_per_s, throttled_by, cap
 		from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval order by started_at`)
 	forgetWorkers = sql(`delete from rotator.workers k where k.heartbeat_at < now() - interval '7 days'
 		and not exists (select from rotator.batches b where b.worker_id = k.id)`)
@@ -70,7 +72,7 @@ type Control struct {
 
 // StartWorker makes the process known.
 func (s *Store) StartWorker(ctx context.Context, w WorkerInfo) error {
-	if _, err := s.pool.Exec(ctx, insertWorker, w.ID, w.Host, w.PID, w.Version); err != nil {
+	if _, err := s.pool.Exec(ctx, insertWorker, w.ID, w.Host, w.PID, w.Version, w.Cap); err != nil {
 		return fmt.Errorf("register the worker: %w", err)
 	}
 	_, err := s.pool.Exec(ctx, forgetWorkers)

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,9 +28,9 @@ func newAppShow(c *cli) *cobra.Command {
 
 JSON: one object {name, client_id, created_at, settings, effective}. settings
 holds what was set; effective what is in force: {api_url, wire, scopes,
-redirect_uri, inflight, webhook_grace_seconds, check_sample, waves}. With a key
-that signs deliveries there is deliver_key_fingerprint, too; settings has the
-deliver_url.`,
+redirect_uri, inflight, webhook_grace_seconds, check_sample, waves, wire_probe,
+health_url, secret_max_age_hours, secret_warn_age_hours}. With a key that signs
+deliveries there is deliver_key_fingerprint, too; settings has the deliver_url.`,
 		Example: "  rotator app show\n  rotator app show --app main --json",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -102,6 +104,8 @@ type effective struct {
 	Waves               rotation.WavePolicy `json:"waves"`
 	SecretMaxAgeHours   int                 `json:"secret_max_age_hours"`
 	SecretWarnAgeHours  int                 `json:"secret_warn_age_hours"`
+	WireProbe           bool                `json:"wire_probe"`
+	HealthURL           string              `json:"health_url,omitempty"`
 }
 
 // inForce fills defaults in. apiURL is the configuration's.
@@ -115,7 +119,7 @@ func inForce(a store.App, apiURL string) (effective, error) {
 		Scopes: a.Settings.Scopes, RedirectURI: a.Settings.RedirectURI, InFlight: a.Settings.InFlight,
 		Rate: a.Settings.Rate, HeadroomPercent: a.Settings.HeadroomPercent(),
 		WebhookGraceSeconds: int(a.Settings.Grace().Seconds()), CheckSample: a.Settings.CheckSample,
-		Waves: rotation.DefaultWavePolicy,
+		Waves: rotation.DefaultWavePolicy, WireProbe: a.Settings.Probes(), HealthURL: a.Settings.HealthURL,
 	}
 	policy := a.Settings.Policy()
 	e.SecretMaxAgeHours, e.SecretWarnAgeHours = int(policy.MaxAge.Hours()), int(policy.WarnAge.Hours())
@@ -182,7 +186,7 @@ func (c *cli) printApp(a store.App) error {
 		fact{"name", a.Name},
 		fact{"client id", a.ClientID},
 		fact{"api url", e.APIURL},
-		fact{"wire", describeWire(e.Wire)},
+		fact{"wire", describeWire(e)},
 		fact{"scopes", strings.Join(e.Scopes, ", ")},
 		fact{"redirect uri", e.RedirectURI},
 		fact{"in flight", strconv.Itoa(e.InFlight)},
@@ -194,6 +198,7 @@ func (c *cli) printApp(a store.App) error {
 		fact{"deliver url", a.Settings.DeliverURL},
 		fact{"deliver key", fingerprinted(a.DeliverKeyFingerprint)},
 		fact{"secret's age", fmt.Sprintf("at most %s, said from %s on", age(e.SecretMaxAgeHours), age(e.SecretWarnAgeHours))},
+		fact{"health url", e.HealthURL},
 		fact{"created", moment(&a.CreatedAt)},
 	)
 }
@@ -206,17 +211,11 @@ func fingerprinted(fingerprint string) string {
 	return "fingerprint " + fingerprint
 }
 
-func describeWire(w haravan.Wire) string {
-	words := []string{w.SecretParam, w.Body, w.Path}
-	for _, extra := range []struct {
-		on   bool
-		name string
-	}{{w.SendAccessToken, "access_token"}, {w.SendGrantType, "grant_type"}, {w.RejectSame, "same token refused"}} {
-		if extra.on {
-			words = append(words, extra.name)
-		}
+func describeWire(e effective) string {
+	if e.WireProbe {
+		return e.Wire.String() + "; the first canary shop finds what the platform takes"
 	}
-	return strings.Join(words, ", ")
+	return e.Wire.String()
 }
 
 func describeWaves(p rotation.WavePolicy) string {
@@ -227,7 +226,11 @@ func describeWaves(p rotation.WavePolicy) string {
 	for _, share := range p.Shares {
 		parts = append(parts, percent(share))
 	}
-	return strings.Join(append(parts, "all"), ", ") + "; error budget " + percent(p.Budget)
+	text := strings.Join(append(parts, "all"), ", ") + "; error budget " + percent(p.Budget)
+	for _, c := range slices.Sorted(maps.Keys(p.Budgets)) {
+		text += fmt.Sprintf(", %s %s", c, percent(p.Budgets[c]))
+	}
+	return text
 }
 
 func percent(share float64) string { return strconv.FormatFloat(share*100, 'g', 4, 64) + "%" }

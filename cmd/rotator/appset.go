@@ -24,11 +24,11 @@ type appFlags struct {
 	name, clientID, apiURL, redirectURI, checkSample string
 	scopes                                           []string
 	wire                                             haravan.Wire
-	inflight, canary                                 int
+	wireProbe, healthURL                             string
+	inflight                                         int
 	grace                                            time.Duration
-	shares                                           []float64
-	budget                                           float64
 	pacing                                           pacingFlags
+	waves                                            waveFlags
 	deliver                                          deliverFlags
 	ages                                             ageFlags
 
@@ -53,7 +53,8 @@ for the app's configuration. Another URL or key makes failed deliveries due now.
 JSON: as rotator app show.`,
 		Example: `  rotator app set --name main --client-id CLIENT_ID
   rotator app set --scope com.read_products --scope com.read_orders --redirect-uri https://app.example.com/callback
-  rotator app set --canary 10 --wave-shares 0.01,0.1,0.5 --error-budget 0.1
+  rotator app set --waves canary=10,1%,10%,50%,all --budget 10%,platform=5%
+  rotator app set --health-url https://app.example.com/health
   rotator app set --deliver-url https://app.example.com/tokens --deliver-key-new deliver-key.txt
   rotator app set --wire-secret-param both --wire-path /admin/oauth/access_token.json`,
 		Args: takesNone,
@@ -78,9 +79,9 @@ JSON: as rotator app show.`,
 	f.pacing.add(fs)
 	fs.DurationVar(&f.grace, "webhook-grace", 0, "how long webhooks signed by the old secret are accepted after its revoke")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
-	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
-	fs.Float64SliceVar(&f.shares, "wave-shares", nil, "sizes of the next waves as shares of the fleet")
-	fs.Float64Var(&f.budget, "error-budget", 0, "share of a wave that may fail before the next is refused")
+	fs.StringVar(&f.wireProbe, "wire-probe", "", "whether the first canary shop finds the spelling that the platform takes: on, off, or empty for on unless a --wire flag was set")
+	fs.StringVar(&f.healthURL, "health-url", "", "URL of the app that is polled while a run exchanges; the run is held when it fails")
+	f.waves.add(fs)
 	f.deliver.add(cmd)
 	f.ages.add(fs)
 	c.jsonFlag(cmd, "print one JSON object")
@@ -152,6 +153,15 @@ func (f *appFlags) apply(a *store.App) error {
 			fail("--webhook-grace %s: use 0 to 168h", f.grace)
 		}
 	}
+	if f.changed("wire-probe") {
+		if set.WireProbe = f.wireProbe; !slices.Contains([]string{"", "on", "off"}, f.wireProbe) {
+			fail("--wire-probe %s: use on or off", quoted(f.wireProbe))
+		}
+	}
+	if f.changed("health-url") {
+		set.HealthURL = f.healthURL
+		errs = append(errs, checkHealthURL(f.healthURL))
+	}
 	errs = append(errs, f.pacing.apply(f.changed, &set.Pacing), f.applySample(set), f.applyWire(set), f.applyWaves(set), f.deliver.apply(f.changed, a), f.ages.apply(f.changed, set))
 	errs = append(errs, checkApp(*a))
 	return errors.Join(errs...)
@@ -208,35 +218,15 @@ func (f *appFlags) applyWire(set *store.AppSettings) error {
 }
 
 func (f *appFlags) applyWaves(set *store.AppSettings) error {
-	if !f.changed("canary") && !f.changed("wave-shares") && !f.changed("error-budget") {
-		return nil
-	}
 	p := rotation.DefaultWavePolicy
 	if set.Waves != nil {
 		p = *set.Waves
 	}
-	var errs []error
-	if f.changed("canary") {
-		if p.Canary = f.canary; f.canary < 0 {
-			errs = append(errs, fmt.Errorf("--canary %d: use 0 or more", f.canary))
-		}
+	p, none, err := f.waves.apply(p, f.changed)
+	if !none {
+		set.Waves = &p
 	}
-	if f.changed("wave-shares") {
-		p.Shares = f.shares
-		for i, share := range f.shares {
-			if share <= 0 || share > 1 || i > 0 && share < f.shares[i-1] {
-				errs = append(errs, errors.New("--wave-shares: write growing shares between 0 and 1, such as 0.01,0.1"))
-				break
-			}
-		}
-	}
-	if f.changed("error-budget") {
-		if p.Budget = f.budget; f.budget < 0 || f.budget > 1 {
-			errs = append(errs, fmt.Errorf("--error-budget %g: use a share between 0 and 1", f.budget))
-		}
-	}
-	set.Waves = &p
-	return errors.Join(errs...)
+	return err
 }
 
 // checkApp asks package haravan, which will use the settings.

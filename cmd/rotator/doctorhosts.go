@@ -62,7 +62,7 @@ func (d *doctor) apps(ctx context.Context, s *store.Store) []appUnderTest {
 }
 
 func (d *doctor) wire(a appUnderTest) {
-	d.ok("wire of "+a.app.Name, describeWire(a.inForce.Wire)+" to "+a.inForce.APIURL)
+	d.ok("wire of "+a.app.Name, describeWire(a.inForce)+" to "+a.inForce.APIURL)
 }
 
 // hosts reads the identity of a stored shop, or where there is none only

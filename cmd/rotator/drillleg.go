@@ -54,7 +54,7 @@ func (l *drillLeg) foresee(ctx context.Context) error {
 	}
 	defer client.CloseIdle()
 	l.options = operate.PlanOptions{
-		Sample: min(20, l.flags.shops), InFlight: l.staging.inflight, MaxInFlight: operate.MaxAdvisedInFlight, Left: l.window(),
+		Sample: min(20, l.flags.shops), InFlight: l.staging.inflight, MaxInFlight: rotation.MaxAdvisedInFlight, Left: l.window(),
 		Expected: l.expected(),
 	}
 	l.plan, err = operate.MakePlan(ctx, l.on.store, client, l.on.app, l.options)

@@ -194,7 +194,7 @@ func (c *cli) rehearse(ctx context.Context, f drillFlags, m machine) (r drillRes
 // made smaller by the same factor.
 func (c *cli) rehearseScaled(ctx context.Context, f drillFlags, m machine) (r drillResult, err error) {
 	load := operate.PlanOptions{
-		InFlight: 1, MaxInFlight: operate.MaxAdvisedInFlight, Left: rotation.WindowLength,
+		InFlight: 1, MaxInFlight: rotation.MaxAdvisedInFlight, Left: rotation.WindowLength,
 		Expected: operate.Expected{Waves: &rotation.DefaultWavePolicy, Unwalked: true, Ceiling: m.ceiling, Step: m.step},
 	}.Load(operate.Plan{Shops: scaledShops}, scaledLatency)
 	whole := rotation.Judge(load)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/haravan-rotator/rotator/internal/config"
@@ -23,6 +24,44 @@ const commandConns = 4
 // the keyring that belongs to it. Call the function when done.
 func (c *cli) openStore(ctx context.Context) (*store.Store, func(), error) {
 	return c.openStoreConns(ctx, commandConns)
+}
+
+// openReader is openStore for a command that must not write. PostgreSQL refuses
+// every write on its connections, so nothing is migrated and no keyring is made.
+func (c *cli) openReader(ctx context.Context) (*store.Store, func(), error) {
+	cfg, err := c.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := c.connectBy(ctx, commandConns, store.ConnectReader)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := readingStore(ctx, cfg, pool)
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return s, pool.Close, nil
+}
+
+func readingStore(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*store.Store, error) {
+	_, err := migrations.Check(ctx, pool)
+	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
+		return nil, exitWith(exitFailed, errors.New("nothing is stored that could be read"), "rotator app set --name NAME --client-id ID")
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys, err := secret.OpenKeyring(cfg.Keyring)
+	if err != nil {
+		return nil, exitWith(exitConfig, err, "")
+	}
+	s := store.New(pool, keys)
+	if err := s.VerifyKeyring(ctx); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, exitWith(exitConfig, err, "")
+	}
+	return s, nil
 }
 
 // openApp is openStore for a command on one app's data, with the app.
@@ -56,6 +95,10 @@ func (c *cli) openStoreConns(ctx context.Context, conns int) (*store.Store, func
 // openDatabase connects, to the private PostgreSQL when there is no
 // DATABASE_URL. The schema may be of any version.
 func (c *cli) openDatabase(ctx context.Context, conns int) (*pgxpool.Pool, error) {
+	return c.connectBy(ctx, conns, store.Connect)
+}
+
+func (c *cli) connectBy(ctx context.Context, conns int, connect func(context.Context, secret.String, string, int) (*pgxpool.Pool, error)) (*pgxpool.Pool, error) {
 	cfg, err := c.settings()
 	if err != nil {
 		return nil, err
@@ -68,7 +111,7 @@ func (c *cli) openDatabase(ctx context.Context, conns int) (*pgxpool.Pool, error
 		}
 		url = secret.New(cluster.URL())
 	}
-	pool, err := store.Connect(ctx, url, "rotator", conns)
+	pool, err := connect(ctx, url, "rotator", conns)
 	if err != nil && ctx.Err() == nil && !cfg.DatabaseURL.IsZero() {
 		return nil, exitWith(exitFailed, err, "check that the database of DATABASE_URL runs and can be reached: rotator doctor")
 	}

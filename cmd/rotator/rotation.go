@@ -86,7 +86,12 @@ func (o onRun) otherNoun(want wantedRun) string {
 // withApp is withRun where a run need not be there, then its ID is 0, and where
 // one that is open may be of another kind.
 func (c *cli) withApp(ctx context.Context, want wantedRun, do func(onRun) error) error {
-	s, done, err := c.openStore(ctx)
+	return c.withOpened(ctx, c.openStore, want, do)
+}
+
+// withOpened is withApp on a store that open opens.
+func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store.Store, func(), error), want wantedRun, do func(onRun) error) error {
+	s, done, err := open(ctx)
 	if err != nil {
 		return err
 	}

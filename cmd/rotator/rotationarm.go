@@ -89,7 +89,11 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		}
 	}
 	// The plan took a moment of the token's hour.
-	rt, err := o.op.Arm(ctx, o.run.ID, token, f.age+time.Since(read), f.acceptWindows)
+	options := operate.ArmOptions{Age: f.age + time.Since(read), AcceptWindows: f.acceptWindows}
+	if plan != nil {
+		options.Measured = &plan.Measured
+	}
+	rt, err := o.op.ArmWith(ctx, o.run.ID, token, options)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, inflight i
 		return nil, err
 	}
 	outage := rotation.ExpectOutage(rotation.OutageLoad{
-		Tiers: tiers, Latency: latency, InFlight: inflight, Retries: operate.AssumedRetries, Waves: waves,
+		Tiers: tiers, Latency: latency, InFlight: inflight, Retries: rotation.ExpectedRetries, Waves: waves,
 		Deploy: f.outage.deploy, Arm: f.outage.arm,
 	})
 	outage.Assumptions = append(outage.Assumptions, "latency: "+words)
@@ -155,8 +155,8 @@ func (f startFlags) checkBreach(cmd *cobra.Command) error {
 		}
 	}
 	switch canary := cmd.Flags().Changed("canary"); {
-	case f.breach && canary && (f.canary < 1 || f.canary > rotation.BreachCanaryMost):
-		return usagef(cmd, "--canary %d: a breach run has 1 to %d shops in its first wave, to see a wrong secret while the others wait", f.canary, rotation.BreachCanaryMost)
+	case f.breach && canary && (f.waves.canary < 1 || f.waves.canary > rotation.BreachCanaryMost):
+		return usagef(cmd, "--canary %d: a breach run has 1 to %d shops in its first wave, to see a wrong secret while the others wait", f.waves.canary, rotation.BreachCanaryMost)
 	case f.plan.sample < 0 || f.plan.sample > 1000:
 		return usagef(cmd, "--sample %d: between 0 and 1000 shops can be asked", f.plan.sample)
 	case f.plan.latency < 0:
@@ -173,11 +173,11 @@ type breachStarted struct {
 }
 
 // startBreach shows what the run costs, and opens it if that is accepted.
-func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f startFlags) error {
+func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f startFlags, changed func(string) bool) error {
 	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
-		waves := rotation.DefaultBreachWaves
-		if f.canary > 0 {
-			waves.Canary = f.canary
+		waves, _, err := f.waves.apply(rotation.DefaultBreachWaves, changed)
+		if err != nil {
+			return err
 		}
 		options.Waves = &waves
 		outage, err := c.expectOutage(ctx, o, f.plan, cmp.Or(f.inflight, o.app.Settings.InFlight, store.DefaultInFlight), waves)

@@ -32,8 +32,10 @@ func newRotationPlan(c *cli) *cobra.Command {
 		Use: "plan [--sample N] [--assume-latency D] [--inflight N]", Short: "Tell whether the fleet fits the window",
 		Long: `Tell whether the fleet can be exchanged inside the refresh token's one hour. plan
 reads the identity of a few shops to measure how fast the platform answers; it
-writes nothing, here or there, so it is safe at any moment. While a run exchanges
-it counts the shops that are still open and the time that is left.
+writes nothing, here or there: its database connections are read-only and it only
+reads from the platform, so it is safe at any moment. While a run exchanges it
+counts the shops that are still open and the time that is left. The exchange
+itself is measured on the first wave, and the run is judged again by that.
 
 With --breach it also tells the outage that a run which revokes first would cost:
 how long until the first, half of and the last of the shops are back, in which
@@ -42,10 +44,10 @@ measure with, and the latency measured last counts.
 
 The exit code is 0 when it fits, else 5, with what to type.
 
-JSON: one object {app, shops, workers, inflight, p50_ms, p95_ms, p99_ms, sampled,
-assumed_latency, window_seconds, verdict{outlook, needs_seconds, margin, inflight,
-windows, words}, clock_skew{database_seconds, platform_seconds}}, with --breach
-also ` + outageJSON + `. outlook is fits,
+JSON: one object {app, shops, workers, inflight, workers_inflight, calls_per_shop,
+p50_ms, p95_ms, p99_ms, sampled, assumed_latency, window_seconds, verdict{outlook,
+needs_seconds, margin, inflight, windows, words}, clock_skew{database_seconds,
+platform_seconds}}, with --breach also ` + outageJSON + `. outlook is fits,
 fits_if_raised, needs_windows or does_not_fit.`,
 		Example: `  rotator rotation plan
   rotator rotation plan --breach
@@ -79,7 +81,7 @@ fits_if_raised, needs_windows or does_not_fit.`,
 		if err := inflightInRange(cmd, f.inflight); err != nil {
 			return err
 		}
-		return c.withApp(cmd.Context(), wantedRun{kind: rotation.KindRotation}, func(o onRun) error { return c.plan(cmd.Context(), o, f) })
+		return c.withOpened(cmd.Context(), c.openReader, wantedRun{kind: rotation.KindRotation}, func(o onRun) error { return c.plan(cmd.Context(), o, f) })
 	}
 	return cmd
 }
@@ -179,7 +181,7 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 		inflight = store.DefaultInFlight
 	}
 	p, err := operate.MakePlan(ctx, reader, client, o.app, operate.PlanOptions{
-		Sample: f.sample, Latency: f.latency, InFlight: inflight, MaxInFlight: max(inflight, operate.MaxAdvisedInFlight), Left: left,
+		Sample: f.sample, Latency: f.latency, InFlight: inflight, MaxInFlight: max(inflight, rotation.MaxAdvisedInFlight), Left: left,
 		Expected: expected,
 	})
 	return p, left, err
@@ -209,14 +211,22 @@ func (c *cli) printPlan(p operate.Plan, left time.Duration) error {
 		latency = "assumed; measured: " + latency
 	}
 	return c.printFacts(
-		fact{"shops", strconv.Itoa(p.Shops)},
-		fact{"workers", fmt.Sprintf("%d alive", p.Workers)},
-		fact{"in flight", strconv.Itoa(p.InFlight)},
+		fact{"shops", fmt.Sprintf("%d, %d calls each", p.Shops, p.CallsPerShop)},
+		fact{"workers", workersAlive(p)},
+		fact{"in flight", fmt.Sprintf("%d at most", p.InFlight)},
 		fact{"latency", latency},
 		fact{"window", span(left)},
 		fact{"verdict", string(p.Verdict.Outlook)},
 		fact{"because", p.Verdict.Words},
 	)
+}
+
+// workersAlive tells what the live workers can do.
+func workersAlive(p operate.Plan) string {
+	if p.Workers == 0 {
+		return "0 alive"
+	}
+	return fmt.Sprintf("%d alive, %s at most", p.Workers, plural(p.Reach, "call"))
 }
 
 func millis(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) + "ms" }

@@ -8,32 +8,40 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/internal/shopdomain"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
 type startFlags struct {
-	inflight, canary int
-	batchSize        int64
-	checkSample      string
-	pacing           pacingFlags
-	leaveLegacy      bool
-	requireDelivery  bool
-	byPriority       bool
-	breach           bool
-	confirmed        string
-	plan             planFlags
+	inflight               int
+	batchSize              int64
+	checkSample, healthURL string
+	canaryShops            []string
+	waves                  waveFlags
+	pacing                 pacingFlags
+	leaveLegacy            bool
+	requireDelivery        bool
+	byPriority             bool
+	breach                 bool
+	confirmed              string
+	plan                   planFlags
 }
 
 func newRotationStart(c *cli) *cobra.Command {
 	var f startFlags
 	cmd := &cobra.Command{
-		Use: "start [--breach --confirm APP] [--inflight N] [--canary N]", Short: "Open a rotation from the active secret to the pending one",
+		Use: "start [--breach --confirm APP] [--inflight N] [--canary N] [flags]", Short: "Open a rotation from the active secret to the pending one",
 		Long: `Open a rotation from the active secret to the pending one. It makes no call to the
 platform: workers take the fleet into the run, and the exchange begins only when
 a refresh token was entered. An app has one open run at a time; a second start
 changes nothing and ends with exit code 6.
+
+The first wave is a canary: the first shops, or those named with --canary-shop,
+of which the first finds the spelling of the exchange that the platform takes
+(rotator app set --wire-probe). Each wave is released when the one before is done
+and its failures are within the budget; the app's health URL is polled meanwhile.
 
 While shops have a legacy token and no OAuth token a start is refused: migrate
 them first with rotator tokenmigration start, or leave them with --leave-legacy.
@@ -53,6 +61,8 @@ JSON: one object ` + movedJSON + `,
 for a breach run with ` + outageJSON + `.`,
 		Example: `  rotator rotation start
   rotator rotation start --inflight 1000 --canary 20 --check-sample all
+  rotator rotation start --canary-shop test-1.myharavan.com --canary-shop test-2.myharavan.com
+  rotator rotation start --waves canary=5,1%,10%,all --budget 10%,network=5%
   rotator rotation start --breach --confirm main`,
 		Args: takesNone,
 	}
@@ -60,7 +70,9 @@ for a breach run with ` + outageJSON + `.`,
 	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
 	f.pacing.add(fs)
 	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
-	fs.IntVar(&f.canary, "canary", 0, "shops in the first wave; 0 for no canary")
+	f.waves.add(fs)
+	fs.StringArrayVar(&f.canaryShops, "canary-shop", nil, "domain of a shop for the first wave, instead of a number; repeatable")
+	fs.StringVar(&f.healthURL, "health-url", "", "URL of the app that is polled while the run exchanges; the run is held when it fails")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
 	fs.BoolVar(&f.leaveLegacy, "leave-legacy", false, "start although shops have nothing but a legacy token, which is lost with the old secret")
 	fs.BoolVar(&f.requireDelivery, "require-delivery", false, "wait for the app to acknowledge every new token (rotator app set --deliver-url)")
@@ -73,10 +85,13 @@ for a breach run with ` + outageJSON + `.`,
 		if err != nil {
 			return err
 		}
-		if f.breach {
-			return c.startBreach(cmd.Context(), options, f)
+		if len(f.canaryShops) > 0 && fs.Changed("canary") {
+			return usagef(cmd, "--canary and --canary-shop: give the number of shops or their names")
 		}
-		return c.start(cmd.Context(), options, f.canary, fs.Changed("canary"))
+		if f.breach {
+			return c.startBreach(cmd.Context(), options, f, fs.Changed)
+		}
+		return c.start(cmd, options, f.waves)
 	}
 	return cmd
 }
@@ -111,16 +126,32 @@ func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
 	switch {
 	case f.batchSize < 0 || f.batchSize > largestBatch:
 		return o, usagef(cmd, "--batch-size %d: a batch has between 1 and %d shops", f.batchSize, largestBatch)
-	case f.canary < 0:
-		return o, usagef(cmd, "--canary %d: a wave has no negative size", f.canary)
+	}
+	if err := checkHealthURL(f.healthURL); err != nil {
+		return o, usagef(cmd, "%w", err)
+	}
+	o.HealthURL = f.healthURL
+	var errs []error
+	for _, text := range f.canaryShops {
+		d, err := shopdomain.Parse(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--canary-shop: %w", err))
+		}
+		o.CanaryShops = append(o.CanaryShops, d)
+	}
+	_, _, err = f.waves.apply(rotation.WavePolicy{}, cmd.Flags().Changed)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return o, usagef(cmd, "%w", err)
 	}
 	return o, nil
 }
 
-func (c *cli) start(ctx context.Context, options operate.StartOptions, canary int, canarySet bool) error {
+func (c *cli) start(cmd *cobra.Command, options operate.StartOptions, waves waveFlags) error {
+	ctx := cmd.Context()
 	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
-		if canarySet {
-			options.Waves = o.wavesWith(canary)
+		var err error
+		if options.Waves, err = o.wavesOf(waves, cmd.Flags().Changed); err != nil {
+			return err
 		}
 		shops, err := o.store.CountShops(ctx, o.app.ID)
 		if err != nil {

@@ -36,20 +36,26 @@ JSON: one object ` + movedJSON + `.`,
 }
 
 func newRunResume(c *cli, k rotation.Kind) *cobra.Command {
+	var opt operate.ResumeOptions
 	cmd := &cobra.Command{
-		Use: "resume", Short: "Let a held run go on",
+		Use: "resume [--accept-windows] [--ignore-health]", Short: "Let a held run go on",
 		Long: `Let a held run go on where it stood. A run that wants another refresh token needs
-rotator rotation arm instead.
+rotator rotation arm instead. One that does not fit its window is judged again,
+by what was tuned and by the workers that are alive now.
 
 JSON: one object ` + movedJSON + `.`,
-		Example: "  rotator rotation resume",
+		Example: "  rotator rotation resume\n  rotator rotation resume --accept-windows",
 		Args:    takesNone,
 	}
 	run := c.runFlags(cmd, k)
+	if k == rotation.KindRotation {
+		cmd.Flags().BoolVar(&opt.AcceptWindows, "accept-windows", false, "go on although this refresh token is not enough")
+	}
+	cmd.Flags().BoolVar(&opt.IgnoreHealth, "ignore-health", false, "poll the app's health URL no more in this run")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			if err := o.op.Resume(cmd.Context(), o.run.ID); err != nil {
+			if err := o.op.ResumeWith(cmd.Context(), o.run.ID, opt); err != nil {
 				return err
 			}
 			return c.printMoved(cmd.Context(), o, "")

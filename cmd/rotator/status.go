@@ -32,6 +32,10 @@ type runStatus struct {
 	Rate    statusRate      `json:"rate"`
 	ETA     statusETA       `json:"eta"`
 	Next    rotation.Step   `json:"next"`
+	// Verdict is nil when nobody measured, Health without a health URL.
+	Verdict *statusVerdict   `json:"verdict"`
+	Health  *rotation.Health `json:"health"`
+	Wire    statusWire       `json:"wire"`
 
 	Deliveries statusDeliveries `json:"deliveries"`
 
@@ -84,12 +88,14 @@ type statusETA struct {
 }
 
 type statusWave struct {
-	Number   int             `json:"number"`
-	Name     string          `json:"name"`
-	Released bool            `json:"released"`
-	Settled  bool            `json:"settled"`
-	Failed   int             `json:"failed"`
-	Items    rotation.Counts `json:"items"`
+	Number   int    `json:"number"`
+	Name     string `json:"name"`
+	Released bool   `json:"released"`
+	Settled  bool   `json:"settled"`
+	Failed   int    `json:"failed"`
+	// FailedBy are the failed ones by class.
+	FailedBy map[rotation.Class]int `json:"failed_by,omitempty"`
+	Items    rotation.Counts        `json:"items"`
 }
 
 type statusWorker struct {
@@ -132,13 +138,14 @@ func makeStatus(snap rotation.Snapshot, run store.Run, workers []store.WorkerInf
 		st.Migration = &snap.Migration
 	}
 	for _, w := range snap.Waves {
-		st.Waves = append(st.Waves, statusWave{w.Number, w.Name, w.Released, w.Settled, w.Failed, w.Counts})
+		st.Waves = append(st.Waves, statusWave{w.Number, w.Name, w.Released, w.Settled, w.Failed, w.FailedBy, w.Counts})
 	}
 	for _, w := range workers {
 		st.Workers = append(st.Workers, statusWorker{
 			w.ID.String(), w.Host, w.PID, w.InFlight, w.Limit, tenths(w.ShopsPerS), w.ThrottledBy, w.HeartbeatAt.UTC(),
 		})
 	}
+	st.Verdict, st.Health, st.Wire = verdictOf(snap), healthOf(snap), wireOf(run.Settings)
 	st.Rate = st.rate(run)
 	st.ETA = st.eta(snap, observed)
 	return st

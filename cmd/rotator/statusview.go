@@ -32,6 +32,7 @@ func (v statusView) Render(width int) string {
 		add("", "%s", rest)
 	}
 	v.addPace(add)
+	v.addVerdict(add)
 	if r := v.Revocation; r != nil {
 		add("revoked", "%d of %s looked at: %d old tokens dead, %d still answer; %d new tokens live, %d broke",
 			r.OldDead+r.OldAlive, plural(r.Planned, "shop"), r.OldDead, r.OldAlive, r.NewAlive, r.NewDead)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 
@@ -43,7 +42,7 @@ JSON: one object ` + movedJSON + `.`,
 	fs.IntVar(&f.version, "secret-version", 0, "version of the secret to derive from (default: the oldest not revoked)")
 	fs.StringVar(&f.sample, "sample", "all", "derived tokens that are looked at before the cutover: a number, all, or 0 for none")
 	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
-	fs.IntVar(&f.canary, "canary", 0, "shops that are proven first after the cutover")
+	f.waves.add(fs)
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -51,7 +50,7 @@ JSON: one object ` + movedJSON + `.`,
 		if err != nil {
 			return err
 		}
-		return c.startMigration(cmd.Context(), options, f.canary, fs.Changed("canary"))
+		return c.startMigration(cmd, options, f.waves)
 	}
 	return cmd
 }
@@ -74,10 +73,12 @@ func (f migrationFlags) migration(cmd *cobra.Command) (operate.MigrationOptions,
 	return o, nil
 }
 
-func (c *cli) startMigration(ctx context.Context, options operate.MigrationOptions, canary int, canarySet bool) error {
+func (c *cli) startMigration(cmd *cobra.Command, options operate.MigrationOptions, waves waveFlags) error {
+	ctx := cmd.Context()
 	return c.withApp(ctx, wantedRun{kind: rotation.KindTokenMigration}, func(o onRun) error {
-		if canarySet {
-			options.Waves = o.wavesWith(canary)
+		var err error
+		if options.Waves, err = o.wavesOf(waves, cmd.Flags().Changed); err != nil {
+			return err
 		}
 		run, err := o.op.StartMigration(ctx, o.app, options)
 		if err != nil {
@@ -86,14 +87,4 @@ func (c *cli) startMigration(ctx context.Context, options operate.MigrationOptio
 		o.run = run
 		return c.printMoved(ctx, o, fmt.Sprintf("run %d is open", run.ID))
 	})
-}
-
-// wavesWith is the app's wave policy with a canary of another size.
-func (o onRun) wavesWith(canary int) *rotation.WavePolicy {
-	waves := rotation.DefaultWavePolicy
-	if set := o.app.Settings.Waves; set != nil {
-		waves = *set
-	}
-	waves.Canary = canary
-	return &waves
 }

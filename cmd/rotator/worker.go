@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -132,11 +131,8 @@ func workerClient(a store.App, run store.RunSettings, apiURL string, inflight in
 		return nil, err
 	}
 	hc.InFlight = inflight
-	if len(run.Wire) > 0 {
-		hc.Wire = haravan.Wire{}
-		if err := json.Unmarshal(run.Wire, &hc.Wire); err != nil {
-			return nil, fmt.Errorf("read the run's wire variant: %w", err)
-		}
+	if hc.Wire, err = runWire(run); err != nil {
+		return nil, err
 	}
 	return haravan.New(hc)
 }
