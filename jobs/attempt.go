@@ -32,6 +32,9 @@ type attempt struct {
 func (a *attempt) do(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	c := a.claim
+	if c.IgnoreCooldown {
+		a.engine.shops.Forget(a.bucket())
+	}
 	switch {
 	case a.run.view().Kind == rotation.KindTokenMigration:
 		a.migrate(ctx)
@@ -283,6 +286,7 @@ func (a *attempt) fail(state rotation.ItemState, class rotation.Class, detail st
 
 func (a *attempt) write(o store.Outcome) store.Verdict {
 	o.Claim = a.claim
+	defer a.engine.waits.commit.since(time.Now())
 	return a.engine.flusher.Write(o)
 }
 

@@ -14,6 +14,9 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
+// roomLook is how often a batch looks whether there is room for its next shop.
+const roomLook = 20 * time.Millisecond
+
 // batchWorker works what is still open in one batch: running it again, at any
 // time and anywhere, is harmless.
 type batchWorker struct {
@@ -117,8 +120,23 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 		slices.SortFunc(chunk, func(a, b store.Claim) int { return cmp.Compare(a.Position, b.Position) })
 		for _, c := range chunk {
 			from = max(from, c.Position+1)
-			work(c)
+			// Pending shops go back with the batch; others were claimed for good.
+			if c.Fence == 0 || e.roomFor(run, begin.Add(batchBudget)) {
+				work(c)
+			}
 		}
 	}
 	return nil, nil
+}
+
+// roomFor waits until the run's rate lets another shop be begun soon, and reports
+// false if that is not before end, or no call may be made any more.
+func (e *Engine) roomFor(run *runState, end time.Time) bool {
+	for run.rate.Full() {
+		if e.mayCall(run, false, 0) != nil {
+			return false
+		}
+		time.Sleep(roomLook)
+	}
+	return time.Now().Before(end)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ var (
 	errWindow   = errors.New("too little of the window is left")
 	errLease    = errors.New("the database has not heard of this worker for too long")
 	errDraining = errors.New("the worker is stopping")
+	errExcluded = errors.New("the shop was excluded meanwhile")
 )
 
 // windowMargin is added to the 99th percentile of a call when judging whether
@@ -34,6 +36,7 @@ type runState struct {
 	app store.App
 
 	client *haravan.Client
+	rate   callRate
 
 	mu      sync.Mutex
 	control store.Control
@@ -193,6 +196,13 @@ func (r *runState) view() store.Control {
 	return r.control
 }
 
+// excludes reports whether the shop was excluded since it may have been claimed.
+func (r *runState) excludes(shopID int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.control.Excluded, shopID)
+}
+
 // credentials are what an exchange is made with.
 type credentials struct {
 	secret, refresh secret.String
@@ -281,9 +291,11 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			e.kickNow()
 		}
 		share += max(1, c.Settings.InFlight/max(1, c.Workers))
+		r.rate.Set(c.Settings.Rate / float64(max(1, c.Workers)))
 	}
 	if share > 0 {
 		e.pace.SetCap(min(e.inflight, share))
+		e.shared.Store(share <= e.inflight)
 	}
 	for id, r := range e.runs.open {
 		if !seen[id] {

@@ -15,7 +15,6 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/haravan-rotator/rotator/haravan"
-	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -60,6 +59,9 @@ type Engine struct {
 	begin    time.Time
 	draining atomic.Bool
 	proven   atomic.Int64
+	// shared tells that the run's cap, not this process's own, bounds its calls.
+	shared atomic.Bool
+	waits  waits
 	// resumed asks the supervisor to look for batches without a job at once.
 	resumed atomic.Bool
 	kicked  chan struct{}
@@ -196,19 +198,19 @@ func (e *Engine) beatLoop(ctx context.Context) {
 			proven := e.proven.Load()
 			rate := float64(proven-provenThen) / since.Seconds()
 			if beatAt.IsZero() {
-				rate = 0
+				since, rate = 0, 0
 			}
 			beatAt, provenThen = time.Now(), proven
-			e.beat(ctx, rate)
+			e.beat(ctx, rate, since)
 		}
 	}
 }
 
-func (e *Engine) beat(ctx context.Context, rate float64) {
+func (e *Engine) beat(ctx context.Context, rate float64, since time.Duration) {
 	sent := time.Now()
 	state := e.pace.State()
 	err := e.store.Beat(ctx, store.WorkerInfo{
-		ID: e.id, InFlight: state.InFlight, Limit: state.Limit, ShopsPerS: rate, ThrottledBy: e.throttledBy(state),
+		ID: e.id, InFlight: state.InFlight, Limit: state.Limit, ShopsPerS: rate, ThrottledBy: e.throttledBy(state, since),
 	})
 	if err != nil {
 		e.quietly(ctx, "cannot send the heartbeat", err)
@@ -222,26 +224,6 @@ func (e *Engine) beaten() { e.lastBeat.Store(int64(time.Since(e.begin))) }
 // leased reports whether the others still take this worker for alive.
 func (e *Engine) leased() bool {
 	return time.Since(e.begin)-time.Duration(e.lastBeat.Load()) < store.LiveWithin-leaseMargin
-}
-
-// throttledBy names what limits the speed now.
-func (e *Engine) throttledBy(p PaceState) string {
-	e.runs.mu.Lock()
-	defer e.runs.mu.Unlock()
-	reason := ""
-	for _, r := range e.runs.open {
-		c := r.view()
-		switch {
-		case c.Held != rotation.HeldNot:
-			reason = string(c.Held)
-		case c.Phase == rotation.PhaseExchanging, c.Phase == rotation.PhaseCutover:
-			reason = p.Reason
-		}
-	}
-	if e.flusher.Failing() {
-		return "database"
-	}
-	return reason
 }
 
 // quietly logs an error of a loop that goes on; the end of ctx is none.

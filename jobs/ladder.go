@@ -69,23 +69,31 @@ func (a *attempt) cut(exchange bool) retry.Backoff {
 	})
 }
 
-// call makes one call under the pace and the shop's limiter.
+// call makes one call under the pace, the run's rate and the shop's limiter.
 func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Context) (haravan.Meta, error)) error {
-	if wait := a.engine.shops.Wait(a.claim.Domain); wait > shopWaitMost {
-		return a.crowded(wait)
-	} else if wait > 0 {
+	e, bucket, headroom := a.engine, a.bucket(), a.run.view().Settings.HeadroomPercent()
+	if wait := e.shops.Wait(bucket, headroom); wait > 0 {
+		e.waits.shop.add(wait)
+		if wait > shopWaitMost {
+			return a.crowded(wait)
+		}
 		time.Sleep(wait)
 	}
-	if err := a.engine.pace.Acquire(ctx); err != nil {
+	if err := a.place(ctx, exchange); err != nil {
 		return err
 	}
 	// Asked last: waiting for a place may have taken a while.
-	if err := a.engine.mayCall(a.run, exchange, 0); err != nil {
-		a.engine.pace.Return()
+	if err := e.mayCall(a.run, exchange, 0); err != nil {
+		e.pace.Return()
 		return err
 	}
-	if quiet := a.engine.shops.Quiet(a.claim.Domain); quiet > 0 {
-		a.engine.pace.Return()
+	// Given back, it is skipped by its next claim, which reads why.
+	if exchange && !a.claim.Acted && a.run.excludes(a.claim.ShopID) {
+		e.pace.Return()
+		return errExcluded
+	}
+	if quiet := e.shops.Quiet(bucket); quiet > 0 {
+		e.pace.Return()
 		return a.crowded(quiet)
 	}
 	begin := time.Now()
@@ -96,10 +104,23 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 	if errors.As(err, &he) {
 		class, meta, asked = he.Class, he.Meta, he.RetryAfter
 	}
-	a.engine.pace.Release(class, time.Since(begin))
-	a.engine.shops.Learn(a.claim.Domain, meta, class == rotation.ClassRateLimited, asked)
+	e.pace.Release(class, time.Since(begin))
+	e.shops.Learn(bucket, headroom, meta, class == rotation.ClassRateLimited, asked)
 	return err
 }
+
+// place waits for the run's rate and then for a place among the calls in flight.
+func (a *attempt) place(ctx context.Context, exchange bool) error {
+	e := a.engine
+	if err := a.run.rate.Wait(exchange, func() error { return e.mayCall(a.run, exchange, 0) }); err != nil {
+		return err
+	}
+	defer a.run.rate.Begun()
+	defer e.waits.place.since(time.Now())
+	return e.pace.Acquire(ctx)
+}
+
+func (a *attempt) bucket() bucket { return bucket{a.run.app.ID, a.claim.Domain} }
 
 // crowded is the outcome of a call that was not made, to leave the shop alone.
 func (a *attempt) crowded(wait time.Duration) error {

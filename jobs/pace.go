@@ -30,8 +30,12 @@ type Pace struct {
 	bad      int
 	rate429  int
 	spent    time.Duration
-	// best is the lowest mean latency of a window, drifting upwards slowly.
+	// best is the lowest mean latency of a window. It drifts upwards slowly, but
+	// not while calls are slow: that would only forget what is usual.
 	best time.Duration
+	// slowFrom is the limit at which calls became slow, 0 while they are not;
+	// bottomed counts the slow windows since there was no more to give up.
+	slowFrom, bottomed int
 	// recent is a ring of latencies for the percentiles.
 	recent [512]time.Duration
 	seen   int
@@ -46,18 +50,16 @@ const (
 	// trouble. The slack keeps a fast, loaded loopback from looking like one.
 	slowFactor = 3
 	slowSlack  = 250 * time.Millisecond
+	// slowShare of the limit is left by slowness; slowPatience windows there are
+	// enough to see that giving up did not help.
+	slowShare    = 8
+	slowPatience = 8
 	// paceP99 is assumed until a window of calls was measured.
 	paceP99 = 2 * time.Second
 )
 
-// Reasons for the limit, as `status` shows them.
-const (
-	reasonRamp     = "ramping up"
-	reasonCap      = "in-flight cap"
-	reason429      = "platform 429"
-	reasonFailures = "platform failures"
-	reasonSlow     = "platform latency"
-)
+// reasonCap is named for whose cap it is before anybody sees it.
+const reasonCap = "in-flight cap"
 
 // NewPace returns a pace that never lets more than most calls run at once.
 func NewPace(most int) *Pace {
@@ -129,13 +131,16 @@ func (p *Pace) judge() {
 	mean := p.spent / time.Duration(p.calls)
 	share := float64(p.bad) / float64(p.calls)
 	slow := p.best > 0 && mean > slowFactor*p.best+slowSlack
+	if !slow {
+		p.slowFrom, p.bottomed = 0, 0
+	}
 	switch {
 	case share > 0.2 && p.rate429*2 >= p.bad:
 		p.back(reason429)
 	case share > 0.2:
 		p.back(reasonFailures)
 	case slow:
-		p.back(reasonSlow)
+		p.slowDown(mean)
 	case share > 0.05:
 		p.doubling = false
 	case p.doubling:
@@ -147,13 +152,30 @@ func (p *Pace) judge() {
 	if p.limit >= p.cap {
 		p.limit, p.reason = p.cap, reasonCap
 	}
-	if p.best == 0 || mean < p.best {
+	switch {
+	case p.best == 0 || mean < p.best:
 		p.best = mean
-	} else {
+	case !slow:
 		p.best += p.best / 64
 	}
 	p.p99.Store(int64(p.percentile()))
 	p.calls, p.bad, p.rate429, p.spent = 0, 0, 0, 0
+}
+
+// slowDown gives up for slowness, until that has not helped for long.
+func (p *Pace) slowDown(mean time.Duration) {
+	if p.slowFrom == 0 {
+		p.slowFrom = p.limit
+	}
+	most := p.limit
+	p.back(reasonSlow)
+	if least := max(p.slowFrom/slowShare, paceFloor); p.limit <= least {
+		p.limit = min(most, least)
+		p.bottomed++
+	}
+	if p.bottomed >= slowPatience {
+		p.best, p.slowFrom, p.bottomed = mean, 0, 0
+	}
 }
 
 func (p *Pace) back(reason string) {

@@ -58,6 +58,51 @@ func TestPaceFollowsThePlatform(t *testing.T) {
 	}
 }
 
+// paceUntil makes windows of calls until ok.
+func paceUntil(t *testing.T, what string, p *Pace, latency time.Duration, most int, ok func(PaceState) bool) {
+	t.Helper()
+	for windows := 0; !ok(p.State()); windows++ {
+		if windows == most {
+			t.Fatalf("%s: %+v after %d windows", what, p.State(), windows)
+		}
+		window(t, p, max(20, p.State().Limit), 0, "", latency)
+	}
+}
+
+// A platform that goes from 50 ms to 2 s in mid-run, and back.
+func TestPaceYieldsToASlowPlatformAndComesBack(t *testing.T) {
+	t.Parallel()
+	const fast, late = 50 * time.Millisecond, 2 * time.Second
+	full := func(s PaceState) bool { return s.Limit == 256 && s.Reason == reasonCap }
+	slowed := func(t *testing.T) *Pace {
+		p := NewPace(256)
+		paceUntil(t, "up", p, fast, 6, full)
+		for range 200 { // an hour's drift must not make slow calls look usual
+			window(t, p, 256, 0, "", fast)
+		}
+		paceUntil(t, "down", p, late, 6, func(s PaceState) bool { return s.Limit == 32 && s.Reason == reasonSlow })
+		for range slowPatience - 2 {
+			window(t, p, 32, 0, "", late)
+			if s := p.State(); s.Limit != 32 || s.Reason != reasonSlow {
+				t.Fatalf("while calls are slow: %+v", s)
+			}
+		}
+		return p
+	}
+	t.Run("it recovers", func(t *testing.T) {
+		t.Parallel()
+		paceUntil(t, "usual again", slowed(t), fast, 60, full)
+	})
+	t.Run("it stays slow", func(t *testing.T) {
+		t.Parallel()
+		p := slowed(t)
+		// Giving up did not help, so the limit grows with care.
+		paceUntil(t, "patience", p, late, 4, func(s PaceState) bool { return s.Limit > 32 })
+		paceUntil(t, "another fall", p, 8*time.Second, 3, func(s PaceState) bool { return s.Limit < 32 && s.Reason == reasonSlow })
+		paceUntil(t, "usual again", p, fast, 80, full)
+	})
+}
+
 func TestPaceStaysWithinFloorAndCap(t *testing.T) {
 	t.Parallel()
 	p := NewPace(40)

@@ -22,11 +22,18 @@ const (
 // else calls need none, which keeps the map small however large the fleet is.
 type shopLimits struct {
 	mu     sync.Mutex
-	limits map[string]*shopLimit
+	limits map[bucket]*shopLimit
 	now    func() time.Time
 }
 
+// bucket names what the platform counts a call against: a shop and an app.
+type bucket struct {
+	app  int64
+	shop string
+}
+
 type shopLimit struct {
+	// Its tokens are what is left in the bucket.
 	*rate.Limiter
 	usedAt time.Time
 	// quietUntil is the end of the last 429's Retry-After: a floor, whatever
@@ -42,24 +49,24 @@ const shopLimitLife = 30 * time.Second
 const quietDefault = 2 * time.Second
 
 func newShopLimits() *shopLimits {
-	return &shopLimits{limits: map[string]*shopLimit{}, now: time.Now}
+	return &shopLimits{limits: map[bucket]*shopLimit{}, now: time.Now}
 }
 
 // Learn takes what the platform's header said about the shop's bucket, and what
-// a 429 asked for.
-func (l *shopLimits) Learn(shop string, m haravan.Meta, throttled bool, retryAfter time.Duration) {
-	if !throttled && (m.Size <= 0 || m.Used*2 < m.Size) {
+// a 429 asked for. headroom is the percentage of the bucket that is the app's.
+func (l *shopLimits) Learn(b bucket, headroom int, m haravan.Meta, throttled bool, retryAfter time.Duration) {
+	if !throttled && (m.Size <= 0 || m.Used*2 < m.Size-reserved(m.Size, headroom)) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	limit := l.limits[shop]
+	limit := l.limits[b]
 	if limit == nil {
 		l.forget(now)
 		size := cmp.Or(m.Size, bucketSize)
 		limit = &shopLimit{Limiter: rate.NewLimiter(rate.Limit(max(1, size*bucketLeak/bucketSize)), size)}
-		l.limits[shop] = limit
+		l.limits[b] = limit
 	}
 	limit.usedAt = now
 	if throttled {
@@ -74,11 +81,15 @@ func (l *shopLimits) Learn(shop string, m haravan.Meta, throttled bool, retryAft
 	}
 }
 
-// Wait tells how long the shop's next call must wait.
-func (l *shopLimits) Wait(shop string) time.Duration {
+// reserved is how many calls of a bucket are left to the app.
+func reserved(size, headroom int) int { return (size*headroom + 99) / 100 }
+
+// Wait tells how long the shop's next call must wait for its bucket to hold more
+// than the app's headroom; a call that need not wait is counted.
+func (l *shopLimits) Wait(b bucket, headroom int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limit := l.limits[shop]
+	limit := l.limits[b]
 	if limit == nil {
 		return 0
 	}
@@ -87,19 +98,26 @@ func (l *shopLimits) Wait(shop string) time.Duration {
 	if quiet := limit.quietUntil.Sub(now); quiet > 0 {
 		return quiet
 	}
-	r := limit.ReserveN(now, 1)
-	delay := r.DelayFrom(now)
-	if delay > 0 {
-		r.CancelAt(now) // the caller comes back later; it must not pay twice
+	missing := float64(reserved(limit.Burst(), headroom)+1) - limit.TokensAt(now)
+	if missing > 1e-6 { // of rounding
+		return time.Duration(missing / float64(limit.Limit()) * float64(time.Second))
 	}
-	return delay
+	limit.AllowN(now, 1)
+	return 0
+}
+
+// Forget drops what is known of the shop's bucket: an operator says to call.
+func (l *shopLimits) Forget(b bucket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.limits, b)
 }
 
 // Quiet tells how long the shop still wants to be left alone after a 429.
-func (l *shopLimits) Quiet(shop string) time.Duration {
+func (l *shopLimits) Quiet(b bucket) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if limit := l.limits[shop]; limit != nil {
+	if limit := l.limits[b]; limit != nil {
 		return max(0, limit.quietUntil.Sub(l.now()))
 	}
 	return 0
@@ -110,9 +128,9 @@ func (l *shopLimits) forget(now time.Time) {
 	if len(l.limits) < 1024 {
 		return
 	}
-	for shop, limit := range l.limits {
+	for b, limit := range l.limits {
 		if now.Sub(limit.usedAt) > shopLimitLife && now.After(limit.quietUntil) {
-			delete(l.limits, shop)
+			delete(l.limits, b)
 		}
 	}
 }

@@ -4,6 +4,11 @@ alter table rotator.items
     -- An operator overrode the shop's cooldown: the next claim forgets it.
     add column ignore_cooldown boolean not null default false;
 
+alter table rotator.runs
+    -- Ids of shops that an operator excluded while the run was open: a worker that
+    -- has read one ahead of its call lets it be.
+    add column excluded bigint[] not null default '{}';
+
 -- A run that goes by importance walks in the order (priority descending, id).
 -- Kept small enough that its negative exists: the index below is on that, so that
 -- a page after (priority, id) is one range of it.

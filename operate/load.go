@@ -24,6 +24,8 @@ type Expected struct {
 	// Retries is the share of calls that are made again: 0 stands for
 	// rotation.ExpectedRetries, less for none.
 	Retries float64
+	// Rate is the run's cap on calls per second, 0 for none.
+	Rate float64
 }
 
 // Load is what the verdict of a plan with a latency is about.
@@ -42,5 +44,6 @@ func (o PlanOptions) Load(p Plan, latency time.Duration) rotation.Load {
 	return rotation.Load{
 		Shops: p.Shops, Latency: latency, InFlight: o.InFlight, MaxInFlight: o.MaxInFlight, Left: o.Left,
 		Waves: o.Waves, Begun: o.Begun, Walk: walk, Workers: p.Workers, Ceiling: o.Ceiling, Step: o.Step, Retries: retries,
+		Rate: o.Rate / rotation.CallsPerShop,
 	}
 }

@@ -24,6 +24,9 @@ type StartOptions struct {
 	BatchSize   int64
 	CheckSample int
 	Waves       *rotation.WavePolicy
+	// Rate and Headroom are those of Tuning.
+	Rate     *float64
+	Headroom *int
 	// LeaveLegacy starts although shops have nothing but a legacy token.
 	LeaveLegacy bool
 	// RequireDelivery makes the run wait for the app's acknowledgements.
@@ -133,6 +136,8 @@ func settings(app store.App, opt StartOptions) store.RunSettings {
 		s.Waves.Canary = len(opt.CanaryShops)
 	}
 	override(&s.InFlight, app.Settings.InFlight, opt.InFlight)
+	s.Pacing = app.Settings.Pacing
+	pace(&s.Pacing, opt.Rate, opt.Headroom)
 	override(&s.CheckSample, app.Settings.CheckSample, opt.CheckSample)
 	override(&s.BatchSize, 0, opt.BatchSize)
 	return s
@@ -312,18 +317,6 @@ func Leaves(s rotation.Snapshot) string {
 		s.Counts.Proven, s.Counts.Total-s.Counts.Proven)
 }
 
-// Retry makes parked and waiting shops due now.
-func (o Operator) Retry(ctx context.Context, runID int64, class rotation.Class, domain string) (int64, error) {
-	var n int64
-	err := o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) (err error) {
-		if n, err = tx.Retry(ctx, o.Actor, run.ID, class, domain); err == nil && n == 0 && domain != "" {
-			return refuse("retry", domain+" is neither parked, waiting nor set aside in this run", snap)
-		}
-		return err
-	})
-	return n, err
-}
-
 // Waive accepts one shop as it is, by name and with a reason.
 func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string) error {
 	return o.onOpen(ctx, runID, "waive", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
@@ -332,35 +325,6 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 			return refuse("waive", err.Error(), snap)
 		}
 		return err
-	})
-}
-
-// Tune changes the run's cap on calls in flight; workers see it within a second.
-func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
-	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
-		run.Settings.InFlight = inflight
-		if err := tx.SaveSettings(ctx, o.Actor, run); err != nil {
-			return err
-		}
-		return o.rejudge(ctx, tx, run, snap)
-	})
-}
-
-// rejudge lets a run go on that was held because it did not fit: a worker judges
-// it again by what was changed, and holds it again if it still does not.
-func (o Operator) rejudge(ctx context.Context, tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
-	if !rotation.VerdictIsWhy(snap) {
-		return nil
-	}
-	return tx.Resume(ctx, o.Actor, run)
-}
-
-// WaiveDeliveries gives up that the run waits for the app's acknowledgements. It
-// cannot be taken back: tokens may have been swapped that the app is not told of.
-func (o Operator) WaiveDeliveries(ctx context.Context, runID int64) error {
-	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, _ rotation.Snapshot) error {
-		run.Settings.RequireDelivery = false
-		return tx.SaveSettings(ctx, o.Actor, run)
 	})
 }
 

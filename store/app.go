@@ -47,6 +47,7 @@ type AppSettings struct {
 	// CheckSample is how many shops are looked at after the revoke; 0 is
 	// DefaultCheckSample, -1 is all.
 	CheckSample int `json:"check_sample,omitempty"`
+	Pacing
 	// Waves is the policy of the app's runs; nil is rotation.DefaultWavePolicy.
 	Waves *rotation.WavePolicy `json:"waves,omitempty"`
 	// DeliverURL is told of every new token; "" for none.

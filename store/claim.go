@@ -32,6 +32,9 @@ type Claim struct {
 	Tries int
 	// Acted tells that an earlier attempt may have minted a token nobody holds.
 	Acted bool
+	// IgnoreCooldown tells that an operator said to call the shop although it
+	// asked to be left alone.
+	IgnoreCooldown bool
 	// Broken says why a sealed token does not open, "" if it does.
 	Broken string
 	// Batch and Fence name the lease that a pending shop was claimed with: its
@@ -52,7 +55,7 @@ func (c Claim) withBatch() bool { return c.Fence != 0 }
 func (c Claim) lease() batchLease { return batchLease{c.RunID, c.Batch, c.Fence} }
 
 const claimReturning = ` returning i.run_id, i.position, i.shop_id, s.domain, i.attempt, next.state,
-	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries, i.acted, s.access_token, i.new_token`
+	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries, i.acted, s.access_token, i.new_token, next.ignore_cooldown`
 
 // A run that is held, cancelled or closed has no claims: what a worker believes
 // about it may be a moment old.
@@ -62,7 +65,7 @@ var (
 	// Taking the batch was the intent of all its pending items. Taken over since,
 	// they are not pending any more.
 	openItems = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.attempt + 1, i.state,
-			s.token_generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries + 1, i.acted, s.access_token, null::bytea
+			s.token_generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries + 1, i.acted, s.access_token, null::bytea, false
 		from rotator.items i join rotator.shops s on s.id = i.shop_id
 		where i.run_id = $1 and i.position between $4 and $5 and i.next_attempt_at is null and i.state in ('pending', 'unknown', 'exchanged')
 			and exists (select from rotator.batches b where b.run_id = $1 and b.number = $2 and b.fence = $3) and ` + runWorks + `
@@ -72,25 +75,25 @@ var (
 	claimBatch = sql(`with batch as (
 			select 1 from rotator.batches where run_id = $1 and number = $2 and fence = $3 and ` + runWorks + ` for share
 		), next as (
-			select position, state from rotator.items
+			select position, state, ignore_cooldown from rotator.items
 			where run_id = $1 and position between $4 and $5 and state in ('unknown', 'exchanged')
 				and next_attempt_at is null and exists (select from batch)
 			order by position for update
 		)
 		update rotator.items i set attempt = i.attempt + 1, tries = i.tries + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $6,
 			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
-			claimed_at = now(), late_exchange_at = null
+			claimed_at = now(), late_exchange_at = null, ignore_cooldown = false
 		from next, rotator.shops s
 		where i.run_id = $1 and i.position = next.position and s.id = i.shop_id` + claimReturning)
 	// The lease outlives any attempt: a job that dies leaves the item due.
 	claimItem = sql(`with next as (
-			select position, state from rotator.items
+			select position, state, ignore_cooldown from rotator.items
 			where run_id = $1 and position = $2 and attempt = $3 and next_attempt_at is not null
 				and state in ('claimed', 'retrying', 'unknown', 'exchanged') and ` + runWorks + ` for update
 		)
 		update rotator.items i set attempt = i.attempt + 1, tries = i.tries + 1, generation = case when i.new_token is not null then i.generation else s.token_generation end, worker_id = $4,
 			state = case when i.new_token is not null then 'exchanged' else 'claimed' end,
-			claimed_at = now(), late_exchange_at = null, next_attempt_at = now() + $5::interval
+			claimed_at = now(), late_exchange_at = null, ignore_cooldown = false, next_attempt_at = now() + $5::interval
 		from next, rotator.shops s
 		where i.run_id = $1 and i.position = next.position and s.id = i.shop_id` + claimReturning)
 	// Dispatching moves next_attempt_at, so that a lost job is due again later.
@@ -216,7 +219,7 @@ func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
 	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
 		c := Claim{at: now}
 		var current, fresh []byte
-		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &c.Tries, &c.Acted, &current, &fresh)
+		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &c.Tries, &c.Acted, &current, &fresh, &c.IgnoreCooldown)
 		if err != nil {
 			return c, err
 		}

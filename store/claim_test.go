@@ -55,10 +55,11 @@ func TestAnExcludedShopIsClaimedWithTheReason(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.walk(t)
+	lease := r.take(t, r.release(t, 1)[0])
 	if err := r.Exclude(t.Context(), storetest.Actor, r.app.ID, "shop-0.myharavan.com", "asked us to wait"); err != nil {
 		t.Fatal(err)
 	}
-	if claims := r.claim(t, r.take(t, r.release(t, 1)[0])); len(claims) != 1 || claims[0].Excluded != "asked us to wait" {
+	if claims := r.claim(t, lease); len(claims) != 1 || claims[0].Excluded != "asked us to wait" {
 		t.Errorf("claims %+v", claims)
 	}
 }

@@ -44,6 +44,10 @@ var (
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
 			and (i.state in ('parked', 'retrying') or (i.state = 'skipped' and i.class is not null and ($2 <> '' or $3 <> '')))
 			and ($2 = '' or i.class = $2) and ($3 = '' or s.domain = $3)`)
+	// A shop is due now whatever it asked for, and whoever claims it forgets that.
+	ignoreCooldown = sql(`update rotator.items i set ignore_cooldown = true, next_attempt_at = now()
+		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and s.domain = $2
+			and i.state in ('retrying', 'unknown', 'exchanged') and i.next_attempt_at is not null`)
 	waiveItem = sql(`update rotator.items i set state = 'waived', detail = $3, next_attempt_at = null
 		from rotator.shops s, rotator.runs r where i.run_id = $1 and s.id = i.shop_id and s.domain = $2 and r.id = i.run_id
 			and (i.state in ('parked', 'retrying') or (i.state = 'proven' and r.phase in ('revoked', 'webhooks_single')
@@ -124,6 +128,20 @@ func (t *Tx) Retry(ctx context.Context, actor string, runID int64, class rotatio
 	return tag.RowsAffected(), t.Log(ctx, actor, "items.retried", runID, map[string]any{
 		"class": class, "domain": domain, "items": tag.RowsAffected(),
 	})
+}
+
+// IgnoreCooldown makes a waiting shop due now although the platform asked for a
+// pause; whichever worker claims it does not wait either. It reports false when
+// the shop does not wait.
+func (t *Tx) IgnoreCooldown(ctx context.Context, actor string, runID int64, domain string) (bool, error) {
+	tag, err := t.tx.Exec(ctx, ignoreCooldown, runID, domain)
+	if err != nil {
+		return false, fmt.Errorf("ignore the cooldown of %s: %w", domain, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return false, nil
+	}
+	return true, t.Log(ctx, actor, "item.cooldown_ignored", runID, map[string]any{"domain": domain})
 }
 
 // Waive accepts one shop by name, with a reason. A new token that was minted for

@@ -48,6 +48,7 @@ type RunSettings struct {
 	BatchSize int64               `json:"batch_size"`
 	// InFlight caps the calls in flight of all workers together.
 	InFlight int `json:"inflight"`
+	Pacing
 	// Wire is the pinned wire variant, as package haravan encodes it.
 	Wire json.RawMessage `json:"wire,omitempty"`
 	// WireProbe tells that Wire is where the search for the variant begins, and

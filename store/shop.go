@@ -36,8 +36,6 @@ var (
 	readShops   = sql(`select ` + shopColumns + ` where s.app_id = $1 and s.id > $2 order by s.id limit $3`)
 	readShop    = sql(`select ` + shopColumns + ` where s.app_id = $1 and s.domain = $2`)
 	countShops  = sql(`select count(*) from rotator.shops where app_id = $1`)
-	excludeShop = sql(`update rotator.shops set excluded_at = case when $3 <> '' then now() end, excluded_reason = nullif($3, ''), updated_at = now()
-		where app_id = $1 and domain = $2`)
 	sampleShops = sql(`select id, domain, access_token from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null order by md5(id::text) limit $2`)
 	readShopToken = sql(`select id, access_token from rotator.shops where app_id = $1 and domain = $2 and access_token is not null`)
@@ -73,20 +71,6 @@ func (s *Store) CountShops(ctx context.Context, appID int64) (int, error) {
 		return 0, fmt.Errorf("count shops: %w", err)
 	}
 	return n, nil
-}
-
-// Exclude leaves a shop out of runs, or takes it in again when reason is empty.
-func (s *Store) Exclude(ctx context.Context, actor string, appID int64, domain, reason string) error {
-	return s.InTx(ctx, func(tx *Tx) error {
-		tag, err := tx.tx.Exec(ctx, excludeShop, appID, domain, reason)
-		if err != nil {
-			return fmt.Errorf("exclude %s: %w", domain, err)
-		}
-		if tag.RowsAffected() == 0 {
-			return fmt.Errorf("shop %s: %w", domain, ErrNotFound)
-		}
-		return tx.Log(ctx, actor, "shop.excluded", 0, map[string]any{"domain": domain, "reason": reason})
-	})
 }
 
 // Token is a shop with its unsealed token.

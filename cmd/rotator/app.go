@@ -97,6 +97,8 @@ type effective struct {
 	Scopes              []string            `json:"scopes,omitempty"`
 	RedirectURI         string              `json:"redirect_uri,omitempty"`
 	InFlight            int                 `json:"inflight"`
+	Rate                float64             `json:"rate"`
+	HeadroomPercent     int                 `json:"headroom_percent"`
 	WebhookGraceSeconds int                 `json:"webhook_grace_seconds"`
 	CheckSample         int                 `json:"check_sample"`
 	Waves               rotation.WavePolicy `json:"waves"`
@@ -115,6 +117,7 @@ func inForce(a store.App, apiURL string) (effective, error) {
 	e := effective{
 		APIURL: client.APIURL, Wire: filledWire(client.Wire),
 		Scopes: a.Settings.Scopes, RedirectURI: a.Settings.RedirectURI, InFlight: a.Settings.InFlight,
+		Rate: a.Settings.Rate, HeadroomPercent: a.Settings.HeadroomPercent(),
 		WebhookGraceSeconds: int(a.Settings.Grace().Seconds()), CheckSample: a.Settings.CheckSample,
 		Waves: rotation.DefaultWavePolicy, WireProbe: a.Settings.Probes(), HealthURL: a.Settings.HealthURL,
 	}
@@ -187,6 +190,8 @@ func (c *cli) printApp(a store.App) error {
 		fact{"scopes", strings.Join(e.Scopes, ", ")},
 		fact{"redirect uri", e.RedirectURI},
 		fact{"in flight", strconv.Itoa(e.InFlight)},
+		fact{"rate", describeRate(e.Rate)},
+		fact{"headroom", fmt.Sprintf("%d%% of each shop's bucket", e.HeadroomPercent)},
 		fact{"webhook grace", a.Settings.Grace().String()},
 		fact{"check sample", sample},
 		fact{"waves", describeWaves(e.Waves)},

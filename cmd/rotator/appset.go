@@ -27,6 +27,7 @@ type appFlags struct {
 	wireProbe, healthURL                             string
 	inflight                                         int
 	grace                                            time.Duration
+	pacing                                           pacingFlags
 	waves                                            waveFlags
 	deliver                                          deliverFlags
 	ages                                             ageFlags
@@ -75,6 +76,7 @@ JSON: as rotator app show.`,
 	fs.BoolVar(&f.wire.SendGrantType, "wire-send-grant-type", false, "send grant_type=refresh_token too")
 	fs.BoolVar(&f.wire.RejectSame, "wire-reject-same", false, "refuse an answer that repeats the current token")
 	fs.IntVar(&f.inflight, "inflight", 0, "most calls in flight per run")
+	f.pacing.add(fs)
 	fs.DurationVar(&f.grace, "webhook-grace", 0, "how long webhooks signed by the old secret are accepted after its revoke")
 	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
 	fs.StringVar(&f.wireProbe, "wire-probe", "", "whether the first canary shop finds the spelling that the platform takes: on, off, or empty for on unless a --wire flag was set")
@@ -160,7 +162,7 @@ func (f *appFlags) apply(a *store.App) error {
 		set.HealthURL = f.healthURL
 		errs = append(errs, checkHealthURL(f.healthURL))
 	}
-	errs = append(errs, f.applySample(set), f.applyWire(set), f.applyWaves(set), f.deliver.apply(f.changed, a), f.ages.apply(f.changed, set))
+	errs = append(errs, f.pacing.apply(f.changed, &set.Pacing), f.applySample(set), f.applyWire(set), f.applyWaves(set), f.deliver.apply(f.changed, a), f.ages.apply(f.changed, set))
 	errs = append(errs, checkApp(*a))
 	return errors.Join(errs...)
 }

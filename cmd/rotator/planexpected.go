@@ -13,13 +13,13 @@ func expectedOf(a store.App) operate.Expected {
 	if a.Settings.Waves != nil {
 		waves = *a.Settings.Waves
 	}
-	return operate.Expected{Waves: &waves}
+	return operate.Expected{Waves: &waves, Rate: a.Settings.Rate}
 }
 
 // expectedOfRun is what an open run still has before it.
-func expectedOfRun(s rotation.Snapshot) operate.Expected {
+func expectedOfRun(s rotation.Snapshot, run store.Run) operate.Expected {
 	waves := s.WavePolicy
-	e := operate.Expected{Waves: &waves, Unwalked: !s.WalkDone}
+	e := operate.Expected{Waves: &waves, Unwalked: !s.WalkDone, Rate: run.Settings.Rate}
 	if s.Phase != rotation.PhaseExchanging {
 		return e
 	}

@@ -171,7 +171,7 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 		if run.Phase == rotation.PhaseExchanging && snap.WalkDone {
 			reader = rest{o.store, snap.Counts.Open() + snap.LateInstalls}
 		}
-		expected = expectedOfRun(snap)
+		expected = expectedOfRun(snap, run)
 	}
 	expected.Ceiling = f.ceiling
 	if left == 0 {

@@ -10,16 +10,19 @@ import (
 )
 
 func newRunRetry(c *cli, k rotation.Kind) *cobra.Command {
-	var class string
+	var class, only string
+	var now bool
 	cmd := &cobra.Command{
-		Use: "retry [--class CLASS] [DOMAIN]", Short: "Try parked and waiting shops again now",
+		Use: "retry [--class CLASS | --shop DOMAIN [--ignore-cooldown]]", Short: "Try parked and waiting shops again now",
 		Long: `Make parked shops, and shops that wait for a later attempt, due now: all of them,
-those of one class, or one shop. Classes:
+those of one class, or one shop (a bare DOMAIN means the same as --shop). A shop
+that asked to be left alone is, unless --ignore-cooldown says to call it at once.
+Classes:
 ` + named(rotation.Classes[:6]) + `,
 ` + named(rotation.Classes[6:]) + `.
 
 JSON: one object {run, shops}.`,
-		Example: "  rotator rotation retry\n  rotator rotation retry --class network\n  rotator rotation retry some-shop",
+		Example: "  rotator rotation retry\n  rotator rotation retry --class network\n  rotator rotation retry --shop some-shop --ignore-cooldown",
 		Args:    mayTake("DOMAIN"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -27,8 +30,21 @@ JSON: one object {run, shops}.`,
 	}
 	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&class, "class", "", "only shops whose last failure was of this class")
+	cmd.Flags().StringVar(&only, "shop", "", "only this shop")
+	cmd.Flags().BoolVar(&now, "ignore-cooldown", false, "call the shop at once although the platform asked for a pause; with --shop")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case only != "" && len(args) == 1:
+			return usagef(cmd, "name the shop once")
+		case only != "":
+			args = []string{only}
+		case now && len(args) == 0:
+			return usagef(cmd, "--ignore-cooldown is for one shop at a time: name it with --shop")
+		}
+		if now && class != "" {
+			return usagef(cmd, "--ignore-cooldown goes with --shop alone")
+		}
 		if class != "" && !rotation.Class(class).Valid() {
 			return usagef(cmd, "--class %s: choose from %s", quoted(class), named(rotation.Classes))
 		}
@@ -39,19 +55,24 @@ JSON: one object {run, shops}.`,
 				return err
 			}
 		}
-		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.retry(cmd, o, rotation.Class(class), shop) })
+		return c.withRun(cmd.Context(), *run, func(o onRun) error { return c.retry(cmd, o, rotation.Class(class), shop, now) })
 	}
 	return speak(k, cmd)
 }
 
-func (c *cli) retry(cmd *cobra.Command, o onRun, class rotation.Class, shop string) error {
+func (c *cli) retry(cmd *cobra.Command, o onRun, class rotation.Class, shop string, now bool) error {
 	if shop != "" {
 		// A name that the run does not know must not look like success.
 		if _, err := o.store.Item(cmd.Context(), o.run.ID, shop); err != nil {
 			return err
 		}
 	}
-	n, err := o.op.Retry(cmd.Context(), o.run.ID, class, shop)
+	n, err := int64(1), error(nil)
+	if now {
+		err = o.op.RetryNow(cmd.Context(), o.run.ID, shop)
+	} else {
+		n, err = o.op.Retry(cmd.Context(), o.run.ID, class, shop)
+	}
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type startFlags struct {
 	checkSample, healthURL string
 	canaryShops            []string
 	waves                  waveFlags
+	pacing                 pacingFlags
 	leaveLegacy            bool
 	requireDelivery        bool
 	byPriority             bool
@@ -67,6 +68,7 @@ for a breach run with ` + outageJSON + `.`,
 	}
 	fs := cmd.Flags()
 	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
+	f.pacing.add(fs)
 	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
 	f.waves.add(fs)
 	fs.StringArrayVar(&f.canaryShops, "canary-shop", nil, "domain of a shop for the first wave, instead of a number; repeatable")
@@ -108,6 +110,10 @@ func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err
 	}
+	var err error
+	if o.Rate, o.Headroom, err = f.pacing.given(cmd.Flags().Changed); err != nil {
+		return o, usagef(cmd, "%w", err)
+	}
 	switch n, err := strconv.Atoi(f.checkSample); {
 	case f.checkSample == "":
 	case f.checkSample == "all":
@@ -133,7 +139,7 @@ func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
 		}
 		o.CanaryShops = append(o.CanaryShops, d)
 	}
-	_, _, err := f.waves.apply(rotation.WavePolicy{}, cmd.Flags().Changed)
+	_, _, err = f.waves.apply(rotation.WavePolicy{}, cmd.Flags().Changed)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return o, usagef(cmd, "%w", err)
 	}

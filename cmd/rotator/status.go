@@ -72,6 +72,10 @@ type statusRate struct {
 	// Limit is what the workers allow themselves now, Cap the run's setting.
 	Limit int `json:"limit"`
 	Cap   int `json:"cap"`
+	// CallsPerS is the run's cap on calls per second, 0 for none.
+	CallsPerS float64 `json:"cap_calls_per_s"`
+	// Headroom is the percentage of each shop's bucket that is the app's.
+	Headroom int `json:"headroom_percent"`
 	// ThrottledBy names what limits the speed; empty when nothing is to be done.
 	ThrottledBy string `json:"throttled_by"`
 }
@@ -161,7 +165,7 @@ func stateOf(run store.Run) runState {
 func tenths(v float64) float64 { return float64(int64(v*10+0.5)) / 10 }
 
 func (st runStatus) rate(run store.Run) statusRate {
-	r := statusRate{Cap: run.Settings.InFlight}
+	r := statusRate{Cap: run.Settings.InFlight, CallsPerS: run.Settings.Rate, Headroom: run.Settings.HeadroomPercent()}
 	var reasons []string
 	for _, w := range st.Workers {
 		r.ShopsPerS += w.ShopsPerS

@@ -32,7 +32,7 @@ func situation() (rotation.Snapshot, store.Run, []store.WorkerInfo) {
 		Settings: store.RunSettings{InFlight: 256},
 	}
 	return snap, run, []store.WorkerInfo{
-		{ID: uuid.UUID{1}, Host: "a", PID: 7, InFlight: 30, Limit: 64, ShopsPerS: 20.04, ThrottledBy: "in-flight cap", HeartbeatAt: noon},
+		{ID: uuid.UUID{1}, Host: "a", PID: 7, InFlight: 30, Limit: 64, ShopsPerS: 20.04, ThrottledBy: "fleet cap", HeartbeatAt: noon},
 		{ID: uuid.UUID{2}, Host: "b", PID: 8, InFlight: 10, Limit: 16, ShopsPerS: 10, ThrottledBy: "platform 429", HeartbeatAt: noon},
 	}
 }
@@ -44,7 +44,7 @@ func TestStatusView(t *testing.T) {
 phase    exchanging (5 of 9) since 2026-03-01 11:59:00Z (1m0s)
 items    [#########...............] 400/1000 proven
          580 pending, 8 retrying, 2 parked, 10 skipped
-rate     30.0 shops/s, in flight 40/80 (in-flight cap, platform 429)
+rate     30.0 shops/s, in flight 40/80 (fleet cap, platform 429)
 window   50m0s left, until 2026-03-01 12:50:00Z
 eta      2026-03-01 12:00:19Z to 2026-03-01 12:00:43Z, fits the window
 gate     [x] shops are proven: 400 are
@@ -53,7 +53,7 @@ gate     [x] shops are proven: 400 are
          [x] no answer of a superseded worker is unproven: none
          [x] no stored token needs the old secret: none does
 waves    canary 5/5 settled; all 407/995
-workers  a pid 7: 20.0 shops/s, in flight 30/64 (in-flight cap)
+workers  a pid 7: 20.0 shops/s, in flight 30/64 (fleet cap)
          b pid 8: 10.0 shops/s, in flight 10/16 (platform 429)
 next     nothing to do: working: 412 of 1000 shops settled
 `
@@ -61,7 +61,7 @@ next     nothing to do: working: 412 of 1000 shops settled
 	if diff := cmp.Diff(want, view.Render(0)); diff != "" {
 		t.Error(diff)
 	}
-	const line = "12:00:00 exchanging 400/1000 proven, 8 retrying, 2 parked, 10 skipped, 30.0 shops/s, in flight 40/80 (in-flight cap, platform 429), window 50m0s, eta 12:00–12:00"
+	const line = "12:00:00 exchanging 400/1000 proven, 8 retrying, 2 parked, 10 skipped, 30.0 shops/s, in flight 40/80 (fleet cap, platform 429), window 50m0s, eta 12:00–12:00"
 	if diff := cmp.Diff(line, view.Line(noon)); diff != "" {
 		t.Error(diff)
 	}
@@ -94,7 +94,7 @@ func TestStatusContract(t *testing.T) {
 			"total": 1000.0, "pending": 580.0, "claimed": 0.0, "exchanged": 0.0, "proven": 400.0, "retrying": 8.0,
 			"unknown": 0.0, "parked": 2.0, "skipped": 10.0, "waived": 0.0,
 		},
-		"rate":    map[string]any{"shops_per_s": 0.0, "inflight": 0.0, "limit": 0.0, "cap": 256.0, "throttled_by": "paused"},
+		"rate":    map[string]any{"shops_per_s": 0.0, "inflight": 0.0, "limit": 0.0, "cap": 256.0, "cap_calls_per_s": 0.0, "headroom_percent": 25.0, "throttled_by": "paused"},
 		"eta":     map[string]any{"p50": nil, "p90": nil, "fits_window": nil},
 		"workers": []any{},
 	}
@@ -118,10 +118,10 @@ func TestStatusSituations(t *testing.T) {
 		fits      bool
 		code      int
 	}{
-		{name: "working", change: func(*rotation.Snapshot, *store.Run, *[]store.WorkerInfo) {}, throttled: "in-flight cap, platform 429", eta: true, fits: true},
+		{name: "working", change: func(*rotation.Snapshot, *store.Run, *[]store.WorkerInfo) {}, throttled: "fleet cap, platform 429", eta: true, fits: true},
 		{name: "too late", change: func(s *rotation.Snapshot, _ *store.Run, _ *[]store.WorkerInfo) {
 			s.Window.ExpiresAt = noon.Add(20 * time.Second)
-		}, throttled: "in-flight cap, platform 429", eta: true},
+		}, throttled: "fleet cap, platform 429", eta: true},
 		{name: "no worker", change: func(s *rotation.Snapshot, _ *store.Run, w *[]store.WorkerInfo) {
 			s.Workers, *w = 0, nil
 		}, throttled: "no worker", code: exitWaiting},
@@ -134,7 +134,7 @@ func TestStatusSituations(t *testing.T) {
 		{name: "standing still", change: func(s *rotation.Snapshot, _ *store.Run, w *[]store.WorkerInfo) {
 			*w = (*w)[:1]
 			(*w)[0].ShopsPerS = 0
-		}, throttled: "in-flight cap", eta: true, fits: true},
+		}, throttled: "fleet cap", eta: true, fits: true},
 		{name: "only parked shops are left", change: func(s *rotation.Snapshot, _ *store.Run, _ *[]store.WorkerInfo) {
 			s.Counts = rotation.Counts{Total: 3, Proven: 2, Parked: 1}
 		}, code: exitExceptions},

@@ -24,7 +24,7 @@ func (st *runStatus) foresee(ctx context.Context, s *store.Store, snap rotation.
 		st.ETA = statusETA{} // nobody knows yet
 		return nil
 	}
-	o := operate.PlanOptions{InFlight: run.Settings.InFlight, Expected: expectedOfRun(snap)}
+	o := operate.PlanOptions{InFlight: run.Settings.InFlight, Expected: expectedOfRun(snap, run)}
 	load := o.Load(operate.Plan{Shops: st.Items.Open(), Workers: len(st.Workers)}, latency)
 	e := rotation.Foresee(load).Estimate()
 	p50, p90 := st.At.Add(e.P50), st.At.Add(e.P90)

@@ -156,7 +156,11 @@ func (v statusView) rest() string {
 }
 
 func (v statusView) speed() string {
-	return speed(v.Rate.ShopsPerS, v.Rate.InFlight, v.Rate.Limit, v.Rate.ThrottledBy)
+	text := speed(v.Rate.ShopsPerS, v.Rate.InFlight, v.Rate.Limit, v.Rate.ThrottledBy)
+	if v.Rate.CallsPerS > 0 {
+		text += ", at most " + describeRate(v.Rate.CallsPerS)
+	}
+	return text
 }
 
 func speed(shopsPerS float64, inflight, limit int, by string) string {

@@ -1,0 +1,156 @@
+package jobs
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// callRate is this process's share of a run's cap on calls per second. Whoever
+// proves a token that exists goes before those who would make another.
+//
+// It hands out turns, not reservations: what was reserved at one speed could not
+// be taken back at the next, and a tune must be felt at once.
+type callRate struct {
+	mu      sync.Mutex
+	share   float64
+	limiter *rate.Limiter // nil without a cap
+	// waiting are those who prove and those who exchange.
+	waiting [2][]chan struct{}
+	// idle counts turns whose call has not begun: while the in-flight limit is
+	// what holds calls up, no turns are saved for a burst.
+	idle  int
+	timer *time.Timer
+}
+
+const (
+	// rateBurst is the part of a second whose calls may begin at one moment.
+	rateBurst = 0.1
+	// rateLook is how often those who wait look whether they still may call.
+	rateLook = 200 * time.Millisecond
+	// rateQueue is how many seconds' calls are kept waiting; shops beyond stay
+	// in their batch, so that other runs' shops can be worked.
+	rateQueue = 0.5
+)
+
+// Set changes the share, 0 for no cap.
+func (g *callRate) Set(share float64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if share == g.share {
+		return
+	}
+	g.share = share
+	burst := max(1, int(share*rateBurst))
+	switch {
+	case share <= 0:
+		g.limiter = nil
+	case g.limiter == nil:
+		g.limiter = rate.NewLimiter(rate.Limit(share), burst)
+	default:
+		g.limiter.SetLimit(rate.Limit(share))
+		g.limiter.SetBurst(burst)
+	}
+	g.pump()
+}
+
+// Wait waits for a turn, or for stopped to tell why there is none any more. A
+// turn ends with Begun.
+func (g *callRate) Wait(exchange bool, stopped func() error) error {
+	g.mu.Lock()
+	turn := make(chan struct{})
+	line := &g.waiting[0]
+	if exchange {
+		line = &g.waiting[1]
+	}
+	*line = append(*line, turn)
+	g.pump()
+	g.mu.Unlock()
+	select {
+	case <-turn: // mostly there is no cap
+		return nil
+	default:
+	}
+	look := time.NewTicker(rateLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-turn:
+			return nil
+		case <-look.C:
+		}
+		if err := stopped(); err != nil {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if i := slices.Index(*line, turn); i >= 0 {
+				*line = slices.Delete(*line, i, i+1)
+			} else { // the turn came at the same moment
+				g.idle--
+				g.pump()
+			}
+			return err
+		}
+	}
+}
+
+// Begun ends a turn: its call has begun, or will not.
+func (g *callRate) Begun() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.idle--
+	g.pump()
+}
+
+// Queued tells how many wait for a turn.
+func (g *callRate) Queued() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting[0]) + len(g.waiting[1])
+}
+
+// Full reports whether enough wait already.
+func (g *callRate) Full() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.limiter != nil && len(g.waiting[1]) >= max(2, int(g.share*rateQueue))
+}
+
+// pump hands out the turns that are due and comes back for the next.
+func (g *callRate) pump() {
+	for len(g.waiting[0])+len(g.waiting[1]) > 0 {
+		if g.limiter != nil {
+			now := time.Now()
+			if g.idle >= g.limiter.Burst() {
+				return // Begun comes back
+			}
+			if !g.limiter.AllowN(now, 1) {
+				r := g.limiter.ReserveN(now, 1)
+				delay := r.DelayFrom(now)
+				r.CancelAt(now)
+				g.later(delay)
+				return
+			}
+		}
+		line := &g.waiting[0]
+		if len(*line) == 0 {
+			line = &g.waiting[1]
+		}
+		g.idle++
+		close((*line)[0])
+		*line = (*line)[1:]
+	}
+}
+
+func (g *callRate) later(d time.Duration) {
+	if g.timer == nil {
+		g.timer = time.AfterFunc(d, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.pump()
+		})
+		return
+	}
+	g.timer.Reset(d)
+}

@@ -1,0 +1,35 @@
+package operate
+
+import (
+	"context"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Retry makes parked and waiting shops due now.
+func (o Operator) Retry(ctx context.Context, runID int64, class rotation.Class, domain string) (int64, error) {
+	var n int64
+	err := o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) (err error) {
+		if n, err = tx.Retry(ctx, o.Actor, run.ID, class, domain); err == nil && n == 0 && domain != "" {
+			return refuse("retry", domain+" is neither parked, waiting nor set aside in this run", snap)
+		}
+		return err
+	})
+	return n, err
+}
+
+// RetryNow makes one parked or waiting shop due now, even if the platform asked
+// for a pause: the worker that takes it calls at once.
+func (o Operator) RetryNow(ctx context.Context, runID int64, domain string) error {
+	return o.onOpen(ctx, runID, "retry", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+		if _, err := tx.Retry(ctx, o.Actor, run.ID, "", domain); err != nil {
+			return err
+		}
+		waits, err := tx.IgnoreCooldown(ctx, o.Actor, run.ID, domain)
+		if err == nil && !waits {
+			return refuse("retry", domain+" is neither parked nor waiting in this run", snap)
+		}
+		return err
+	})
+}
