@@ -176,15 +176,17 @@ func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
 // not pending, when an open run is to put it to use, or when a cancelled one made
 // tokens with it: an attempt that was under way then ends after the cancel.
 func (s *Store) DiscardSecret(ctx context.Context, actor string, app App, version int) error {
-	return s.InTx(ctx, func(tx *Tx) error {
-		// The next run would make them current, of a secret that is given up.
-		if err := tx.adoptLeft(ctx, app.ID); err != nil {
-			return err
-		}
-		if err := tx.exactlyOne(ctx, fmt.Sprintf("discard secret version %d", version), discardSecret, app.ID, version); err != nil {
-			return err
-		}
-		return tx.Log(ctx, actor, "secret.discarded", 0, map[string]any{"app": app.Name, "version": version})
+	return againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			// The next run would make them current, of a secret that is given up.
+			if err := tx.adoptLeft(ctx, app.ID); err != nil {
+				return err
+			}
+			if err := tx.exactlyOne(ctx, fmt.Sprintf("discard secret version %d", version), discardSecret, app.ID, version); err != nil {
+				return err
+			}
+			return tx.Log(ctx, actor, "secret.discarded", 0, map[string]any{"app": app.Name, "version": version})
+		})
 	})
 }
 
