@@ -313,8 +313,12 @@ func Leaves(s rotation.Snapshot) string {
 	if s.Kind == rotation.KindTokenMigration {
 		return fmt.Sprintf("%d derived tokens are cleared; legacy tokens, access tokens and everything else stay as they are", s.Counts.Exchanged)
 	}
-	return fmt.Sprintf("%d shops keep their new, proven token, %d keep the old one; both secrets must stay alive until another rotation has finished",
-		s.Counts.Proven, s.Counts.Total-s.Counts.Proven)
+	unproven := ""
+	if n := s.Counts.Exchanged; n > 0 {
+		unproven = fmt.Sprintf("%d get a new one that is not proven yet, ", n)
+	}
+	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one; both secrets must stay alive until another rotation has finished",
+		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged)
 }
 
 // Waive accepts one shop as it is, by name and with a reason.

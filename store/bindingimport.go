@@ -49,10 +49,15 @@ var (
 	noteReading = sql(`update rotator.bindings set synced_at = $2, left_out = $3, behind = $4,
 		read_ms = extract(epoch from clock_timestamp() - $2) * 1000 where app_id = $1`)
 	txBegan     = sql(`select now()`)
+	// What a worker may have sent for (of a batch that is claimed, although the item
+	// is still written as pending) is not skipped under its hands: its proof finds
+	// that the row is gone and keeps the token.
 	skipUnbound = sql(`update rotator.items i set state = 'skipped', class = null, detail = 'excluded: ' || s.excluded_reason, next_attempt_at = null
 		from rotator.runs r, rotator.shops s
 		where r.app_id = $1 and r.closed_at is null and r.cancelled_at is null and s.app_id = $1 and s.unbound_at = now()
-			and i.run_id = r.id and i.shop_id = s.id and i.new_token is null and i.state in ('pending', 'retrying', 'unknown', 'parked')`)
+			and i.run_id = r.id and i.shop_id = s.id and i.new_token is null and i.state in ('pending', 'retrying', 'unknown', 'parked')
+			and not (i.state = 'pending' and exists (select from rotator.batches b where b.run_id = i.run_id and b.claimed and b.settled_at is null
+				and i.position between b.first_position and b.last_position))`)
 )
 
 // ImportBound reads the table that b names and stores its shops, by the rules of

@@ -190,3 +190,22 @@ func TestARowThatLeftIsSkippedAndItsTokenKept(t *testing.T) {
 		t.Errorf("still excluded: %s", s.ExcludedReason)
 	}
 }
+
+// An operator reads the table while a shop is exchanged whose row has left.
+func TestAReadingLeavesShopsThatAreUnderWay(t *testing.T) {
+	t.Parallel()
+	r, claims := claimBound(t, 3)
+	sent, asked := claimOf(t, claims, 0), claimOf(t, claims, 1)
+	r.write(t, store.Written, exchanged(sent))
+	r.onApp(t, `delete from app."Shops" where "shop domain" ilike '%shop-0.%' or "shop domain" ilike '%shop-1.%'`)
+	if got := r.read(t); got.Left != 2 {
+		t.Fatalf("reading %+v", got)
+	}
+	r.write(t, store.Written, exchanged(asked))
+	r.write(t, store.Written, r.proven(sent), r.proven(asked))
+	for _, c := range []store.Claim{sent, asked} {
+		if got := r.token(t, c.Domain); got != fresh(c).Reveal() {
+			t.Errorf("the minted token of %s is lost", c.Domain)
+		}
+	}
+}

@@ -13,7 +13,8 @@ import (
 var (
 	// What an exchange under the run's new secret has left behind, if any did.
 	anyMinted = sql(`select exists (select from rotator.shops where app_id = $2 and secret_id = $3)
-		or exists (select from rotator.items where run_id = $1 and new_token is not null)`)
+		or exists (select from rotator.items where run_id = $1 and new_token is not null)
+		or exists (select from rotator.minted where run_id = $1)`)
 	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
 	giveUpSecret  = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null where id = $1 and state = 'active'`)
 	takeSecret    = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)

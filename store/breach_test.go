@@ -86,6 +86,23 @@ func TestAWrongNewSecretIsReplacedInPlace(t *testing.T) {
 	}
 }
 
+// Its worker was killed before it could prove the token.
+func TestASecretThatMadeATokenIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 3)
+	r.walk(t)
+	r.enter(t, rotation.PhaseExchanging)
+	c := r.claim(t, r.take(t, r.release(t, 1)[0]))
+	r.write(t, store.Written, exchanged(c[0]))
+	if _, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-another")); err != nil {
+		t.Fatal(err)
+	}
+	err := r.try(t, func(ctx context.Context, tx *store.Tx) error { return tx.UseSecret(ctx, storetest.Actor, r.reread(t)) })
+	if !errors.Is(err, store.ErrConflict) {
+		t.Errorf("replaced although a group holds its token: %v", err)
+	}
+}
+
 func TestTiersCountShopsThatHaveATokenToLose(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 10)

@@ -128,3 +128,28 @@ func TestOnlyASecretThatWasNeverUsedIsDiscarded(t *testing.T) {
 		t.Errorf("the journal tells of it %d times", told[0])
 	}
 }
+
+// An attempt that was under way at the cancel ends after it.
+func TestASecretThatMadeATokenIsNotDiscarded(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*testing.T, *rig, store.Claim){
+		"not yet proven": func(t *testing.T, r *rig, c store.Claim) { r.write(t, store.Written, exchanged(c)) },
+		"proven":         func(t *testing.T, r *rig, c store.Claim) { r.prove(t, c) },
+	}
+	for name, end := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _, c := claimAll(t, 2)
+			r.cancel(t)
+			discard := func() error { return r.DiscardSecret(t.Context(), storetest.Actor, r.app, 2) }
+			end(t, r, c[0])
+			if err := discard(); !errors.Is(err, store.ErrConflict) {
+				t.Fatalf("discarded although it made a token: %v", err)
+			}
+			r.run = r.Run(t, r.app, r.run.Settings)
+			if r.token(t, c[0].Domain) != fresh(c[0]).Reveal() {
+				t.Error("the next run has another token")
+			}
+		})
+	}
+}

@@ -69,7 +69,8 @@ var (
 	reopenDerived = sql(`update rotator.items i set state = 'pending', new_token = null, class = null, detail = null, next_attempt_at = null,
 			checked_at = null, new_alive = null, tries = 0, attempt = i.attempt + 1
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and ` + needsDerivation)
-	reopenBatches = sql(`update rotator.batches b set settled_at = null where b.run_id = $1 and b.settled_at is not null and exists
+	// Nobody has them: what is pending there was not sent.
+	reopenBatches = sql(`update rotator.batches b set settled_at = null, worker_id = null, taken_at = null, claimed = false where b.run_id = $1 and b.settled_at is not null and exists
 		(select from rotator.items i where i.run_id = b.run_id and i.position between b.first_position and b.last_position
 			and i.state = 'pending')`)
 )

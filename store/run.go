@@ -161,17 +161,20 @@ func readRunFrom(ctx context.Context, q querier, id int64) (Run, error) {
 }
 
 // InRun runs fn in a transaction that holds the run's row, with a snapshot taken
-// under that lock: what fn decides on is still so when it commits.
+// under that lock: what fn decides on is still so when it commits. fn runs again
+// if PostgreSQL sacrificed the transaction: it changes nothing but that.
 func (s *Store) InRun(ctx context.Context, runID int64, fn func(*Tx, rotation.Snapshot, Run) error) error {
-	return s.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.tx.Exec(ctx, lockRun, runID); err != nil {
-			return fmt.Errorf("lock run %d: %w", runID, err)
-		}
-		snap, run, err := tx.snapshot(ctx, runID, Counted)
-		if err != nil {
-			return err
-		}
-		return fn(tx, snap, run)
+	return againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			if _, err := tx.tx.Exec(ctx, lockRun, runID); err != nil {
+				return fmt.Errorf("lock run %d: %w", runID, err)
+			}
+			snap, run, err := tx.snapshot(ctx, runID, Counted)
+			if err != nil {
+				return err
+			}
+			return fn(tx, snap, run)
+		})
 	})
 }
 

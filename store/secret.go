@@ -68,7 +68,8 @@ var (
 	unswitchOld   = sql(`update rotator.secrets set state = 'active', retiring_at = null where id = $1 and state = 'retiring'`)
 	discardSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null
 		where app_id = $1 and version = $2 and state = 'pending'
-			and not exists (select from rotator.runs r where r.new_secret_id = secrets.id and r.closed_at is null and r.cancelled_at is null)`)
+			and not exists (select from rotator.runs r where r.new_secret_id = secrets.id and r.closed_at is null and r.cancelled_at is null)
+			and not exists (select from rotator.shops s where s.app_id = secrets.app_id and s.secret_id = secrets.id and s.rotated_at is not null)`)
 	shredSecret = sql(`update rotator.secrets set value = null where id = $1 and state = 'revoked'`)
 )
 
@@ -172,13 +173,20 @@ func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
 }
 
 // DiscardSecret gives up a version that was never used. ErrConflict when it is
-// not pending or when an open run is to put it to use.
+// not pending, when an open run is to put it to use, or when a cancelled one made
+// tokens with it: an attempt that was under way then ends after the cancel.
 func (s *Store) DiscardSecret(ctx context.Context, actor string, app App, version int) error {
-	return s.InTx(ctx, func(tx *Tx) error {
-		if err := tx.exactlyOne(ctx, fmt.Sprintf("discard secret version %d", version), discardSecret, app.ID, version); err != nil {
-			return err
-		}
-		return tx.Log(ctx, actor, "secret.discarded", 0, map[string]any{"app": app.Name, "version": version})
+	return againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			// The next run would make them current, of a secret that is given up.
+			if err := tx.adoptLeft(ctx, app.ID); err != nil {
+				return err
+			}
+			if err := tx.exactlyOne(ctx, fmt.Sprintf("discard secret version %d", version), discardSecret, app.ID, version); err != nil {
+				return err
+			}
+			return tx.Log(ctx, actor, "secret.discarded", 0, map[string]any{"app": app.Name, "version": version})
+		})
 	})
 }
 
