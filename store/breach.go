@@ -13,7 +13,8 @@ import (
 var (
 	// What an exchange under the run's new secret has left behind, if any did.
 	anyMinted = sql(`select exists (select from rotator.shops where app_id = $2 and secret_id = $3)
-		or exists (select from rotator.items where run_id = $1 and new_token is not null)`)
+		or exists (select from rotator.items where run_id = $1 and new_token is not null)
+		or exists (select from rotator.minted where run_id = $1)`)
 	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
 	giveUpSecret  = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null where id = $1 and state = 'active'`)
 	takeSecret    = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
@@ -27,6 +28,8 @@ var (
 			and i.latency_ms > 0 limit 1000) measured`)
 	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
 		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at))`)
+	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
+		or exists (select from rotator.items where run_id = $1 and (exchanged_at is not null or proven_at is not null))`)
 )
 
 // containSecrets records that the leaked secret is dead at the platform. From
@@ -101,4 +104,14 @@ func (s *Store) Accepted(ctx context.Context, runID, refreshTokenID int64) (bool
 		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
 	}
 	return accepted, nil
+}
+
+// Minted reports whether the platform has made a token for any shop of the run.
+// It reads many items when none was.
+func (s *Store) Minted(ctx context.Context, runID int64) (bool, error) {
+	var minted bool
+	if err := s.pool.QueryRow(ctx, mintedInRun, runID).Scan(&minted); err != nil {
+		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
+	}
+	return minted, nil
 }
