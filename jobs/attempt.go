@@ -308,13 +308,24 @@ func (a *attempt) why(ctx context.Context) string {
 	return item.Detail
 }
 
+// onlyRefused reports whether the shop is refused for what all shops share, again,
+// and the run has made no token yet: a canary of one shop, or a fleet of one, has
+// no other to be told by. Not knowing means no, and the shop is tried again.
+func (a *attempt) onlyRefused(class rotation.Class) bool {
+	if !class.StopsRun() || !a.run.refusedLast(a.claim.Domain) {
+		return false
+	}
+	made, err := a.engine.store.Minted(context.Background(), a.run.id)
+	return err == nil && !made
+}
+
 // observe feeds the run's breaker; a trip holds the run for every worker. A
 // refusal of a refresh token that was replaced meanwhile says nothing.
 func (a *attempt) observe(class rotation.Class, detail string, refreshID int64) {
 	if class == rotation.ClassWindow && refreshID != a.run.view().RefreshTokenID {
 		return
 	}
-	if a.run.observe(class, a.claim.Domain, detail, refreshID) {
+	if a.run.observe(class, a.claim.Domain, detail, refreshID, refreshID != 0 && a.onlyRefused(class)) {
 		a.engine.saveTrip(context.Background(), a.run)
 	}
 }

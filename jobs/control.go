@@ -59,7 +59,8 @@ type runState struct {
 	acceptedIn rotation.Phase
 	refusals   map[string]bool
 	// refused is the shop whose refusal the breaker counted last: one shop that
-	// is refused again and again is that shop's matter.
+	// is refused again and again is that shop's matter, unless it is the only one
+	// that was tried (onlyRefused).
 	refused string
 	// accepted are the credentials that the platform last made a token with;
 	// askedAt is when the database was last asked whether it did elsewhere.
@@ -142,11 +143,12 @@ func calling(p rotation.Phase) bool {
 	return false
 }
 
-// observe feeds the breaker and reports a trip once.
-func (r *runState) observe(c rotation.Class, shop, detail string, refreshID int64) bool {
+// observe feeds the breaker and reports a trip once. only tells that the shop is
+// the only one to judge the shared credentials by; see onlyRefused.
+func (r *runState) observe(c rotation.Class, shop, detail string, refreshID int64, only bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.tripped || c.StopsRun() && shop == r.refused {
+	if r.tripped || c.StopsRun() && shop == r.refused && !only {
 		return false
 	}
 	if c.StopsRun() {
@@ -159,8 +161,18 @@ func (r *runState) observe(c rotation.Class, shop, detail string, refreshID int6
 	if detail != "" {
 		t.Why += ": " + detail
 	}
+	if only {
+		t.Why += "; if it is this shop alone, `rotator rotation waive " + shop + " --reason …` lets the others be tried"
+	}
 	r.tripped, r.unsaved = true, &trip{Trip: t, refreshID: refreshID}
 	return true
+}
+
+// refusedLast reports whether the breaker counted a refusal of the shop last.
+func (r *runState) refusedLast(shop string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused == shop
 }
 
 // saveTrip holds the run in the database. Should that fail, the run stays

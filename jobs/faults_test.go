@@ -41,6 +41,28 @@ func TestWrongRefreshTokenHoldsWithinTheCanary(t *testing.T) {
 	r.tokens()
 }
 
+// A canary of one has no other shop to tell whose fault it is.
+func TestWrongRefreshTokenHoldsACanaryOfOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 40})
+	r.worker()
+	r.start(operate.StartOptions{Waves: &rotation.WavePolicy{Canary: 1, Budget: 0.25}})
+	r.armWith("not-a-refresh-token", 0)
+	snap := r.until("held", func(s rotation.Snapshot) bool { return s.Held != rotation.HeldNot })
+	if snap.Held != rotation.HeldWaiting || !snap.Window.Refused || snap.Counts.Parked != 0 {
+		t.Errorf("held %q, counts %+v: %s", snap.Held, snap.Counts, snap.HeldWhy)
+	}
+	if n := r.sim.Counts().Exchanges; n > 4 {
+		t.Errorf("%d exchanges were tried before the run was held", n)
+	}
+	if next := rotation.Next(snap); next.Command != "rotator rotation arm" {
+		t.Errorf("next: %+v", next)
+	}
+	r.arm()
+	r.until("proven", inPhase(rotation.PhaseProven))
+	r.tokens()
+}
+
 func TestWrongNewSecretHoldsWithinTheCanary(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, haravansim.Options{Shops: 300})

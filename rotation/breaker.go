@@ -80,6 +80,6 @@ func (b *Breaker) observeRefusal(c Class) (Trip, bool) {
 	}
 	return Trip{
 		Held: HeldWaiting, Class: c,
-		Why: fmt.Sprintf("%d shops in a row were refused: %s", b.refused, c.Words()),
+		Why: fmt.Sprintf("%d attempts in a row were refused: %s", b.refused, c.Words()),
 	}, true
 }

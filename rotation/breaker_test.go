@@ -124,7 +124,7 @@ func TestRefusalsMustComeInARow(t *testing.T) {
 	observe(b, rotation.ClassUninstalled, 1)
 	observe(b, rotation.ClassOurs, 1)
 	trip, ok := b.Observe(rotation.ClassWindow)
-	if !ok || trip.Held != rotation.HeldWaiting || !strings.HasPrefix(trip.Why, "3 shops in a row were refused") {
+	if !ok || trip.Held != rotation.HeldWaiting || !strings.HasPrefix(trip.Why, "3 attempts in a row were refused") {
 		t.Errorf("the third refusal: %+v, %t", trip, ok)
 	}
 }

@@ -170,10 +170,16 @@ func (f AppFacts) examineSample(add adder) {
 		}
 		add(CodeTokens, severity, "rotator shop show "+f.Refused[0], "%d of %d sampled tokens are refused: %s; a shop that removed the app can be left out with `rotator shop exclude`", n, asked, naming(f.Refused))
 	}
-	if silent*2 > asked {
+	switch alive := f.Sampled[""] + f.Sampled[ClassScope]; {
+	case alive+silent+len(f.Refused) == 0 && asked >= allGone:
+		add(CodePlatform, SeverityCritical, "rotator doctor", "not one of %d sampled shops is there: a wrong host or path says the same of every shop", asked)
+	case silent*2 > asked:
 		add(CodePlatform, SeverityCritical, "rotator doctor", "%d of %d sampled shops got no proper answer from the platform", silent, asked)
 	}
 }
+
+// allGone is how many sampled shops must all be gone to be no merchants' doing.
+const allGone = 5
 
 // nextCommand is what a person types next in the run, or how to see why nobody
 // has to.

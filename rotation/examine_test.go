@@ -95,6 +95,10 @@ func TestExamine(t *testing.T) {
 			f.Sampled, f.Refused = map[rotation.Class]int{"": 19, rotation.ClassUnauthorized: 1}, []string{"one.myharavan.com"}
 		}), []string{"warning tokens rotator shop show one.myharavan.com"}},
 		"frozen is its own fate": {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{"": 1, rotation.ClassFrozen: 9} }), nil},
+		"none of them is there": {quietFacts(func(f facts) {
+			f.Sampled = map[rotation.Class]int{rotation.ClassNotFound: 4, rotation.ClassUninstalled: 1}
+		}), []string{"critical platform rotator doctor"}},
+		"a few merchants who left": {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassUninstalled: 4} }), nil},
 		"somebody revoked": {quietFacts(func(f facts) {
 			f.Sampled, f.Refused = map[rotation.Class]int{"": 1, rotation.ClassUnauthorized: 2}, []string{"b", "a"}
 		}), []string{"critical tokens rotator shop show b"}},

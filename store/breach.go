@@ -28,6 +28,8 @@ var (
 			and i.latency_ms > 0 limit 1000) measured`)
 	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
 		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at))`)
+	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
+		or exists (select from rotator.items where run_id = $1 and (exchanged_at is not null or proven_at is not null))`)
 )
 
 // containSecrets records that the leaked secret is dead at the platform. From
@@ -102,4 +104,14 @@ func (s *Store) Accepted(ctx context.Context, runID, refreshTokenID int64) (bool
 		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
 	}
 	return accepted, nil
+}
+
+// Minted reports whether the platform has made a token for any shop of the run.
+// It reads many items when none was.
+func (s *Store) Minted(ctx context.Context, runID int64) (bool, error) {
+	var minted bool
+	if err := s.pool.QueryRow(ctx, mintedInRun, runID).Scan(&minted); err != nil {
+		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
+	}
+	return minted, nil
 }

@@ -72,6 +72,18 @@ func TestAWrongNewSecretIsReplacedInPlace(t *testing.T) {
 		t.Errorf("although it minted a token: %v", err)
 	}
 	exec(t, r.DB, "update rotator.shops set secret_id = $1 where domain = 'shop-1.myharavan.com'", r.run.OldSecretID)
+	// A worker was killed with a minted token that only its group has.
+	exec(t, r.DB, "insert into rotator.minted (run_id, batch, fence, positions, tokens) values ($1, 1, 1, '{1}', 'sealed')", r.run.ID)
+	if minted, err := r.Minted(t.Context(), r.run.ID); err != nil || !minted {
+		t.Errorf("a group is no token of the run's: %t, %v", minted, err)
+	}
+	if err := use(); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("although a group has a token of it: %v", err)
+	}
+	exec(t, r.DB, "delete from rotator.minted where run_id = $1", r.run.ID)
+	if minted, err := r.Minted(t.Context(), r.run.ID); err != nil || minted {
+		t.Errorf("a run that made no token: %t, %v", minted, err)
+	}
 	if err := use(); err != nil {
 		t.Fatal(err)
 	}

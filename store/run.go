@@ -100,7 +100,9 @@ var (
 		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
 	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
 		where id = $1 and held is not null and closed_at is null and cancelled_at is null`)
-	acceptWaves  = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null`)
+	// What an app that was unwell held says nothing about the wave.
+	acceptWaves = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null
+		and not exists (select from rotator.health_polls where run_id = $1 and failures >= $2)`)
 	cancelRun    = sql(`update rotator.runs set cancelled_at = now() where id = $1 and closed_at is null and cancelled_at is null`)
 	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null`)
 	uncertifyRun = sql(`update rotator.runs set certificate = null where id = $1`)
@@ -265,7 +267,7 @@ func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
 		return err
 	}
 	if r.Held == rotation.HeldBreakerOpen {
-		if _, err := t.tx.Exec(ctx, acceptWaves, r.ID); err != nil {
+		if _, err := t.tx.Exec(ctx, acceptWaves, r.ID, rotation.UnhealthyAfter); err != nil {
 			return fmt.Errorf("accept the waves so far: %w", err)
 		}
 	}

@@ -27,11 +27,18 @@ func (c *cli) openStore(ctx context.Context) (*store.Store, func(), error) {
 }
 
 // openReader is openStore for a command that must not write. PostgreSQL refuses
-// every write on its connections, so nothing is migrated and no keyring is made.
+// every write on its connections, so nothing is migrated and no keyring is made;
+// nor is a private PostgreSQL that does not exist yet.
 func (c *cli) openReader(ctx context.Context) (*store.Store, func(), error) {
 	cfg, err := c.settings()
 	if err != nil {
 		return nil, nil, err
+	}
+	if cfg.DatabaseURL.IsZero() {
+		// Opening it would make one.
+		if at, err := pgembed.Inspect(ctx, privateDir(cfg)); err == nil && at.State == pgembed.Absent {
+			return nil, nil, nothingStored()
+		}
 	}
 	pool, err := c.connectBy(ctx, commandConns, store.ConnectReader)
 	if err != nil {
@@ -45,10 +52,14 @@ func (c *cli) openReader(ctx context.Context) (*store.Store, func(), error) {
 	return s, pool.Close, nil
 }
 
+func nothingStored() error {
+	return exitWith(exitFailed, errors.New("nothing is stored that could be read"), "rotator app set --name NAME --client-id ID")
+}
+
 func readingStore(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*store.Store, error) {
 	_, err := migrations.Check(ctx, pool)
 	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
-		return nil, exitWith(exitFailed, errors.New("nothing is stored that could be read"), "rotator app set --name NAME --client-id ID")
+		return nil, nothingStored()
 	}
 	if err != nil {
 		return nil, err

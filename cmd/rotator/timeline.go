@@ -139,6 +139,8 @@ func tenth(d time.Duration) float64 { return math.Round(d.Seconds()*10) / 10 }
 func eventWords(e store.Entry) string {
 	var d struct {
 		Note, Why, Was, From, Domain, Reason, Class, Fingerprint, Held string
+		Shop, Wire, Words                                              string
+		Measured                                                       rotation.Measured
 		Wave, Shops, Late, Again, Items, Version                       int
 		ExpiresAt                                                      time.Time `json:"expires_at"`
 		Mode                                                           rotation.Mode
@@ -183,6 +185,10 @@ func eventWords(e store.Entry) string {
 		return "the run is cancelled"
 	case "run.tuned":
 		return "the run's settings are changed"
+	case "run.judged":
+		return "judged by " + d.Measured.How + ": " + d.Words
+	case "run.wire_pinned":
+		return fmt.Sprintf("the platform takes the exchange spelled %s, found on %s", d.Wire, d.Shop)
 	case "wave.released":
 		return fmt.Sprintf("wave %d begins (%s)", d.Wave, cmp.Or(d.Why, "no reason given"))
 	case "wave.settled":
