@@ -117,6 +117,26 @@ func (a DeliverArgs) due() []store.DueDelivery {
 	return due
 }
 
+// ReadArgs reads the app's own table for a run. Seen is when it was last read, in
+// microseconds since 1970, 0 for never: a job does nothing if it was read since.
+// Slot, which changes every minute, tells a job whose worker died from the next.
+type ReadArgs struct {
+	Run  int64 `json:"run"`
+	Seen int64 `json:"seen"`
+	Slot int64 `json:"slot"`
+}
+
+// Kind implements river.JobArgs.
+func (ReadArgs) Kind() string { return "read_bound" }
+
+// InsertOpts implements river.JobArgsWithInsertOpts.
+func (ReadArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+}
+
+// onlyJobs are the kinds of which a run has one job at a time.
+var onlyJobs = []string{WalkArgs{}.Kind(), CheckArgs{}.Kind(), CheckDerivedArgs{}.Kind(), ReadArgs{}.Kind()}
+
 // onceWhileOpen lets no second job with the same arguments in while one is not
 // finished; a finished one does not count.
 var onceWhileOpen = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{

@@ -183,9 +183,11 @@ func (a *attempt) prove(ctx context.Context, token secret.String) {
 		proof.Class, proof.Detail, err = rotation.ClassScope, saysScope, nil
 	}
 	if err == nil {
-		verdict := a.write(proof)
-		if verdict == store.Written {
+		switch a.write(proof) {
+		case store.Written:
 			a.engine.proven.Add(1)
+		case store.TableFailed:
+			a.observe(rotation.ClassOurs, a.why(ctx), 0)
 		}
 		return
 	}
@@ -297,6 +299,15 @@ func (a *attempt) backoff(he *haravan.Error) time.Duration {
 	b := retry.WithJitterPercent(20, retry.NewConstant(max(asked+100*time.Millisecond, grown)))
 	d, _ := b.Next()
 	return max(d, asked)
+}
+
+// why is what the store says of the shop's item.
+func (a *attempt) why(ctx context.Context) string {
+	item, err := a.engine.store.Item(ctx, a.claim.RunID, a.claim.Domain)
+	if err != nil {
+		return "the app's own table could not be written"
+	}
+	return item.Detail
 }
 
 // observe feeds the run's breaker; a trip holds the run for every worker. A

@@ -10,6 +10,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -32,6 +33,12 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	}
 	if err != nil {
 		return err
+	}
+	if c := run.view(); c.Kind == rotation.KindTokenMigration && c.Phase != rotation.PhaseCutover {
+		// Such a job is of the cutover, which this process has not seen yet.
+		if err := e.refreshControls(ctx); err != nil {
+			return err
+		}
 	}
 	if stopped, err := e.mayCallNow(ctx, run, false); err != nil {
 		return err

@@ -24,6 +24,7 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 	river.AddWorker(workers, &deriveWorker{engine: e})
 	river.AddWorker(workers, &checkDerivedWorker{engine: e})
 	river.AddWorker(workers, &deliverWorker{engine: e})
+	river.AddWorker(workers, &readWorker{engine: e})
 	client, err := river.NewClient(riverpgxv5.New(s.Pool()), &river.Config{
 		Schema: migrations.Schema,
 		// A job tells which worker has it, so that a dead one's are known.

@@ -117,7 +117,7 @@ func (a *attempt) place(ctx context.Context, exchange bool) error {
 	}
 	defer a.run.rate.Begun()
 	defer e.waits.place.since(time.Now())
-	return e.pace.Acquire(ctx)
+	return e.pace.Acquire(ctx, exchange)
 }
 
 func (a *attempt) bucket() bucket { return bucket{a.run.app.ID, a.claim.Domain} }

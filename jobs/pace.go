@@ -23,7 +23,9 @@ type Pace struct {
 	limit    int
 	cap      int
 	inflight int
-	waiting  []chan struct{}
+	// Those who wait, first come, first served, but reads before exchanges: a
+	// token that is minted is proven before another is.
+	reads, exchanges []chan struct{}
 
 	doubling bool
 	calls    int
@@ -77,16 +79,20 @@ func (p *Pace) SetCap(most int) {
 	p.wake()
 }
 
-// Acquire waits for leave to make a call.
-func (p *Pace) Acquire(ctx context.Context) error {
+// Acquire waits for leave to make a call, an exchange or a read.
+func (p *Pace) Acquire(ctx context.Context, exchange bool) error {
 	p.mu.Lock()
-	if p.inflight < p.limit && len(p.waiting) == 0 {
+	waiting := &p.reads
+	if exchange {
+		waiting = &p.exchanges
+	}
+	if p.inflight < p.limit && len(*waiting) == 0 {
 		p.inflight++
 		p.mu.Unlock()
 		return nil
 	}
 	turn := make(chan struct{})
-	p.waiting = append(p.waiting, turn)
+	*waiting = append(*waiting, turn)
 	p.mu.Unlock()
 	select {
 	case <-turn:
@@ -94,8 +100,8 @@ func (p *Pace) Acquire(ctx context.Context) error {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if i := slices.Index(p.waiting, turn); i >= 0 {
-			p.waiting = slices.Delete(p.waiting, i, i+1)
+		if i := slices.Index(*waiting, turn); i >= 0 {
+			*waiting = slices.Delete(*waiting, i, i+1)
 		} else { // the turn came at the same moment: hand it on
 			p.inflight--
 			p.wake()
@@ -184,12 +190,14 @@ func (p *Pace) back(reason string) {
 	p.reason = reason
 }
 
-// wake hands free places to those who wait, first come, first served.
+// wake hands free places to those who wait.
 func (p *Pace) wake() {
-	for p.inflight < p.limit && len(p.waiting) > 0 {
-		p.inflight++
-		close(p.waiting[0])
-		p.waiting = p.waiting[1:]
+	for _, waiting := range []*[]chan struct{}{&p.reads, &p.exchanges} {
+		for p.inflight < p.limit && len(*waiting) > 0 {
+			p.inflight++
+			close((*waiting)[0])
+			*waiting = (*waiting)[1:]
+		}
 	}
 }
 

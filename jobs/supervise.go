@@ -88,6 +88,11 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 	if err != nil {
 		return false, err
 	}
+	if repair {
+		if err := e.store.FreeJobs(ctx, onlyJobs, store.LiveWithin); err != nil {
+			return false, err
+		}
+	}
 	// Whatever the runs do: tokens that are live must reach their app.
 	busy, err = e.superviseDeliveries(ctx, repair)
 	for _, r := range open {
@@ -124,7 +129,12 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 		}
 		e.kickNow() // one step makes room for the next
 	}
-	if run.WalkDoneAt == nil {
+	reading, err := e.readBound(ctx, snap)
+	if err != nil {
+		return true, err
+	}
+	// A walk takes what the app's own table was seen to have.
+	if run.WalkDoneAt == nil && (snap.Bound.Table == "" || snap.Bound.Read) {
 		if err := e.walkMore(ctx, run, repair); err != nil {
 			return true, err
 		}
@@ -132,6 +142,7 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	if run.Held != rotation.HeldNot {
 		return false, nil
 	}
+	busy = busy || reading
 	switch run.Phase {
 	case rotation.PhaseExchanging:
 		open := snap.Counts.Open() > 0

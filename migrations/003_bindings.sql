@@ -15,13 +15,20 @@ create table rotator.bindings (
     codec               text not null check (codec in ('plain', 'sealed')),
     created_by          text not null,
     created_at          timestamptz not null default now(),
+    -- When the table was last read, by the clock at the reading's beginning.
     synced_at           timestamptz,
+    -- How long that reading took.
+    read_ms             integer not null default 0,
+    -- What that reading left out: bad rows, and domains that are named twice.
+    left_out            integer not null default 0,
+    -- Rows that held a token which a run had replaced, and could not be mended.
+    behind              integer not null default 0,
     check (access_token_column is not null or oauth_token_column is not null)
 );
 
 alter table rotator.shops
     -- The key of the shop's row in the bound table, as text.
     add column bound_key text,
-    -- Set when that row was gone at the last look.
+    -- Set when that row was gone, or without a token, at the last look.
     add column unbound_at timestamptz;
 create unique index shops_bound_key on rotator.shops (app_id, bound_key) where bound_key is not null;

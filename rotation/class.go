@@ -108,7 +108,7 @@ func (c Class) Words() string {
 	case ClassWindow:
 		return "the refresh token is refused or expired"
 	case ClassOurs:
-		return "our own credentials or request are refused"
+		return "our own credentials, request or table are refused"
 	}
 	return string(c)
 }

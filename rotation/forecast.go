@@ -17,19 +17,19 @@ type Forecast struct {
 	Walk, Turns, Work, Tail time.Duration
 	// ShopsPerS is the speed in full swing, and Bound names what bounds it.
 	ShopsPerS float64
-	Bound     Bound
+	Bound     Bottleneck
 }
 
-// Bound names what bounds the speed of a run in full swing.
-type Bound string
+// Bottleneck names what bounds the speed of a run in full swing.
+type Bottleneck string
 
 const (
 	// BoundInFlight: the calls in flight; more of them would be faster.
-	BoundInFlight Bound = "in_flight"
+	BoundInFlight Bottleneck = "in_flight"
 	// BoundMachine: what the workers' machines and the database manage.
-	BoundMachine Bound = "machine"
+	BoundMachine Bottleneck = "machine"
 	// BoundRate: the run's cap in shops per second.
-	BoundRate Bound = "rate"
+	BoundRate Bottleneck = "rate"
 )
 
 // PaceStart is how many calls a worker has in flight before it knows the
@@ -56,12 +56,14 @@ const (
 	forecastWalk   = 20e-6
 )
 
-// StepOf is the engine's step on a machine where the canary and the waves after
-// it, of so few shops that their calls took little, were over this long after the
-// arming.
-func StepOf(took time.Duration, waves int) time.Duration {
+// StepOf is the engine's step on a machine where the first waves of a run, of so
+// few shops that their calls took little, were over this long after the arming;
+// so many shops were walked meanwhile. It stays near DefaultStep: one look may
+// have met a moment in which something else had the machine.
+func StepOf(took time.Duration, walked, waves int) time.Duration {
 	steps := forecastBegin + float64(waves)*(forecastTurn+CallsPerShop*forecastCommit)
-	return min(max(seconds(took.Seconds()/steps), 10*time.Millisecond), time.Second)
+	step := seconds((took.Seconds() - forecastWalk*float64(walked)) / steps)
+	return min(max(step, DefaultStep/3), 2*DefaultStep)
 }
 
 // Of the calls that are made again most are at once. The others, mostly 429,
@@ -180,7 +182,7 @@ func (r ramp) speed(parallel float64) float64 {
 
 func (r ramp) fullSpeed() float64 { return r.speed(r.most) }
 
-func (r ramp) bound() Bound {
+func (r ramp) bound() Bottleneck {
 	calls := math.Inf(1)
 	if r.latency > 0 {
 		calls = r.most / r.latency / r.calls

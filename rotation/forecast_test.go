@@ -31,6 +31,12 @@ func TestForeseeAgainstRehearsals(t *testing.T) {
 		load rotation.Load
 		took float64
 	}{
+		"1,000 at 20 ms, nothing else running": {forecastLoad(1000, 20*time.Millisecond, func(l *rotation.Load) {
+			l.Walk, l.Ceiling, l.Step = 1000, 6069, 134*time.Millisecond
+		}), 1.02},
+		"50,000 at 200 ms, nothing else running": {forecastLoad(50_000, 200*time.Millisecond, func(l *rotation.Load) {
+			l.Walk, l.Ceiling, l.Step = 50_000, 5844, 119*time.Millisecond
+		}), 81.83},
 		"1,000 at 200 ms":          {forecastLoad(1000, 200*time.Millisecond, unwalked(1984)), 4.27},
 		"50,000 at 20 ms":          {forecastLoad(50_000, 20*time.Millisecond, unwalked(1984)), 30.86},
 		"50,000 at 200 ms":         {forecastLoad(50_000, 200*time.Millisecond, unwalked(1984)), 86.91},
@@ -48,11 +54,31 @@ func TestForeseeAgainstRehearsals(t *testing.T) {
 	}
 }
 
+// TestStepOf: what a forecast with a step says of the first waves leads back to
+// that step.
+func TestStepOf(t *testing.T) {
+	t.Parallel()
+	const step = 200 * time.Millisecond
+	begin := forecastLoad(445, 0, func(l *rotation.Load) { l.Walk, l.Step = 445, step })
+	// The end and the last wave's commits come after what is looked at.
+	first := rotation.Foresee(begin).Total - step*84/100
+	for name, tt := range map[string]struct {
+		took time.Duration
+		want time.Duration
+	}{
+		"as foreseen": {first, step}, "at once": {0, rotation.DefaultStep / 3}, "for ever": {time.Hour, 2 * rotation.DefaultStep},
+	} {
+		if got := rotation.StepOf(tt.took, 445, 3); (got - tt.want).Abs() > step/50 {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
 func TestForeseeBound(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*rotation.Load)
-		bound  rotation.Bound
+		bound  rotation.Bottleneck
 		speed  float64
 	}{
 		"calls in flight": {nil, rotation.BoundInFlight, 640},

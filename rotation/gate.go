@@ -76,7 +76,7 @@ func provenGate(s Snapshot) []Condition {
 		condition("late installs are swept", s.LateInstalls == 0, "none", fmt.Sprintf("%d shops came since the walk", s.LateInstalls)),
 		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", fmt.Sprintf("%d tokens to prove again", s.LateExchanges)),
 		condition("no stored token needs the old secret", s.OldVersionShops == 0, "none does", fmt.Sprintf("%d shops", s.OldVersionShops)),
-	}, deliveryGate(s.Deliveries)...)
+	}, append(deliveryGate(s.Deliveries), boundGate(s.Bound)...)...)
 }
 
 // deliveryGate is empty for a run that does not wait for its app.

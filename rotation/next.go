@@ -82,6 +82,9 @@ func nextHeld(s Snapshot) Step {
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
+		if s.Bound.concerns(s.HeldWhy) {
+			return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
+		}
 		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume"+wrongSecret(s))
 	case HeldBreakerOpen:
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))

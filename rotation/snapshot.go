@@ -132,6 +132,8 @@ type Snapshot struct {
 	OldVersionShops int
 
 	Deliveries Deliveries
+	// Bound is the app's own table that the run works on.
+	Bound Bound
 
 	// Workers is the number of live worker processes.
 	Workers int

@@ -94,6 +94,10 @@ type WaveStatus struct {
 	// Aside counts items that were set aside, skipped or parked, because of what
 	// the platform answered.
 	Aside int
+	// Waiting counts exchanged items whose proof only waits for their row in the
+	// app's own table, which another transaction has locked: it says nothing
+	// about the exchange, and may take longer than the window lasts.
+	Waiting int
 	// Accepted tells that an operator let the run go on from here.
 	Accepted bool
 }
@@ -103,7 +107,7 @@ type WaveStatus struct {
 // hold a wave back: they count as failed until they are done.
 func (w WaveStatus) MaySettle() bool {
 	c := w.Counts
-	return w.Released && c.Total > 0 && c.Pending+c.Claimed+c.Exchanged+c.Unknown+w.Again == 0
+	return w.Released && c.Total > 0 && c.Pending+c.Claimed+c.Exchanged-w.Waiting+c.Unknown+w.Again == 0
 }
 
 // barrenAside is how many shops set aside make a wave without a proven one

@@ -47,7 +47,7 @@ func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	}
 	found = slices.DeleteFunc(found, func(o Outcome) bool { return o.New.IsZero() })
 	// A shop whose token was replaced meanwhile has a newer one: it keeps that.
-	if _, err := t.swapTokens(ctx, found); err != nil {
+	if err := t.adoptTokens(ctx, found); err != nil {
 		return err
 	}
 	for _, o := range found {

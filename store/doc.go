@@ -6,9 +6,10 @@
 // secrets.value, refresh_tokens.value, shops.access_token, shops.legacy_token,
 // items.new_token, items.old_token, minted.tokens and receivers.key hold
 // ciphertext, bound to the table, row and column they were sealed for. Each has
-// its key's id beside it, or in its first bytes. No statement ever carries a
-// token or a secret in the clear, so neither the database's log nor a dump of it
-// can show one.
+// its key's id beside it, or in its first bytes. No statement on them ever carries
+// a token or a secret in the clear, so neither the database's log nor a dump of it
+// can show one. An app's own table may hold plain tokens, which are parameters of
+// statements then.
 //
 // # Fences
 //
@@ -41,6 +42,13 @@
 // (clearDerived); at the cutover waves and batches begin anew and grants from
 // before it settle nothing (beginCutover). A scrub empties only legacy
 // credentials of shops that the run has settled.
+// # Bound tables
+//
+// A Binding names an app's own table of shops. Its definition is looked up in
+// each transaction that uses it, its statements are built with quoted names, and
+// its failures are *BoundFault: they say what to mend and hold no value. A row is
+// written only while it is locked and holds the token that is replaced, in the
+// transaction that proves the new one.
 //
 // # Transactions
 //

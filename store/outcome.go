@@ -49,6 +49,12 @@ const (
 	// Replaced: the shop's own token was changed by someone else since the
 	// claim; the item is due again and will look at the token that is there.
 	Replaced
+	// RowAside: not proven, because of the shop's row in the app's own table; the
+	// item says why, and when it is due again.
+	RowAside
+	// TableFailed: not proven, because the app's own table could not be written;
+	// the item says why, and is due again.
+	TableFailed
 )
 
 // The item of a claim is claimed or exchanged at the claim's attempt, or, if its
@@ -107,10 +113,10 @@ type key struct{ runID, position int64 }
 
 func (c Claim) key() key { return key{c.RunID, c.Position} }
 
-// WriteOutcomes commits a group of outcomes, of different items, in one
+// writeOutcomes commits a group of outcomes, of different items, in one
 // transaction and tells what became of each, in order. An error means that none
 // was written.
-func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdict, error) {
+func (s *Store) writeOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdict, error) {
 	var replaced map[key]bool
 	for {
 		var verdicts []Verdict

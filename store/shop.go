@@ -21,13 +21,15 @@ type Shop struct {
 	LegacyKind     string     `json:"legacy_kind,omitempty"`
 	InstalledAt    *time.Time `json:"installed_at,omitempty"`
 	ExcludedReason string     `json:"excluded_reason,omitempty"`
+	// BoundRow is the key of the shop's row in the app's own table.
+	BoundRow string `json:"bound_row,omitempty"`
 	// Priority orders runs that go by importance: higher first.
 	Priority  int       `json:"priority"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
 const shopColumns = `s.id, s.domain, coalesce(s.org_id, 0), coalesce(s.access_token_fingerprint, ''), s.token_generation,
-	coalesce(k.version, 0), coalesce(s.legacy_kind, ''), s.installed_at, coalesce(s.excluded_reason, ''), s.priority, s.updated_at
+	coalesce(k.version, 0), coalesce(s.legacy_kind, ''), s.installed_at, coalesce(s.excluded_reason, ''), coalesce(s.bound_key, ''), s.priority, s.updated_at
 	from rotator.shops s left join rotator.secrets k on k.id = s.secret_id`
 
 var (

@@ -15,13 +15,31 @@ import (
 const exportPage = 2000
 
 var readExport = sql(`select id, domain, coalesce(org_id, 0), access_token, legacy_token, coalesce(legacy_kind, ''),
-	installed_at, coalesce(excluded_reason, ''), priority from rotator.shops where app_id = $1 and id > $2 order by id limit $3`)
+	installed_at, coalesce(excluded_reason, ''), priority from rotator.shops
+	where app_id = $1 and id > $2 and ($4::timestamptz is null or rotated_at >= $4) order by id limit $3`)
 
 // ExportShops calls yield for every stored shop with its unsealed credentials,
 // in the order of their ids.
 func (s *Store) ExportShops(ctx context.Context, appID int64, yield func(shopfile.Row) error) error {
+	return s.exportSince(ctx, appID, nil, yield)
+}
+
+// ExportChanged is ExportShops for the shops whose token the run, or a later
+// one, has replaced and nobody since. ErrNotFound if the app has no such run.
+func (s *Store) ExportChanged(ctx context.Context, appID, runID int64, yield func(shopfile.Row) error) error {
+	r, err := s.Run(ctx, runID)
+	if err != nil {
+		return err
+	}
+	if r.AppID != appID {
+		return fmt.Errorf("run %d of this app: %w", runID, ErrNotFound)
+	}
+	return s.exportSince(ctx, appID, &r.CreatedAt, yield)
+}
+
+func (s *Store) exportSince(ctx context.Context, appID int64, since *time.Time, yield func(shopfile.Row) error) error {
 	for after := int64(0); ; {
-		rows, err := s.pool.Query(ctx, readExport, appID, after, exportPage)
+		rows, err := s.pool.Query(ctx, readExport, appID, after, exportPage, since)
 		if err != nil {
 			return fmt.Errorf("read shops: %w", err)
 		}

@@ -53,10 +53,10 @@ const (
 var (
 	makeStaging = `create temporary table import_rows (line integer, shop_id bigint, domain text, org_id bigint,
 		access_token bytea, access_token_fingerprint text, legacy_token bytea, legacy_token_fingerprint text, legacy_kind text,
-		installed_at timestamptz, excluded_reason text, priority integer) on commit drop`
+		installed_at timestamptz, excluded_reason text, priority integer, bound_key text, same boolean) on commit drop`
 	stagingColumns = []string{
 		"line", "shop_id", "domain", "org_id", "access_token", "access_token_fingerprint",
-		"legacy_token", "legacy_token_fingerprint", "legacy_kind", "installed_at", "excluded_reason", "priority",
+		"legacy_token", "legacy_token_fingerprint", "legacy_kind", "installed_at", "excluded_reason", "priority", "bound_key", "same",
 	}
 	findDuplicates = `select domain, (array_agg(line order by line))[1:10] from import_rows
 		group by domain having count(*) > 1 order by min(line) limit $1`
@@ -68,14 +68,15 @@ var (
 	keepListed = `set local idle_in_transaction_session_timeout = 0`
 	// Of a domain named twice the first line counts. A token that is stored
 	// already, known by its fingerprint, is left alone: importing again changes
-	// nothing. A column that the list leaves empty is kept as stored.
+	// nothing. A column that the list leaves empty is kept as stored. A run may
+	// have replaced the token since the list was judged: then it stays.
 	mergeStaging = `with merged as (
 			insert into rotator.shops as s (id, app_id, domain, org_id, access_token, access_token_fingerprint, secret_id,
-				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason, priority)
+				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason, priority, bound_key)
 			select distinct on (domain) shop_id, $1, domain, org_id, access_token, access_token_fingerprint,
 				case when access_token is not null then $2::bigint end, legacy_token, legacy_token_fingerprint, legacy_kind,
-				installed_at, case when excluded_reason is not null then now() end, excluded_reason, priority
-			from import_rows order by domain, line
+				installed_at, case when excluded_reason is not null then now() end, excluded_reason, priority, bound_key
+			from import_rows where not same order by domain, line
 			on conflict (app_id, domain) do update set
 				org_id = coalesce(excluded.org_id, s.org_id),
 				access_token = case when excluded.access_token_fingerprint is distinct from s.access_token_fingerprint
@@ -98,7 +99,8 @@ var (
 				excluded_reason = coalesce(excluded.excluded_reason, s.excluded_reason),
 				priority = excluded.priority,
 				updated_at = now()
-			where s.id = excluded.id and (
+			where s.id = excluded.id and not coalesce(s.rotated_at is not null and excluded.access_token_fingerprint = any(s.former_fingerprints)
+				and excluded.access_token_fingerprint <> s.access_token_fingerprint, false) and (
 				(excluded.access_token is not null and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint)
 				or (excluded.legacy_token is not null and (excluded.legacy_token_fingerprint, excluded.legacy_kind) is distinct from (s.legacy_token_fingerprint, s.legacy_kind))
 				or (excluded.org_id is not null and excluded.org_id is distinct from s.org_id)
@@ -119,17 +121,8 @@ var (
 func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID int64, rows iter.Seq2[shopfile.Row, error], decide func(Findings) error) (ImportResult, error) {
 	var result ImportResult
 	err := s.InTx(ctx, func(tx *Tx) error {
-		// Imports of one app wait for each other: a sealed token is bound to
-		// its shop's id, which must not be given twice.
-		if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
-			return fmt.Errorf("lock the app: %w", err)
-		}
-		// The list may come from a pipe that is silent for long.
-		if _, err := tx.tx.Exec(ctx, keepListed); err != nil {
-			return fmt.Errorf("prepare the import: %w", err)
-		}
-		if _, err := tx.tx.Exec(ctx, makeStaging); err != nil {
-			return fmt.Errorf("prepare the import: %w", err)
+		if err := tx.beginImport(ctx, app); err != nil {
+			return err
 		}
 		n, err := tx.stage(ctx, app.ID, rows)
 		if err != nil {
@@ -139,14 +132,36 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 		if err := tx.judge(ctx, &result, decide); err != nil {
 			return err
 		}
-		var domains int
-		if err := tx.tx.QueryRow(ctx, mergeStaging, app.ID, nullID(secretID)).Scan(&result.Added, &result.Updated, &domains); err != nil {
-			return fmt.Errorf("store the shops: %w", err)
+		if err := tx.mergeShops(ctx, app, secretID, &result); err != nil {
+			return err
 		}
-		result.Unchanged = domains - result.Added - result.Updated
 		return tx.Log(ctx, actor, "shops.imported", 0, map[string]any{"app": app.Name, "result": result})
 	})
 	return result, err
+}
+
+func (t *Tx) beginImport(ctx context.Context, app App) error {
+	// Imports of one app wait for each other: a sealed token is bound to its
+	// shop's id, which must not be given twice.
+	if _, err := t.tx.Exec(ctx, lockApp, app.ID); err != nil {
+		return fmt.Errorf("lock the app: %w", err)
+	}
+	// The list may come from a pipe that is silent for long.
+	for _, statement := range []string{keepListed, makeStaging} {
+		if _, err := t.tx.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("prepare the import: %w", err)
+		}
+	}
+	return nil
+}
+
+func (t *Tx) mergeShops(ctx context.Context, app App, secretID int64, result *ImportResult) error {
+	var domains int
+	if err := t.tx.QueryRow(ctx, mergeStaging, app.ID, nullID(secretID)).Scan(&result.Added, &result.Updated, &domains); err != nil {
+		return fmt.Errorf("store the shops: %w", err)
+	}
+	result.Unchanged = domains - result.Added - result.Updated
+	return nil
 }
 
 // judge looks at the staged list as a whole and takes stale rows out of it.
@@ -286,6 +301,7 @@ func (t *Tx) stagingRow(stored storedShop, row shopfile.Row) ([]any, error) {
 	return []any{
 		row.Line, id, row.Domain, nullID(row.OrgID), access, accessPrint, legacy, legacyPrint, kind,
 		nullTime(row.InstalledAt), nullText(row.ExcludedReason), priority,
+		nullText(row.Key), row.Key != "" && access == nil && legacy == nil,
 	}, nil
 }
 

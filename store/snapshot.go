@@ -28,7 +28,8 @@ var (
 	// met it count as not tried: the operator may have replaced it since.
 	countRange = sql(`select state, coalesce(class, ''), count(*), count(*) filter (where state in ('retrying', 'parked') and ` + countsAsFailed + `),
 			count(*) filter (where state = 'retrying' and (class is null or class in ('ours', 'window'))),
-			count(*) filter (where state in ('skipped', 'parked') and class is not null)
+			count(*) filter (where state in ('skipped', 'parked') and class is not null),
+			count(*) filter (where state = 'exchanged' and class is null and next_attempt_at is not null and detail like '` + rowLocked + `%')
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state, class`)
 	countWorkers = sql(`select count(*), coalesce(sum(cap), 0) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
 	readSnapNow  = sql(`select now()`)
@@ -86,6 +87,9 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 		return s, r, err
 	}
 	if err := t.fillDeliveries(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
+	if err := t.fillBound(ctx, r, &s); err != nil {
 		return s, r, err
 	}
 	if r.isMigration() {
@@ -220,8 +224,8 @@ func (t *Tx) countItems(ctx context.Context, runID int64, in rotation.Range, w *
 	}
 	var state rotation.ItemState
 	var class rotation.Class
-	var n, failed, again, aside int
-	_, err = pgx.ForEachRow(rows, []any{&state, &class, &n, &failed, &again, &aside}, func() error {
+	var n, failed, again, aside, waiting int
+	_, err = pgx.ForEachRow(rows, []any{&state, &class, &n, &failed, &again, &aside, &waiting}, func() error {
 		w.Counts.Add(state, n)
 		if w.Failed += failed; failed > 0 {
 			if w.FailedBy == nil {
@@ -231,6 +235,7 @@ func (t *Tx) countItems(ctx context.Context, runID int64, in rotation.Range, w *
 		}
 		w.Again += again
 		w.Aside += aside
+		w.Waiting += waiting
 		return nil
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,8 @@ var (
 type Store struct {
 	pool *pgxpool.Pool
 	keys *secret.Keyring
+	// bound tells that a shop was met whose token is in an app's own table too.
+	bound atomic.Bool
 }
 
 // New returns a store on a migrated database. keys must have passed CheckKeyring
@@ -40,6 +43,8 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 type Tx struct {
 	tx   pgx.Tx
 	keys *secret.Keyring
+	// writesBound: the caller of swapTokens writes the bound rows itself.
+	writesBound bool
 }
 
 // Pgx is the transaction itself, for inserting River jobs in it.

@@ -14,10 +14,12 @@ var swapTokens = sql(`update rotator.shops s set access_token = x.token, access_
 		token_generation = s.token_generation + 1, secret_id = nullif(x.secret_id, 0), rotated_at = now(), updated_at = now()
 	from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[]) as x (shop_id, generation, token, fingerprint, secret_id)
 	where s.id = x.shop_id and s.token_generation = x.generation
-	returning s.id`)
+	returning s.id, s.bound_key is not null`)
 
 // swapTokens makes each outcome's new token its shop's current one and returns
-// the items whose shop's token was replaced by someone else meanwhile.
+// the items whose shop's token was replaced by someone else meanwhile. Shops
+// that are bound to an app's own table are refused (*boundMet) unless the caller
+// said that it writes their rows in the same transaction (writesBound).
 func (t *Tx) swapTokens(ctx context.Context, group []Outcome) (unswapped map[key]bool, err error) {
 	if len(group) == 0 {
 		return nil, nil
@@ -39,8 +41,20 @@ func (t *Tx) swapTokens(ctx context.Context, group []Outcome) (unswapped map[key
 	}
 	swapped := make(map[int64]bool, len(group))
 	var id int64
-	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { swapped[id] = true; return nil }); err != nil {
+	var bound bool
+	met := &boundMet{}
+	_, err = pgx.ForEachRow(rows, []any{&id, &bound}, func() error {
+		swapped[id] = true
+		if bound {
+			met.shops++
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("swap tokens: %w", err)
+	}
+	if met.shops > 0 && !t.writesBound {
+		return nil, met
 	}
 	if err := t.oweDeliveries(ctx, group, swapped); err != nil {
 		return nil, err

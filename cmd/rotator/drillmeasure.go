@@ -167,7 +167,7 @@ func (c *cli) measureMachine(ctx context.Context, f drillFlags) (m machine, err 
 		}
 		m.ceiling = measureShops * (to - from) / max(at[1].Sub(at[0]).Seconds(), 1e-3)
 		before := first[0].ClaimedAt.Sub(l.armedAt) - time.Duration(float64(last.First)/m.ceiling*float64(time.Second))
-		m.step = rotation.StepOf(before, len(waves)-1)
+		m.step = rotation.StepOf(before, measureShops, len(waves)-1)
 		return nil
 	})
 	return m, err

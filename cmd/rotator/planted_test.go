@@ -64,6 +64,11 @@ func TestNoCommandShowsASecret(t *testing.T) {
 	journal := r.file("journal.jsonl", `{"seq":1,"actor":"planted/secret+one","detail":{}}`+"\n")
 	wrong := r.dir + "/wrong-keyring.json"
 
+	if err := sqlOn(strings.TrimPrefix(r.env[0], "DATABASE_URL="), `create table public.app (id integer primary key, shop text, token text);
+		insert into public.app values (1, 'two', 'planted/token+two'), (2, 'planted/token+one', 'x'), (3, 'three', 'planted/bad row+token'), (4, 'two', 'planted/token+one')`); err != nil {
+		t.Fatal(err)
+	}
+
 	// Every command line; wantOut is the one way out.
 	ran := map[string]bool{}
 	for _, line := range [][]string{
@@ -121,6 +126,18 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		{"shop", "export", "--output", r.dir + "/out.csv"},
 		{"shop", "export", "--output", r.dir + "/out.csv", "--json"},
 		{"shop", "export", "--columns", "planted/token+one"},
+		{"shop", "export", "--changed-since", "1", "--output", r.dir + "/changed.csv"},
+		{"shop", "bind", "--table", "public.app", "--key", "id", "--domain", "shop", "--access-token", "token", "--codec", "planted/secret+one"},
+		{"shop", "bind", "--table", "public.app", "--key", "id", "--domain", "shop", "--access-token", "none", "--json"},
+		{"shop", "bind", "--table", "public.app", "--key", "id", "--domain", "shop", "--access-token", "token", "--create-column"},
+		{"shop", "bind", "--table", "public.app", "--key", "id", "--domain", "shop", "--access-token", "token", "--json"},
+		{"shop", "bind"},
+		{"shop", "bind", "--json"},
+		{"shop", "import", "--bound"},
+		{"shop", "import", "--bound", "--skip-bad", "--json"},
+		{"shop", "import", "--bound", list},
+		{"shop", "show", "two"},
+		{"shop", "bind", "--remove"},
 		{"shop", "list", "--keyring", wrong},
 		{"secret", "list", "--keyring", list},
 		{"journal", "list"},

@@ -19,11 +19,12 @@ fingerprints are shown. shop export alone writes them out.
 
 A shop may be written as name, name.myharavan.com or https://name.myharavan.com/,
 in any case.`,
-		newShopImport(c), newShopList(c), newShopShow(c), newShopExport(c), newShopExclude(c))
+		newShopImport(c), newShopBind(c), newShopList(c), newShopShow(c), newShopExport(c), newShopExclude(c))
 }
 
 const shopJSON = `{domain, org_id, access_token_fingerprint, token_generation,
-secret_version, legacy_kind, installed_at, excluded_reason, priority, updated_at}`
+secret_version, legacy_kind, installed_at, excluded_reason, priority, bound_row,
+updated_at}`
 
 func newShopList(c *cli) *cobra.Command {
 	var limit int
@@ -198,6 +199,7 @@ func (c *cli) printShop(shop store.Shop) error {
 		fact{"installed", moment(shop.InstalledAt)},
 		fact{"excluded", shop.ExcludedReason},
 		fact{"priority", strconv.Itoa(shop.Priority)},
+		fact{"bound row", shop.BoundRow},
 		fact{"updated", moment(&shop.UpdatedAt)},
 	)...)
 }

@@ -19,21 +19,27 @@ type exportFlags struct {
 	output, format string
 	columns        []string
 	force          bool
+	changedSince   int64
 }
 
 func newShopExport(c *cli) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
-		Use: "export [--output FILE]", Short: "Write the shops with their current tokens, in clear",
+		Use: "export [--output FILE] [--changed-since RUN]", Short: "Write the shops with their current tokens, in clear",
 		Long: `Write every shop with its current tokens, in clear, as a list that shop import
 takes back. FILE is made readable by its owner only, and appears when it is
 complete; without --output the list goes to stdout, which must be a pipe or a
 private file. That tokens were written out is recorded in the journal first.
 
+With --changed-since only the shops are written whose token that run, or a later
+one, has replaced: what an app that is not in this database has to be told of.
+The number of a run is in rotator rotation status.
+
 JSON, with --output FILE only: one object {shops, output, format}.`,
 		Example: `  rotator shop export --output shops.csv
   rotator shop export --columns domain,access_token | deploy-tokens
-  rotator shop export --output shops.jsonl --json`,
+  rotator shop export --output shops.jsonl --json
+  rotator shop export --changed-since 3 --columns domain,access_token | deploy-tokens`,
 		Args: takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.exportShops(cmd.Context(), cmd, f) },
 	}
@@ -41,6 +47,7 @@ JSON, with --output FILE only: one object {shops, output, format}.`,
 	cmd.Flags().StringVar(&f.format, "format", "", "csv or jsonl (default: by FILE's ending, else csv)")
 	cmd.Flags().StringSliceVar(&f.columns, "columns", nil, "columns to write (default: all): "+strings.Join(shopfile.Columns(), ","))
 	cmd.Flags().BoolVar(&f.force, "force", false, "replace FILE, or write tokens to a terminal")
+	cmd.Flags().Int64Var(&f.changedSince, "changed-since", 0, "only shops whose token this run, or a later one, replaced")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object; needs --output")
 	return cmd
@@ -66,6 +73,8 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 		return usagef(cmd, "--format: %w", err)
 	case wrongColumn(f.columns) != "":
 		return usagef(cmd, "--columns: %s is none; the columns are %s", quoted(wrongColumn(f.columns)), strings.Join(shopfile.Columns(), ", "))
+	case cmd.Flags().Changed("changed-since") && f.changedSince <= 0:
+		return usagef(cmd, "--changed-since %d: write the number of a run, as `rotator rotation status` shows it", f.changedSince)
 	case toStdout && c.asJSON:
 		return usagef(cmd, "--json needs --output FILE: the list itself goes to stdout")
 	case toStdout && isTerminal(c.stdout) && !f.force:
@@ -76,6 +85,9 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 		return err
 	}
 	defer done()
+	if err := c.runOf(ctx, s, a, f.changedSince); err != nil {
+		return err
+	}
 	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: c.stdout})
 	if err != nil {
 		next := ""
@@ -92,12 +104,12 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	// Before the first token leaves, not after the last: a reader may have seen
 	// them although the export failed.
 	err = s.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Log(ctx, c.actor, "shops.exported", 0, map[string]any{"app": a.Name, "output": f.output, "format": format, "columns": f.columns})
+		return tx.Log(ctx, c.actor, "shops.exported", 0, map[string]any{"app": a.Name, "output": f.output, "format": format, "columns": f.columns, "changed_since": f.changedSince})
 	})
 	if err != nil {
 		return err
 	}
-	shops, err := c.writeShops(ctx, s, a, w)
+	shops, err := c.writeShops(ctx, s, a, f.changedSince, w)
 	if err != nil {
 		return err
 	}
@@ -109,6 +121,25 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	}
 	c.notef("Wrote %s with tokens in clear to %s.", plural(shops, "shop"), printable(describeOutput(f.output)))
 	return nil
+}
+
+// runOf fails unless the app has the run; 0 is none.
+func (c *cli) runOf(ctx context.Context, s *store.Store, a store.App, runID int64) error {
+	if runID == 0 {
+		return nil
+	}
+	runs, err := s.Runs(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(runs, func(r store.Run) bool { return r.ID == runID }) {
+		return nil
+	}
+	have := "it has none yet"
+	if len(runs) > 0 {
+		have = fmt.Sprintf("its newest is %d", runs[0].ID)
+	}
+	return exitWith(exitFailed, fmt.Errorf("app %s has no run %d: %s", a.Name, runID, have), "")
 }
 
 // wrongColumn is the first name that is no column; "" if all are.
@@ -130,15 +161,21 @@ func describeOutput(path string) string {
 	return path
 }
 
-func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, w *shopfile.Writer) (int, error) {
+func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, since int64, w *shopfile.Writer) (int, error) {
 	shops := 0
 	p := c.startProgress()
 	defer p.end()
-	err := s.ExportShops(ctx, a.ID, func(row shopfile.Row) error {
+	write := func(row shopfile.Row) error {
 		shops++
 		p.sayf("wrote %s", plural(shops, "shop"))
 		return w.Write(row)
-	})
+	}
+	var err error
+	if since == 0 {
+		err = s.ExportShops(ctx, a.ID, write)
+	} else {
+		err = s.ExportChanged(ctx, a.ID, since, write)
+	}
 	if err != nil {
 		return shops, fmt.Errorf("export shops: %w", err)
 	}

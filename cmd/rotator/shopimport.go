@@ -19,13 +19,14 @@ import (
 type importFlags struct {
 	format          string
 	skipBad, dryRun bool
+	bound           bool
 	version         int
 }
 
 func newShopImport(c *cli) *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
-		Use: "import FILE|-", Short: "Store the shops of a list",
+		Use: "import FILE|- | --bound", Short: "Store the shops of a list, or of the app's own table",
 		Long: `Store the shops of a list, in CSV with a header or in JSON Lines, from a file or
 stdin. Columns: domain, access_token, and optional org_id, legacy_token,
 legacy_password, installed_at, excluded_reason, priority. A breach run takes shops
@@ -37,20 +38,40 @@ stored as long as there is one: a bad row, or a shop that the list names twice.
 With --skip-bad the good rows are stored (of a shop named twice the first), and
 the exit code is 4.
 
+With --bound the shops are read from the app's own table (see rotator shop bind).
+Problems are reported by the row's key. Shops whose row is gone are excluded, and
+taken in again when it is back; a row that still holds a token which a rotation
+has replaced is given the present one. Runs read the table by themselves.
+
 Say with --secret-version which secret minted the tokens if you are sure. Shops
 without one are exchanged by every rotation, which is always safe.
 
 JSON: one object {rows, added, updated, unchanged, bad, duplicates, imported,
-dry_run, problems [{line, column, domain, message}]}. rows counts the good ones.`,
+dry_run, problems [{line, column, domain, message}]}. rows counts the good ones.
+With --bound also without_token, moved, renamed, left, back, restored, behind,
+unlisted, changes [text], and problems have a key instead of a line.`,
 		Example: `  rotator shop import shops.csv
   rotator shop import shops.jsonl --skip-bad --json
+  rotator shop import --bound --dry-run
   psql -c "copy (select …) to stdout csv header" | rotator shop import - --format csv`,
-		Args: takes("FILE, or - for stdin"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.bound && len(args) > 0 {
+				return usagef(cmd, "--bound reads the app's own table: leave %s away", quoted(args[0]))
+			}
+			if f.bound {
+				return nil
+			}
+			return takes("FILE, or - for stdin, or --bound")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.bound {
+				return c.importBound(cmd.Context(), cmd, f)
+			}
 			return c.importShops(cmd.Context(), cmd, args[0], f)
 		},
 	}
 	cmd.Flags().StringVar(&f.format, "format", "auto", "auto, csv or jsonl")
+	cmd.Flags().BoolVar(&f.bound, "bound", false, "read the app's own table instead of a list")
 	cmd.Flags().BoolVar(&f.skipBad, "skip-bad", false, "store the good rows although others are bad")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "look for problems and store nothing")
 	cmd.Flags().IntVar(&f.version, "secret-version", 0, "version of the secret that minted the tokens; 0 if unknown")

@@ -9,6 +9,8 @@ import (
 type Problem struct {
 	// Line is where the row begins, counted from 1.
 	Line int `json:"line"`
+	// Key names the row instead, if it was read from a table.
+	Key string `json:"key,omitempty"`
 	// Column is the column at fault; empty when the whole row is.
 	Column string `json:"column,omitempty"`
 	// Domain is the shop's normalised domain; empty when the row has no good one.
@@ -19,6 +21,9 @@ type Problem struct {
 
 // String gives the problem on one line.
 func (p Problem) String() string {
+	if p.Key != "" {
+		return fmt.Sprintf("row %s: %s", p.Key, p.detail())
+	}
 	return fmt.Sprintf("line %d: %s", p.Line, p.detail())
 }
 

@@ -12,6 +12,9 @@ import (
 type Row struct {
 	// Line is where the row begins, counted from 1. A Writer ignores it.
 	Line int
+	// Key is the key of the row in the table that it was read from; empty when
+	// it comes from a list. A Writer ignores it.
+	Key string
 	// Domain is the shop's domain as shopdomain.Parse returns it.
 	Domain string
 	// OrgID is the shop's number on the platform; 0 when the list has none.

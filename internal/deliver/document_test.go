@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// TestReceiverOfTheReadme builds the receiver that README.md shows, as it is
+// TestReceiverOfTheDocuments builds the receiver that docs/deliveries.md shows, as it is
 // printed there, and sends it what a receiver gets in its life.
-func TestReceiverOfTheReadme(t *testing.T) {
+func TestReceiverOfTheDocuments(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/deliveries.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, code, found := strings.Cut(string(readme), "\n```go\n")
+	_, code, found := strings.Cut(string(page), "\n```go\n")
 	code, _, closed := strings.Cut(code, "\n```\n")
 	if !found || !closed {
-		t.Fatal("README.md has no receiver in Go")
+		t.Fatal("docs/deliveries.md has no receiver in Go")
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(code), 0o600); err != nil {

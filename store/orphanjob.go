@@ -1,0 +1,23 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// A River client has the worker's id, so that a job tells who works it.
+var freeJobs = sql(`update rotator.river_job j set state = 'available', scheduled_at = now()
+	where j.state = 'running' and j.kind = any($1) and not exists (select from rotator.workers k
+		where k.id::text = j.attempted_by[array_upper(j.attempted_by, 1)] and k.stopped_at is null and k.heartbeat_at > now() - $2::interval)`)
+
+// FreeJobs gives jobs of the given kinds back to the queue whose worker has not
+// been heard of for longer than lease. River would take minutes, and until then
+// a job of that kind that is unique could not be replaced. What the former
+// worker may still do is fenced by the tables that the job works on.
+func (s *Store) FreeJobs(ctx context.Context, kinds []string, lease time.Duration) error {
+	if _, err := s.pool.Exec(ctx, freeJobs, kinds, lease); err != nil {
+		return fmt.Errorf("free the jobs of dead workers: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+func TestOnlyJobsOfDeadWorkersAreFreed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	silent := uuid.New()
+	if err := r.StartWorker(t.Context(), store.WorkerInfo{ID: silent, Host: "h"}); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '1 hour' where id = $1", silent)
+	for kind, by := range map[string]string{"alive": r.worker.String(), "silent": silent.String(), "unknown": uuid.NewString(), "another": silent.String()} {
+		exec(t, r.DB, `insert into rotator.river_job (kind, args, max_attempts, state, attempted_by) values ($1, '{}', 25, 'running', array['before', $2])`, kind, by)
+	}
+	exec(t, r.DB, `insert into rotator.river_job (kind, args, max_attempts, state, finalized_at, attempted_by) values ('done', '{}', 25, 'completed', now(), array[$1])`, silent.String())
+	if err := r.FreeJobs(t.Context(), []string{"alive", "silent", "unknown", "done"}, store.LiveWithin); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"alive running", "another running", "done completed", "silent available", "unknown available"}
+	if diff := cmp.Diff(want, ask[string](t, r.DB, "select kind || ' ' || state from rotator.river_job order by kind")); diff != "" {
+		t.Errorf("jobs (-want +got):\n%s", diff)
+	}
+}
