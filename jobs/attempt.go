@@ -293,10 +293,12 @@ func (a *attempt) write(o store.Outcome) store.Verdict {
 // backoff is how long the shop is left alone: what it asked for at least, more
 // with every attempt that failed.
 func (a *attempt) backoff(he *haravan.Error) time.Duration {
-	grown := time.Duration(1<<min(max(a.claim.Tries-1, 0), 5)) * 500 * time.Millisecond
-	b := retry.WithJitterPercent(20, retry.NewConstant(max(he.RetryAfter+100*time.Millisecond, grown)))
+	// Its bucket must leak to the app's headroom besides: no use to come earlier.
+	asked := max(he.RetryAfter, a.engine.shops.Left(a.bucket(), a.run.view().Settings.HeadroomPercent()))
+	grown := a.run.inWindow(time.Duration(1<<min(max(a.claim.Tries-1, 0), 5)) * leastPause)
+	b := retry.WithJitterPercent(20, retry.NewConstant(max(asked+100*time.Millisecond, grown)))
 	d, _ := b.Next()
-	return max(d, he.RetryAfter)
+	return max(d, asked)
 }
 
 // why is what the store says of the shop's item.

@@ -30,6 +30,13 @@ var (
 // one more can end inside the window: time to commit its answer.
 const windowMargin = 2 * time.Second
 
+// A shop that fails is tried about windowTries times more before the window
+// ends, with a pause of leastPause at least.
+const (
+	windowTries = 10
+	leastPause  = 500 * time.Millisecond
+)
+
 // runState is what this process knows about one open run.
 type runState struct {
 	id  int64
@@ -37,6 +44,7 @@ type runState struct {
 
 	client *haravan.Client
 	rate   callRate
+	burn   burnLog // the supervisor's
 
 	mu      sync.Mutex
 	control store.Control
@@ -131,6 +139,17 @@ func (r *runState) mayCall(exchange bool, p99 time.Duration) error {
 		return errWindow
 	}
 	return nil
+}
+
+// inWindow shortens a pause so that several tries fit what is left of the
+// refresh token's life, if that is what counts.
+func (r *runState) inWindow(pause time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.control.RefreshTokenID == 0 || r.control.Phase != rotation.PhaseExchanging {
+		return pause
+	}
+	return min(pause, max(time.Until(r.windowEnds)/windowTries, leastPause))
 }
 
 // calling reports whether workers have something to do in the phase.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -166,6 +167,71 @@ func TestFrozenWorkerComesBackLate(t *testing.T) {
 		t.Errorf("%d of %d shops hold a proven token", n, shops)
 	}
 	t.Logf("token swaps before and after the late worker: %d, %d", before, r.swaps())
+}
+
+// Three processes share a fleet; one is killed, one is frozen past its lease and
+// comes back late. The platform's books are the judge.
+func TestThreeWorkersOfWhichOneDiesAndOneComesBackLate(t *testing.T) {
+	t.Parallel()
+	const shops = 1500
+	r := newRig(t, slow(shops))
+	killed, frozen := r.process(), r.process()
+	r.process()
+	r.start(operate.StartOptions{BatchSize: 50, InFlight: 24})
+	r.arm()
+	all := r.until("midway, all at work", func(s rotation.Snapshot) bool {
+		workers, err := r.db.Workers(r.ctx)
+		for _, w := range workers {
+			if w.InFlight == 0 {
+				return false
+			}
+		}
+		return err == nil && len(workers) == 3 && s.Counts.Proven > shops/5
+	})
+	r.must(frozen.Process.Signal(syscall.SIGSTOP))
+	r.must(killed.Process.Kill())
+	_ = killed.Wait()
+	alone := r.until("one is left", func(s rotation.Snapshot) bool { return s.Workers == 1 })
+	if alone.Now.Sub(all.Now) < store.LiveWithin/2 {
+		t.Errorf("the two were given up after %s", alone.Now.Sub(all.Now))
+	}
+	done := r.until("proven", inPhase(rotation.PhaseProven))
+	if done.Counts.Proven != shops {
+		t.Errorf("counts: %+v", done.Counts)
+	}
+	before, stored := r.swaps(), r.stored()
+	r.must(frozen.Process.Signal(syscall.SIGCONT))
+	r.until("the late worker is back", func(s rotation.Snapshot) bool { return s.Workers == 2 })
+	r.until("still or again proven", func(s rotation.Snapshot) bool {
+		return s.Phase == rotation.PhaseProven && s.Counts.Proven == shops && s.LateExchanges == 0
+	})
+	if n := r.tokens(); n != shops {
+		t.Errorf("%d of %d shops hold a proven token of the new secret", n, shops)
+	}
+	if r.swaps() == before && !maps.Equal(stored, r.stored()) {
+		t.Error("the late worker replaced tokens without a swap")
+	}
+	books := r.sim.Counts()
+	if books.MostMinted > 2 || books.MintedUnderOld > 0 {
+		t.Errorf("by the platform's books: %+v", books)
+	}
+	// What two workers of three had under way may have been made twice.
+	if extra := books.Minted - shops; extra > 2*2*24 {
+		t.Errorf("%d exchanges were repeated", extra)
+	}
+	t.Logf("%d exchanges were repeated, %d swaps after the late worker came back", books.Minted-shops, r.swaps()-before)
+}
+
+// stored are the shops' tokens.
+func (r *rig) stored() map[string]string {
+	r.t.Helper()
+	tokens := map[string]string{}
+	for s := range r.sim.Shops {
+		token, err := r.db.ShopToken(r.ctx, r.app.ID, s.Domain)
+		r.must(err)
+		tokens[s.Domain] = token.Reveal()
+	}
+	return tokens
 }
 
 // swaps is how often a shop's token was replaced.

@@ -89,21 +89,37 @@ func reserved(size, headroom int) int { return (size*headroom + 99) / 100 }
 func (l *shopLimits) Wait(b bucket, headroom int) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	limit := l.limits[b]
-	if limit == nil {
+	limit, now := l.limits[b], l.now()
+	wait := limit.missing(headroom, now)
+	if limit != nil {
+		limit.usedAt = now
+		if wait == 0 {
+			limit.AllowN(now, 1)
+		}
+	}
+	return wait
+}
+
+// Left is Wait for one who does not call yet.
+func (l *shopLimits) Left(b bucket, headroom int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limits[b].missing(headroom, l.now())
+}
+
+// missing tells when a call may be made; no limit knows of no reason to wait.
+func (s *shopLimit) missing(headroom int, now time.Time) time.Duration {
+	if s == nil {
 		return 0
 	}
-	now := l.now()
-	limit.usedAt = now
-	if quiet := limit.quietUntil.Sub(now); quiet > 0 {
+	if quiet := s.quietUntil.Sub(now); quiet > 0 {
 		return quiet
 	}
-	missing := float64(reserved(limit.Burst(), headroom)+1) - limit.TokensAt(now)
-	if missing > 1e-6 { // of rounding
-		return time.Duration(missing / float64(limit.Limit()) * float64(time.Second))
+	calls := float64(reserved(s.Burst(), headroom)+1) - s.TokensAt(now)
+	if calls < 1e-6 { // of rounding
+		return 0
 	}
-	limit.AllowN(now, 1)
-	return 0
+	return time.Duration(calls / float64(s.Limit()) * float64(time.Second))
 }
 
 // Forget drops what is known of the shop's bucket: an operator says to call.

@@ -108,6 +108,9 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 		if runErr != nil && !errors.Is(runErr, store.ErrConflict) {
 			err = errors.Join(err, runErr)
 		}
+		if state != nil {
+			err = errors.Join(err, e.burnDown(ctx, state))
+		}
 	}
 	return busy, err
 }

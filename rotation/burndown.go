@@ -46,3 +46,22 @@ func (b Burn) Words() string {
 	}
 	return fmt.Sprintf("%.1f shops/s are needed, %.1f are made: %d shops will be left when the window ends", b.Needed, b.Rate, b.Late)
 }
+
+// earlyWaves is how long a run is not held to its speed: the first waves are
+// small on purpose.
+const earlyWaves = 2 * time.Minute
+
+// Burning is the burn-down of a run at a rate in shops per second. ok is false
+// while a rate says nothing: the run does not exchange, or its first waves are
+// on and most of the window is left.
+func Burning(s Snapshot, rate float64) (b Burn, ok bool) {
+	if s.Held != HeldNot || !windowRuns(s) || s.Counts.Open() == 0 {
+		return b, false
+	}
+	left := s.Window.Left(s.Now)
+	early := s.Now.Sub(s.PhaseAt) < earlyWaves || !allReleased(s.Waves)
+	if early && left > WindowLength/4 {
+		return b, false
+	}
+	return BurnDown(s.Counts.Open(), left, rate), true
+}

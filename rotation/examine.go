@@ -115,8 +115,7 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	case still >= p.StalledAfter:
 		add(CodeStalled, SeverityCritical, "rotator rotation explain", "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
 	}
-	if f.windowCloses() {
-		b := BurnDown(s.Counts.Open(), s.Window.Left(s.Now), f.Rate)
+	if b, ok := Burning(s, f.Rate); ok && b.Behind {
 		add(CodeWindow, SeverityCritical, "rotator rotation status", "%s are left of the window: %s; raise --inflight with `rotator rotation tune`, or have another refresh token ready",
 			span(s.Window.Left(s.Now)), b.Words())
 	}
@@ -131,25 +130,6 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 // windowRuns reports whether the refresh token's hour is being used.
 func windowRuns(s Snapshot) bool {
 	return (s.Phase == PhaseArmed || s.Phase == PhaseExchanging) && s.Window.Left(s.Now) > 0
-}
-
-// earlyWaves is how long a run is not held to its speed: the first waves are
-// small on purpose.
-const earlyWaves = 2 * time.Minute
-
-// windowCloses reports whether the window ends before the shops do, at the speed
-// of late.
-func (f AppFacts) windowCloses() bool {
-	s := *f.Run
-	if s.Held != HeldNot || !windowRuns(s) || s.Counts.Open() == 0 {
-		return false
-	}
-	left := s.Window.Left(s.Now)
-	early := s.Now.Sub(s.PhaseAt) < earlyWaves || !allReleased(s.Waves)
-	if early && left > WindowLength/4 {
-		return false
-	}
-	return BurnDown(s.Counts.Open(), left, f.Rate).Behind
 }
 
 func (f AppFacts) examineSample(add adder) {

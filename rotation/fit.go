@@ -45,6 +45,7 @@ func Fit(s Snapshot, m Measured) Verdict {
 	return Judge(Load{
 		Shops: s.Counts.Open() + s.LateInstalls, Latency: m.latency(), InFlight: inflight,
 		MaxInFlight: max(s.InFlight, MaxAdvisedInFlight), Left: s.Window.Left(s.Now), Retries: ExpectedRetries,
+		Rate: s.CallsPerS / CallsPerShop,
 	})
 }
 
@@ -87,6 +88,8 @@ func wayOut(s Snapshot, v Verdict) (cmd, words string) {
 	others := fmt.Sprintf("or accept that it takes another refresh token before the end: `%s`, or enter a fresh one: `%s`",
 		accept, command(s, "arm"))
 	switch {
+	case v.Outlook != OutlookRaise && s.CallsPerS > 0:
+		return accept, fmt.Sprintf("allow more calls per second: `%s`, %s", command(s, "tune --rate 0"), others)
 	case v.Outlook != OutlookRaise:
 		return accept, fmt.Sprintf("accept that it takes more than this refresh token: `%s`; more in flight on more workers helps, and so does a fresh token: `%s`", accept, command(s, "arm"))
 	case v.InFlight > s.InFlight:

@@ -102,6 +102,8 @@ type Snapshot struct {
 	// InFlight is the run's cap on the calls of all workers together, Reach what
 	// its live workers can make at most, 0 if none is alive.
 	InFlight, Reach int
+	// CallsPerS is the run's cap on calls per second, 0 for none.
+	CallsPerS float64
 	// AcceptWindows tells that an operator accepted more than one refresh token.
 	AcceptWindows bool
 	// Preflight is what the plan measured before the run was armed, nil if none

@@ -49,7 +49,7 @@ func (t *Tx) SaveVerdict(ctx context.Context, runID int64, j rotation.Judged) er
 // fillForecast reads what is known of whether the run fits, and measures the
 // first waves' calls when the next one is about to be judged by them.
 func (t *Tx) fillForecast(ctx context.Context, r Run, s *rotation.Snapshot) error {
-	s.InFlight, s.AcceptWindows = r.Settings.InFlight, r.Settings.AcceptWindows
+	s.InFlight, s.CallsPerS, s.AcceptWindows = r.Settings.InFlight, r.Settings.Rate, r.Settings.AcceptWindows
 	var preflight, verdict []byte
 	if err := t.tx.QueryRow(ctx, readForecast, r.ID).Scan(&preflight, &verdict); err != nil {
 		return fmt.Errorf("read the verdict of run %d: %w", r.ID, err)

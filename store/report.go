@@ -34,9 +34,15 @@ const itemColumns = `i.position, s.domain, ` + shownState + `, coalesce(i.class,
 var (
 	readByState = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = any($2) and i.position > $3 order by i.position limit $4`)
 	readSlowest = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.latency_ms is not null order by i.latency_ms desc, i.position limit $2`)
-	readBroken  = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = 'proven' and (not i.new_alive or not i.old_dead) order by i.position limit $2`)
-	readItem    = sql(`select ` + itemColumns + ` where i.run_id = $1 and s.domain = $2`)
-	countClass  = sql(`select state, coalesce(class, ''), count(*) from rotator.items
+	// Whatever stands out: parked, tried most often, slowest.
+	readWorst = sql(`with worst as (select position from rotator.items where run_id = $1
+			and (state in ('parked', 'retrying', 'unknown') or attempt > 1 or latency_ms is not null)
+			order by state = 'parked' desc, attempt desc, latency_ms desc nulls last, position limit $2)
+		select ` + itemColumns + ` where i.run_id = $1 and i.position in (select position from worst)
+		order by i.state = 'parked' desc, i.attempt desc, i.latency_ms desc nulls last, i.position`)
+	readBroken = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = 'proven' and (not i.new_alive or not i.old_dead) order by i.position limit $2`)
+	readItem   = sql(`select ` + itemColumns + ` where i.run_id = $1 and s.domain = $2`)
+	countClass = sql(`select state, coalesce(class, ''), count(*) from rotator.items
 		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped') group by 1, 2 order by 3 desc, 1, 2`)
 	// Skipped shops are tried again only when they are meant: by class or name.
 	retryItems = sql(`update rotator.items i set state = case when i.state = 'parked' and i.new_token is not null then 'exchanged' else 'retrying' end,
@@ -67,6 +73,12 @@ func (s *Store) Items(ctx context.Context, runID int64, states []rotation.ItemSt
 // Slowest lists the n items whose exchange took longest.
 func (s *Store) Slowest(ctx context.Context, runID int64, n int) ([]ItemInfo, error) {
 	return s.items(ctx, readSlowest, runID, n)
+}
+
+// Worst lists up to n shops that stand out, the parked first, then those that
+// were tried most often, then the slowest.
+func (s *Store) Worst(ctx context.Context, runID int64, n int) ([]ItemInfo, error) {
+	return s.items(ctx, readWorst, runID, n)
 }
 
 // Broken lists up to n shops that the check after the revoke found wanting.

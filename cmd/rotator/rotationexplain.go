@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -174,12 +175,18 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		}
 		return "its new token is stored, the proof is due", follow
 	case rotation.ItemRetrying:
+		if i.Class == rotation.ClassRateLimited && follow.Command == "" {
+			follow.Why += " when its pause is over; to call it at once: rotator rotation retry --shop " + i.Domain + " --ignore-cooldown"
+		}
 		return "it failed in a way that passes, and is tried again", follow
 	case rotation.ItemUnknown:
 		return "the platform may have made a token whose answer was lost; it is exchanged again", follow
 	case rotation.ItemParked:
 		return "a human must look", retry
 	case rotation.ItemSkipped:
+		if strings.HasPrefix(i.Detail, "excluded: ") {
+			return "an operator left it out", rotation.Step{Why: "to take it in again: rotator shop exclude " + i.Domain + " --undo"}
+		}
 		return "it needs no token", rotation.Step{Why: "if it should have one, the merchant installs the app again"}
 	case rotation.ItemWaived:
 		return "accepted as it is", rotation.Step{Why: "an operator decided it"}

@@ -31,7 +31,10 @@ type runStatus struct {
 	Items   rotation.Counts `json:"items"`
 	Rate    statusRate      `json:"rate"`
 	ETA     statusETA       `json:"eta"`
-	Next    rotation.Step   `json:"next"`
+	// Burn holds the speed against the window; nil while a speed says nothing.
+	Burn  *rotation.Burn   `json:"burn_down"`
+	Worst []store.ItemInfo `json:"worst"`
+	Next  rotation.Step    `json:"next"`
 	// Verdict is nil when nobody measured, Health without a health URL.
 	Verdict *statusVerdict   `json:"verdict"`
 	Health  *rotation.Health `json:"health"`
@@ -116,7 +119,7 @@ func makeStatus(snap rotation.Snapshot, run store.Run, workers []store.WorkerInf
 		Run: run.ID, Kind: run.Kind, Mode: run.Mode, App: snap.App, State: stateOf(run),
 		Phase: run.Phase, PhaseAt: snap.PhaseAt, StartedAt: run.CreatedAt.UTC(), At: snap.Now,
 		Items: snap.Counts, Next: nextStep(snap, run), Gate: rotation.Gate(snap), Certificate: snap.Certificate,
-		Waves: []statusWave{}, Workers: []statusWorker{}, Deliveries: deliveriesOf(snap.Deliveries),
+		Worst: []store.ItemInfo{}, Waves: []statusWave{}, Workers: []statusWorker{}, Deliveries: deliveriesOf(snap.Deliveries),
 	}
 	if ended := cmp.Or(run.ClosedAt, run.CancelledAt); ended != nil {
 		at := ended.UTC()
@@ -148,6 +151,9 @@ func makeStatus(snap rotation.Snapshot, run store.Run, workers []store.WorkerInf
 	st.Verdict, st.Health, st.Wire = verdictOf(snap), healthOf(snap), wireOf(run.Settings)
 	st.Rate = st.rate(run)
 	st.ETA = st.eta(snap, observed)
+	if b, ok := rotation.Burning(snap, cmp.Or(observed, st.Rate.ShopsPerS)); ok && run.Open() && run.Kind == rotation.KindRotation {
+		st.Burn = &b
+	}
 	return st
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,9 @@ ended_at, at, held, held_why, window{expires_at, seconds_left, refused},
 items{total, pending, claimed, exchanged, proven, retrying, unknown, parked,
 skipped, waived}, rate{shops_per_s, inflight, limit, cap,
 cap_calls_per_s, headroom_percent, throttled_by},
-eta{p50, p90, fits_window}, next{command, why, human}, verdict{outlook, words,
+eta{p50, p90, fits_window}, burn_down{needed_shops_per_s,
+actual_shops_per_s, late_shops, behind}, worst[{domain, state,
+class, attempt, latency_ms, ...}], next{command, why, human}, verdict{outlook, words,
 measured, latency_ms, at, accepted}, health{url, failures, ok_at, why},
 wire{pinned, words}, gate[{name, met, evidence}],
 waves[{number, name, released, settled, failed, failed_by, items}],
@@ -51,6 +54,9 @@ JSON Lines.`,
 				return c.watch(cmd.Context(), o)
 			}
 			st, err := o.where(cmd.Context())
+			if err == nil {
+				err = st.nameWorst(cmd.Context(), o.store)
+			}
 			if err != nil {
 				return err
 			}
@@ -113,7 +119,7 @@ func (r *statusReader) read(ctx context.Context) (runStatus, error) {
 		return runStatus{}, err
 	}
 	st := makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled()))
-	return st, st.foresee(ctx, r.store, snap, run)
+	return st, errors.Join(st.foresee(ctx, r.store, snap, run), st.nameWorst(ctx, r.store))
 }
 
 // speedometer is the mean speed over the last half minute.

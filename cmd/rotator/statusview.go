@@ -74,6 +74,9 @@ func (v statusView) addPace(add func(string, string, ...any)) {
 		}
 		add("eta", "%s to %s%s", moment(e.P50), moment(e.P90), fits)
 	}
+	if v.Burn != nil {
+		add("burn", "%s", v.Burn.Words())
+	}
 }
 
 func (v statusView) addLists(add func(string, string, ...any)) {
@@ -86,6 +89,9 @@ func (v statusView) addLists(add func(string, string, ...any)) {
 	}
 	if len(v.Waves) > 0 && (v.Phase.Before(rotation.PhaseProven) || v.Phase == rotation.PhaseCutover) {
 		add("waves", "%s", v.waves())
+	}
+	for i, item := range v.Worst {
+		add(first(i, "worst"), "%s", worstWords(item))
 	}
 	for i, w := range v.Workers {
 		add(first(i, "workers"), "%s pid %d: %s", w.Host, w.PID,
@@ -211,6 +217,9 @@ func (v statusView) Line(at time.Time) string {
 		if v.ETA.P50 != nil {
 			words = append(words, "eta "+v.ETA.P50.In(at.Location()).Format("15:04")+"–"+v.ETA.P90.In(at.Location()).Format("15:04"))
 		}
+	}
+	if v.Burn != nil && v.Burn.Behind {
+		words = append(words, "behind: "+v.Burn.Words())
 	}
 	if n := v.Deliveries.Pending + v.Deliveries.Failing; n > 0 {
 		words = append(words, fmt.Sprintf("%d not acknowledged by the app", n))
