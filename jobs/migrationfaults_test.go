@@ -71,6 +71,42 @@ func TestWrongSecretVersionIsHeldAtOnce(t *testing.T) {
 	}
 }
 
+// A password is right under any version of the secret, so that passwords which
+// come first must not hide that the computed tokens are all refused.
+func TestPasswordsDoNotHideAWrongSecretVersion(t *testing.T) {
+	t.Parallel()
+	const shops = 80
+	r := legacyRig(t, haravansim.Options{Shops: shops})
+	wrong, err := r.sim.CreateSecret()
+	r.must(err)
+	_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(wrong.Value))
+	r.must(err)
+	// Positions follow ids: the shops that store a token come after the others.
+	_, err = r.db.Pool.Exec(r.ctx, "delete from rotator.shops where legacy_kind = 'token'")
+	r.must(err)
+	for s := range r.sim.Shops {
+		if s.LegacyToken != "" {
+			r.list(shopfile.Row{Domain: s.Domain, LegacyToken: secret.New(s.LegacyToken)})
+		}
+	}
+	r.worker()
+	r.sim.CreateTestApp()
+	r.migrate(operate.MigrationOptions{CheckSample: -1, SecretVersion: 2})
+	r.until("derived", inPhase(rotation.PhaseDerived))
+	snap := r.until("held", func(s rotation.Snapshot) bool { return s.Held == rotation.HeldWaiting || checked(s) })
+	if snap.Held != rotation.HeldWaiting || snap.Counts.Parked != 0 || !strings.Contains(snap.HeldWhy, "right version of the secret") {
+		t.Errorf("held %q: %+v %s", snap.Held, snap.Counts, snap.HeldWhy)
+	}
+	if n := r.sim.Counts().IdentityCalls; n > 5 {
+		t.Errorf("%d shops were asked", n)
+	}
+	r.must(r.op.Cancel(r.ctx, r.run.ID, r.app.Name))
+	r.migrate(operate.MigrationOptions{CheckSample: -1})
+	if snap = r.until("checked", checked); snap.Migration.CheckAlive != shops {
+		t.Errorf("with the right version: %+v", snap.Migration)
+	}
+}
+
 // nothingDerived checks that a cancelled migration left nothing.
 func (r *rig) nothingDerived() {
 	r.t.Helper()

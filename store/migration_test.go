@@ -173,7 +173,7 @@ func TestTheCutoverBeginsAnew(t *testing.T) {
 	old := r.take(t, g)
 	r.deriveBatch(t, old)
 	r.enter(t, rotation.PhaseDerived)
-	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 100)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 100, false)
 	if err != nil || len(checks) != 10 {
 		t.Fatalf("%d checks: %v", len(checks), err)
 	}
@@ -243,7 +243,7 @@ func TestAWaivedShopGetsItsTokenAtTheCutover(t *testing.T) {
 	r := newMigration(t, legacyFleet(3)...)
 	r.deriveAll(t)
 	r.enter(t, rotation.PhaseDerived)
-	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 3)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 3, false)
 	if err != nil || len(checks) != 3 {
 		t.Fatalf("%d checks: %v", len(checks), err)
 	}
