@@ -107,6 +107,37 @@ func TestPasswordsDoNotHideAWrongSecretVersion(t *testing.T) {
 	}
 }
 
+// A password in the column of tokens, and the other way round, is a mistake that
+// is seen by the check only; the list that mends it is believed.
+func TestACredentialOfTheOtherKindIsDerivedAgain(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, haravansim.Options{Shops: 30})
+	var token, password haravansim.Shop
+	for s := range r.sim.Shops {
+		if s.LegacyToken != "" {
+			token = s
+		} else {
+			password = s
+		}
+	}
+	r.list(shopfile.Row{Domain: token.Domain, LegacyPassword: secret.New(token.LegacyToken)},
+		shopfile.Row{Domain: password.Domain, LegacyToken: secret.New(password.LegacyPassword)})
+	r.worker()
+	r.sim.CreateTestApp()
+	r.migrate(operate.MigrationOptions{CheckSample: -1})
+	if snap := r.until("checked", checked); snap.Counts.Parked != 2 {
+		t.Fatalf("counts: %+v", snap.Counts)
+	}
+	r.list(shopfile.Row{Domain: token.Domain, LegacyToken: secret.New(token.LegacyToken)},
+		shopfile.Row{Domain: password.Domain, LegacyPassword: secret.New(password.LegacyPassword)})
+	_, err := r.op.Retry(r.ctx, r.run.ID, "", "")
+	r.must(err)
+	snap := r.until("looked at again", func(s rotation.Snapshot) bool { return checked(s) && s.Counts.Retrying == 0 && s.Counts.Claimed == 0 })
+	if snap.Counts.Parked != 0 || snap.Migration.CheckAlive != 30 {
+		t.Errorf("%+v %+v %s; %s", snap.Counts, snap.Migration, r.item(token.Domain).Detail, r.item(password.Domain).Detail)
+	}
+}
+
 // nothingDerived checks that a cancelled migration left nothing.
 func (r *rig) nothingDerived() {
 	r.t.Helper()
