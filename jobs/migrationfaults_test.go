@@ -138,6 +138,25 @@ func TestACredentialOfTheOtherKindIsDerivedAgain(t *testing.T) {
 	}
 }
 
+// A shop that is excluded after its derivation keeps no legacy credential: its
+// derived token becomes its own at the cutover.
+func TestAShopExcludedBeforeTheCutoverKeepsAToken(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, haravansim.Options{Shops: 12})
+	r.worker()
+	r.migrate(operate.MigrationOptions{CheckSample: 0})
+	r.until("derived", inPhase(rotation.PhaseDerived))
+	excluded := r.domain(7)
+	r.must(r.db.Exclude(r.ctx, storetest.Actor, r.app.ID, excluded, "a dispute"))
+	r.confirm(rotation.PhaseChecked)
+	r.cutOver()
+	r.until("settled", settled)
+	r.finish()
+	if n := r.derivedTokens(); n != 12 {
+		t.Errorf("%d shops have their derived token", n)
+	}
+}
+
 // nothingDerived checks that a cancelled migration left nothing.
 func (r *rig) nothingDerived() {
 	r.t.Helper()
