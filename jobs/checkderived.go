@@ -54,11 +54,11 @@ func (w *checkDerivedWorker) Work(ctx context.Context, job *river.Job[CheckDeriv
 	if stopped, err := e.mayCallNow(ctx, run, false); err != nil || stopped != nil {
 		return err // stopped: the supervisor sends another when it may
 	}
-	alive, err := e.derivedAlive(ctx, run)
+	alive, err := e.store.AnyComputedAlive(ctx, run.id)
 	if err != nil {
 		return err
 	}
-	pass := derivedPass{engine: e, run: run, alive: alive}
+	pass := derivedPass{engine: e, run: run, alive: alive, computed: !alive}
 	for begin := time.Now(); time.Since(begin) < batchBudget && e.mayCall(run, false, 0) == nil; {
 		more, err := pass.next(ctx)
 		if err != nil || !more {
@@ -73,6 +73,9 @@ type derivedPass struct {
 	engine *Engine
 	run    *runState
 	after  int64
+	// computed tells that passwords are left for later: they are right under any
+	// version of the secret, and would hide that it is the wrong one.
+	computed bool
 	// alive tells that a derived token was accepted. Until then refused ones are
 	// kept here: nobody knows whose fault it is.
 	alive   bool
@@ -85,9 +88,15 @@ func (p *derivedPass) next(ctx context.Context) (more bool, err error) {
 	if !p.alive {
 		n = checkCanary
 	}
-	page, err := p.engine.store.NextDerivedChecks(ctx, p.run.id, p.after, n)
+	page, err := p.engine.store.NextDerivedChecks(ctx, p.run.id, p.after, n, p.computed)
 	if err != nil {
 		return false, err
+	}
+	if len(page) == 0 && p.computed {
+		few := p.refused
+		p.computed, p.after, p.refused = false, 0, nil
+		p.engine.kick()
+		return true, p.write(ctx, few) // too few to be believed
 	}
 	if len(page) == 0 {
 		if p.after > 0 {
@@ -99,6 +108,9 @@ func (p *derivedPass) next(ctx context.Context) (more bool, err error) {
 	seen := p.engine.checkDerivedAll(ctx, p.run, page)
 	if !p.alive && slices.ContainsFunc(seen, func(c store.DerivedChecked) bool { return c.Alive }) {
 		p.alive = true
+		if p.computed {
+			p.computed, p.after = false, 0
+		}
 		p.run.tokenAccepted()
 	}
 	if p.alive {

@@ -67,12 +67,11 @@ type Engine struct {
 	kicked  chan struct{}
 	// hurried makes it look even if it has only just done so.
 	hurried chan struct{}
-	// walked and checked are the supervisor's last cursor of a walk and its last
-	// count of shops looked at after a revoke.
-	walked  int64
-	checked int
-	// planned is its last count of derived tokens to look at.
-	planned int
+	// walked and checked are where the supervisor saw each run's walk and check at
+	// its last repair.
+	walked, checked stood
+	// planned are its last counts of derived tokens to look at, by run.
+	planned map[int64]int
 	// vectors compares known answers before anything is derived, once.
 	vectors func() error
 }
@@ -109,6 +108,7 @@ func New(c Config) (*Engine, error) {
 		store: c.Store, client: c.Client, log: c.Log, inflight: c.InFlight, version: c.Version, once: c.Once, started: c.Started,
 		vectors: sync.OnceValue(haravan.CheckVectors),
 		id:      uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
+		walked: stood{}, checked: stood{}, planned: map[int64]int{},
 		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)

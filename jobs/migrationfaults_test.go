@@ -71,6 +71,92 @@ func TestWrongSecretVersionIsHeldAtOnce(t *testing.T) {
 	}
 }
 
+// A password is right under any version of the secret, so that passwords which
+// come first must not hide that the computed tokens are all refused.
+func TestPasswordsDoNotHideAWrongSecretVersion(t *testing.T) {
+	t.Parallel()
+	const shops = 80
+	r := legacyRig(t, haravansim.Options{Shops: shops})
+	wrong, err := r.sim.CreateSecret()
+	r.must(err)
+	_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(wrong.Value))
+	r.must(err)
+	// Positions follow ids: the shops that store a token come after the others.
+	_, err = r.db.Pool.Exec(r.ctx, "delete from rotator.shops where legacy_kind = 'token'")
+	r.must(err)
+	for s := range r.sim.Shops {
+		if s.LegacyToken != "" {
+			r.list(shopfile.Row{Domain: s.Domain, LegacyToken: secret.New(s.LegacyToken)})
+		}
+	}
+	r.worker()
+	r.sim.CreateTestApp()
+	r.migrate(operate.MigrationOptions{CheckSample: -1, SecretVersion: 2})
+	r.until("derived", inPhase(rotation.PhaseDerived))
+	snap := r.until("held", func(s rotation.Snapshot) bool { return s.Held == rotation.HeldWaiting || checked(s) })
+	if snap.Held != rotation.HeldWaiting || snap.Counts.Parked != 0 || !strings.Contains(snap.HeldWhy, "right version of the secret") {
+		t.Errorf("held %q: %+v %s", snap.Held, snap.Counts, snap.HeldWhy)
+	}
+	if n := r.sim.Counts().IdentityCalls; n > 5 {
+		t.Errorf("%d shops were asked", n)
+	}
+	r.must(r.op.Cancel(r.ctx, r.run.ID, r.app.Name))
+	r.migrate(operate.MigrationOptions{CheckSample: -1})
+	if snap = r.until("checked", checked); snap.Migration.CheckAlive != shops {
+		t.Errorf("with the right version: %+v", snap.Migration)
+	}
+}
+
+// A password in the column of tokens, and the other way round, is a mistake that
+// is seen by the check only; the list that mends it is believed.
+func TestACredentialOfTheOtherKindIsDerivedAgain(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, haravansim.Options{Shops: 30})
+	var token, password haravansim.Shop
+	for s := range r.sim.Shops {
+		if s.LegacyToken != "" {
+			token = s
+		} else {
+			password = s
+		}
+	}
+	r.list(shopfile.Row{Domain: token.Domain, LegacyPassword: secret.New(token.LegacyToken)},
+		shopfile.Row{Domain: password.Domain, LegacyToken: secret.New(password.LegacyPassword)})
+	r.worker()
+	r.sim.CreateTestApp()
+	r.migrate(operate.MigrationOptions{CheckSample: -1})
+	if snap := r.until("checked", checked); snap.Counts.Parked != 2 {
+		t.Fatalf("counts: %+v", snap.Counts)
+	}
+	r.list(shopfile.Row{Domain: token.Domain, LegacyToken: secret.New(token.LegacyToken)},
+		shopfile.Row{Domain: password.Domain, LegacyPassword: secret.New(password.LegacyPassword)})
+	_, err := r.op.Retry(r.ctx, r.run.ID, "", "")
+	r.must(err)
+	snap := r.until("looked at again", func(s rotation.Snapshot) bool { return checked(s) && s.Counts.Retrying == 0 && s.Counts.Claimed == 0 })
+	if snap.Counts.Parked != 0 || snap.Migration.CheckAlive != 30 {
+		t.Errorf("%+v %+v %s; %s", snap.Counts, snap.Migration, r.item(token.Domain).Detail, r.item(password.Domain).Detail)
+	}
+}
+
+// A shop that is excluded after its derivation keeps no legacy credential: its
+// derived token becomes its own at the cutover.
+func TestAShopExcludedBeforeTheCutoverKeepsAToken(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, haravansim.Options{Shops: 12})
+	r.worker()
+	r.migrate(operate.MigrationOptions{CheckSample: 0})
+	r.until("derived", inPhase(rotation.PhaseDerived))
+	excluded := r.domain(7)
+	r.must(r.db.Exclude(r.ctx, storetest.Actor, r.app.ID, excluded, "a dispute"))
+	r.confirm(rotation.PhaseChecked)
+	r.cutOver()
+	r.until("settled", settled)
+	r.finish()
+	if n := r.derivedTokens(); n != 12 {
+		t.Errorf("%d shops have their derived token", n)
+	}
+}
+
 // nothingDerived checks that a cancelled migration left nothing.
 func (r *rig) nothingDerived() {
 	r.t.Helper()

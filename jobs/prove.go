@@ -26,7 +26,9 @@ func (a *attempt) migrate(ctx context.Context) {
 	switch {
 	case c.Broken != "":
 		a.fail(rotation.ItemParked, rotation.ClassOurs, c.Broken, 0)
-	case c.Excluded != "":
+	case c.Excluded != "" && (c.New.IsZero() || a.run.view().Phase != rotation.PhaseCutover):
+		// After the cutover a derived token is all that the shop has: it is made
+		// its own, as a minted one is in a rotation.
 		a.write(store.Outcome{State: rotation.ItemSkipped, Detail: "excluded: " + c.Excluded})
 	case !c.Current.IsZero():
 		// An install or an import was faster: its token stays.

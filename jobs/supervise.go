@@ -243,6 +243,17 @@ func (e *Engine) insertBatches(ctx context.Context, tx *store.Tx, run store.Run,
 	return err
 }
 
+// stood is where runs were at the last repair. Each run has its own: of two that
+// share one, each would look moved whenever it comes after the other.
+type stood map[int64]int64
+
+// still notes where a run is, and reports whether it was there before.
+func (s stood) still(run, at int64) bool {
+	was, seen := s[run]
+	s[run] = at
+	return seen && was == at
+}
+
 // walkMore makes sure that somebody walks: at first, and again when the cursor
 // has not moved between two repairs. More walkers at once would only wait for
 // each other.
@@ -251,8 +262,7 @@ func (e *Engine) walkMore(ctx context.Context, run store.Run, repair bool) error
 		if !repair {
 			return nil
 		}
-		if e.walked != run.WalkCursor {
-			e.walked = run.WalkCursor
+		if !e.walked.still(run.ID, run.WalkCursor) {
 			return nil
 		}
 	}
@@ -268,8 +278,7 @@ func (e *Engine) checkMore(ctx context.Context, snap rotation.Snapshot, repair b
 		if !repair {
 			return nil
 		}
-		if e.checked != done {
-			e.checked = done
+		if !e.checked.still(snap.RunID, int64(done)) {
 			return nil
 		}
 	}

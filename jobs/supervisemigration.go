@@ -50,19 +50,18 @@ func (e *Engine) superviseMigration(ctx context.Context, snap rotation.Snapshot,
 // repairs.
 func (e *Engine) checkDerivedMore(ctx context.Context, snap rotation.Snapshot, repair bool) error {
 	done, planned := snap.Migration.CheckDone, snap.Migration.CheckPlanned
-	more := planned > e.planned
+	more := planned > e.planned[snap.RunID]
 	if done > 0 && !more {
 		if !repair {
 			return nil
 		}
-		if e.checked != done {
-			e.checked = done
+		if !e.checked.still(snap.RunID, int64(done)) {
 			return nil
 		}
 	}
 	inserted, err := e.river.Insert(ctx, CheckDerivedArgs{Run: snap.RunID, Done: done}, nil)
 	if err == nil && !inserted.UniqueSkippedAsDuplicate {
-		e.planned = planned // or the one that runs may have gone past the new ones
+		e.planned[snap.RunID] = planned // or the one that runs may have gone past the new ones
 	}
 	return err
 }

@@ -61,6 +61,9 @@ func (b Binding) tokenColumns() []string {
 // ErrNotBound: the app has no bound table.
 var ErrNotBound = errors.New("no table is bound: `rotator shop bind` binds one")
 
+// ErrBoundElsewhere: the token columns are another app's.
+var ErrBoundElsewhere = errors.New("another app is bound to the same token columns and rows: name columns of this app's own, or keep the rows of each apart with --where")
+
 const bindingColumns = `app_id, table_schema, table_name, key_column, domain_column, coalesce(access_token_column, ''),
 	coalesce(legacy_token_column, ''), coalesce(oauth_token_column, ''), condition, codec, created_by, created_at, synced_at, left_out, behind`
 
@@ -74,7 +77,14 @@ var (
 			key_column = excluded.key_column, domain_column = excluded.domain_column, access_token_column = excluded.access_token_column,
 			legacy_token_column = excluded.legacy_token_column, oauth_token_column = excluded.oauth_token_column,
 			condition = excluded.condition, codec = excluded.codec, created_by = excluded.created_by, created_at = now(), synced_at = null, left_out = 0, behind = 0`)
-	dropBinding = sql(`delete from rotator.bindings where app_id = $1`)
+	// Under another condition the rows are others.
+	boundByOther = sql(`select a.name from rotator.bindings b join rotator.apps a on a.id = b.app_id
+		where b.app_id <> $1 and b.table_schema = $2 and b.table_name = $3 and b.condition = $4
+			and array[b.access_token_column, b.legacy_token_column, b.oauth_token_column] && array[nullif($5, ''), nullif($6, ''), nullif($7, '')]
+		order by 1 limit 1`)
+	// Two apps must not bind one table at the same time.
+	lockBindings = sql(`lock table rotator.bindings in share row exclusive mode`)
+	dropBinding  = sql(`delete from rotator.bindings where app_id = $1`)
 	// Shops that were left out because of their row stay so: who takes them in
 	// again does it by name.
 	forgetKeys = sql(`update rotator.shops set bound_key = null, unbound_at = null, updated_at = now()
@@ -109,6 +119,9 @@ func (s *Store) Bind(ctx context.Context, actor string, app App, b Binding) erro
 		if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
 			return fmt.Errorf("lock the app: %w", err)
 		}
+		if err := tx.notAnothers(ctx, app, b); err != nil {
+			return err
+		}
 		was, err := binding(ctx, tx.tx, app.ID)
 		if err != nil && !errors.Is(err, ErrNotBound) {
 			return err
@@ -124,6 +137,23 @@ func (s *Store) Bind(ctx context.Context, actor string, app App, b Binding) erro
 		}
 		return tx.Log(ctx, actor, "app.bound", 0, map[string]any{"app": app.Name, "binding": b})
 	})
+}
+
+// notAnothers refuses token columns that are another app's: each app would take
+// the other's token for one of an install, and put its own in its place.
+func (t *Tx) notAnothers(ctx context.Context, app App, b Binding) error {
+	if _, err := t.tx.Exec(ctx, lockBindings); err != nil {
+		return fmt.Errorf("lock the bindings: %w", err)
+	}
+	var other string
+	err := t.tx.QueryRow(ctx, boundByOther, app.ID, b.Schema, b.Table, b.Where, b.Access, b.Legacy, b.OAuth).Scan(&other)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for other apps' bindings: %w", err)
+	}
+	return fmt.Errorf("bind %s: %w (%s)", b.Name(), ErrBoundElsewhere, other)
 }
 
 // Unbind forgets the app's binding. The table keeps its tokens, rotator its

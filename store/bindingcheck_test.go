@@ -172,3 +172,28 @@ func TestCreateColumn(t *testing.T) {
 		t.Errorf("while another reads: %v", err)
 	}
 }
+
+// Two apps in one table keep their tokens in columns, or rows, of their own.
+func TestTokenColumnsBelongToOneApp(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, 1)
+	other := r.App(t, "another", "another-old-secret", "another-new-secret")
+	b := r.binding
+	if err := r.Bind(t.Context(), storetest.Actor, other, b); !errors.Is(err, store.ErrBoundElsewhere) || !strings.Contains(err.Error(), "shopbot") {
+		t.Errorf("the same columns: %v", err)
+	}
+	b.Access, b.Legacy = "secret_of_the_app", ""
+	if err := r.Bind(t.Context(), storetest.Actor, other, b); !errors.Is(err, store.ErrBoundElsewhere) {
+		t.Errorf("one column in common: %v", err)
+	}
+	b.OAuth = ""
+	if err := r.Bind(t.Context(), storetest.Actor, other, b); err != nil {
+		t.Errorf("columns of its own: %v", err)
+	}
+	b = r.binding
+	b.Where = "uninstalled"
+	if err := r.Bind(t.Context(), storetest.Actor, other, b); err != nil {
+		t.Errorf("rows of its own: %v", err)
+	}
+	r.bind(t) // its own binding is not in its way
+}

@@ -49,7 +49,8 @@ type Derivation struct {
 
 const underivedColumns = `select i.run_id, i.position, i.shop_id, s.domain, i.attempt, s.token_generation, s.legacy_token,
 		coalesce(s.legacy_kind = 'password', false), coalesce(s.legacy_token_fingerprint, ''), coalesce(s.excluded_reason, ''), s.access_token is not null,
-		coalesce(s.legacy_kind = 'token' and (s.legacy_token_fingerprint in (s.derived_fingerprint, s.access_token_fingerprint)
+		coalesce(s.legacy_kind = 'token' and (s.legacy_token_fingerprint = s.access_token_fingerprint
+			or (s.legacy_token_fingerprint = s.derived_fingerprint and s.derived_fingerprint is distinct from s.derived_from)
 			or s.legacy_token_fingerprint = any(s.former_fingerprints)), false)
 	from rotator.items i join rotator.shops s on s.id = i.shop_id`
 

@@ -49,7 +49,7 @@ var (
 	nextDerivedChecks = sql(`select i.run_id, i.position, s.domain, i.attempt, i.tries, i.new_token
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.position > $2 and i.position % r.check_stride = 0 and i.state = 'exchanged'
-			and i.checked_at is null and i.next_attempt_at is null
+			and i.checked_at is null and i.next_attempt_at is null and (not $4::boolean or ` + computed + `)
 		order by i.position limit $3`)
 	writeDerivedChecks = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = coalesce(nullif(x.detail, ''), i.detail),
 			checked_at = case when x.alive or x.refused then now() else i.checked_at end,
@@ -65,7 +65,13 @@ var (
 		where i.run_id = $1 and i.position % r.check_stride = 0 and i.exchanged_at is not null`)
 	anyDerivedAlive = sql(`select exists (select from rotator.items i join rotator.runs r on r.id = i.run_id where i.run_id = $1
 		and case when r.phase = 'cutover' then i.state = 'proven' else i.new_alive end)`)
+	anyComputedAlive = sql(`select exists (select from rotator.items i join rotator.shops s on s.id = i.shop_id
+		where i.run_id = $1 and i.new_alive and ` + computed + `)`)
 )
+
+// computed tells of a shop that its derived token is not a password, which is
+// right under any version of the secret.
+const computed = `s.derived_fingerprint is distinct from s.derived_from`
 
 // planDerivedChecks chooses the shops whose derived tokens are looked at.
 func (t *Tx) planDerivedChecks(ctx context.Context, r Run) error {
@@ -81,9 +87,9 @@ func (t *Tx) planDerivedChecks(ctx context.Context, r Run) error {
 }
 
 // NextDerivedChecks returns up to n shops that the check has not looked at yet,
-// from after a position on.
-func (s *Store) NextDerivedChecks(ctx context.Context, runID, after int64, n int) ([]DerivedCheck, error) {
-	rows, err := s.pool.Query(ctx, nextDerivedChecks, runID, after, n)
+// from after a position on; with onlyComputed none whose token is a password.
+func (s *Store) NextDerivedChecks(ctx context.Context, runID, after int64, n int, onlyComputed bool) ([]DerivedCheck, error) {
+	rows, err := s.pool.Query(ctx, nextDerivedChecks, runID, after, n, onlyComputed)
 	if err != nil {
 		return nil, fmt.Errorf("read derived tokens to check: %w", err)
 	}
@@ -142,6 +148,16 @@ func (s *Store) AnyDerivedAlive(ctx context.Context, runID int64) (bool, error) 
 	var alive bool
 	if err := s.pool.QueryRow(ctx, anyDerivedAlive, runID).Scan(&alive); err != nil {
 		return false, fmt.Errorf("look for a derived token that works: %w", err)
+	}
+	return alive, nil
+}
+
+// AnyComputedAlive reports whether the check saw a derived token accepted that
+// is not a password: only these tell that the secret is the right version.
+func (s *Store) AnyComputedAlive(ctx context.Context, runID int64) (bool, error) {
+	var alive bool
+	if err := s.pool.QueryRow(ctx, anyComputedAlive, runID).Scan(&alive); err != nil {
+		return false, fmt.Errorf("look for a computed token that works: %w", err)
 	}
 	return alive, nil
 }

@@ -28,10 +28,15 @@ var countLegacy = sql(`select count(*), count(*) filter (where legacy_kind = 'to
 
 const (
 	underived = `s.legacy_token is not null and s.access_token is null and s.excluded_at is null`
-	// A shop that was settled as having nothing to derive, or whose legacy
-	// credential is not the one that its derived token came from, is to be
-	// derived (again). What a person must look at, or has accepted, is left.
-	needsDerivation = underived + ` and s.derived_from is distinct from s.legacy_token_fingerprint and i.state in ('exchanged', 'skipped')`
+	// The legacy credential that is stored now is not the one that was derived
+	// from, or was then taken for the other kind: only a password's derived token
+	// is itself.
+	derivedOfAnother = `(s.derived_from is distinct from s.legacy_token_fingerprint
+		or (s.derived_fingerprint = s.derived_from) is distinct from (s.legacy_kind = 'password'))`
+	// A shop that was settled as having nothing to derive, or whose derived token
+	// is of another legacy credential, is to be derived (again). What a person
+	// must look at, or has accepted, is left.
+	needsDerivation = underived + ` and ` + derivedOfAnother + ` and i.state in ('exchanged', 'skipped')`
 
 	// What a token migration makes of a shop that enters it.
 	legacyState = `case when excluded_reason is null and not oauth and legacy then 'pending' else 'skipped' end,

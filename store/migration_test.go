@@ -173,7 +173,7 @@ func TestTheCutoverBeginsAnew(t *testing.T) {
 	old := r.take(t, g)
 	r.deriveBatch(t, old)
 	r.enter(t, rotation.PhaseDerived)
-	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 100)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 100, false)
 	if err != nil || len(checks) != 10 {
 		t.Fatalf("%d checks: %v", len(checks), err)
 	}
@@ -243,7 +243,7 @@ func TestAWaivedShopGetsItsTokenAtTheCutover(t *testing.T) {
 	r := newMigration(t, legacyFleet(3)...)
 	r.deriveAll(t)
 	r.enter(t, rotation.PhaseDerived)
-	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 3)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 3, false)
 	if err != nil || len(checks) != 3 {
 		t.Fatalf("%d checks: %v", len(checks), err)
 	}
@@ -380,5 +380,31 @@ func TestNoLegacyOrDerivedTokenIsStoredOrSentInClear(t *testing.T) {
 	}
 	if len(heard.sent) < 30 {
 		t.Errorf("only %d statements were heard", len(heard.sent))
+	}
+}
+
+// A secret that tokens are derived from is in use, although it may be pending.
+func TestASecretThatIsDerivedFromIsNotDiscarded(t *testing.T) {
+	t.Parallel()
+	r := &rig{DB: storetest.New(t)}
+	r.app = r.App(t, "shopbot", oldSecret, newSecret)
+	r.importLegacy(t, legacyFleet(1)...)
+	secrets, err := r.Secrets(t.Context(), r.app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		r.run, err = tx.StartRun(ctx, storetest.Actor, store.NewRun{
+			App: r.app, Kind: rotation.KindTokenMigration, Mode: rotation.ModePlanned, OldSecretID: secrets[1].ID,
+			Settings: store.RunSettings{BatchSize: 10, Waves: rotation.WavePolicy{Budget: 0.25}},
+		})
+		return err
+	})
+	if err := r.DiscardSecret(t.Context(), storetest.Actor, r.app, 2); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("discarded while a token migration derives from it: %v", err)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.run) })
+	if err := r.DiscardSecret(t.Context(), storetest.Actor, r.app, 2); err != nil {
+		t.Errorf("the run was cancelled: %v", err)
 	}
 }

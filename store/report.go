@@ -31,6 +31,10 @@ const itemColumns = `i.position, s.domain, ` + shownState + `, coalesce(i.class,
 	coalesce(i.claimed_at, held.claimed_at), coalesce(i.exchanged_at, held.exchanged_at), i.proven_at, i.next_attempt_at, i.old_dead, i.new_alive
 	from rotator.items i join rotator.shops s on s.id = i.shop_id` + heldBatch
 
+// mended tells of an item of a token migration that its derived token is not of
+// the legacy credential that is stored now.
+const mended = underived + ` and ` + derivedOfAnother + ` and exists (select from rotator.runs r where r.id = i.run_id and r.kind = 'token_migration')`
+
 var (
 	readByState = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = any($2) and i.position > $3 order by i.position limit $4`)
 	readSlowest = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.latency_ms is not null order by i.latency_ms desc, i.position limit $2`)
@@ -45,8 +49,10 @@ var (
 	countClass = sql(`select state, coalesce(class, ''), count(*) from rotator.items
 		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped') group by 1, 2 order by 3 desc, 1, 2`)
 	// Skipped shops are tried again only when they are meant: by class or name.
-	retryItems = sql(`update rotator.items i set state = case when i.state = 'parked' and i.new_token is not null then 'exchanged' else 'retrying' end,
-			next_attempt_at = now(), tries = 0
+	// A derived token whose legacy credential was mended is not asked with again.
+	retryItems = sql(`update rotator.items i set next_attempt_at = now(), tries = 0,
+			new_token = case when not (` + mended + `) then i.new_token end,
+			state = case when i.state = 'parked' and i.new_token is not null and not (` + mended + `) then 'exchanged' else 'retrying' end
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
 			and (i.state in ('parked', 'retrying') or (i.state = 'skipped' and i.class is not null and ($2 <> '' or $3 <> '')))
 			and ($2 = '' or i.class = $2) and ($3 = '' or s.domain = $3)`)

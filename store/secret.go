@@ -68,7 +68,7 @@ var (
 	unswitchOld   = sql(`update rotator.secrets set state = 'active', retiring_at = null where id = $1 and state = 'retiring'`)
 	discardSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null
 		where app_id = $1 and version = $2 and state = 'pending'
-			and not exists (select from rotator.runs r where r.new_secret_id = secrets.id and r.closed_at is null and r.cancelled_at is null)
+			and not exists (select from rotator.runs r where secrets.id in (r.new_secret_id, r.old_secret_id) and r.closed_at is null and r.cancelled_at is null)
 			and not exists (select from rotator.shops s where s.app_id = secrets.app_id and s.secret_id = secrets.id and s.rotated_at is not null)`)
 	shredSecret = sql(`update rotator.secrets set value = null where id = $1 and state = 'revoked'`)
 )
