@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/haravan-rotator/rotator/haravan"
@@ -55,6 +56,8 @@ type runState struct {
 	// refusals are the shops whose was refused before that.
 	acceptedIn rotation.Phase
 	refusals   map[string]bool
+	// tableBusy counts how often in a row the app's own table was locked.
+	tableBusy atomic.Int32
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter.
 	refused string
