@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/haravan-rotator/rotator/haravan"
@@ -66,6 +67,8 @@ type runState struct {
 	// refusals are the shops whose was refused before that.
 	acceptedIn rotation.Phase
 	refusals   map[string]bool
+	// tableBusy counts how often in a row the app's own table was locked.
+	tableBusy atomic.Int32
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter, unless it is the only one
 	// that was tried (onlyRefused).

@@ -71,6 +71,10 @@ func (w *deriveWorker) Work(ctx context.Context, job *river.Job[DeriveArgs]) err
 		done[i] = derive(u)
 	}
 	err = e.store.WriteDerived(ctx, lease, done)
+	if e.tableFailed(ctx, run, err) {
+		// Nothing was written: whoever looks after the batches comes back to it.
+		return errors.Join(e.store.LeaveBatch(ctx, lease), e.later())
+	}
 	if errors.Is(err, store.ErrConflict) {
 		// Held, cancelled or superseded since: nothing was written.
 		return errors.Join(e.store.LeaveBatch(ctx, lease), e.later())

@@ -60,11 +60,11 @@ func (a *attempt) derive(ctx context.Context) {
 		return
 	}
 	d := derive(u)
-	written, err := a.engine.store.WriteDerivedClaim(ctx, d)
+	stored, err := a.engine.store.WriteDerivedClaim(ctx, d)
 	switch {
-	case err != nil:
+	case a.engine.tableFailed(ctx, a.run, err), err != nil:
 		a.notSent(err)
-	case written && !d.Token.IsZero() && a.run.view().Phase == rotation.PhaseCutover:
+	case stored && a.run.view().Phase == rotation.PhaseCutover:
 		a.claim.Generation = u.Generation
 		a.proveDerived(ctx, d.Token)
 	}

@@ -161,7 +161,7 @@ func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase
 			return err
 		}
 	case rotation.PhaseScrubbed:
-		return o.confirmScrubbed(ctx, runID, note, confirmed, progress)
+		return o.ConfirmScrubbed(ctx, runID, note, confirmed, false, progress)
 	case rotation.PhaseClosed:
 		if err := o.shredFirst(ctx, runID, confirmed, progress); err != nil {
 			return err
@@ -285,15 +285,25 @@ func (o Operator) ResumeWith(ctx context.Context, runID int64, opt ResumeOptions
 // secrets stay alive, and a later run takes up the rest; of a token migration
 // nothing stays.
 func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
+	if err := o.clearRowsFirst(ctx, runID, confirmed); err != nil {
+		return err
+	}
 	return o.onOpen(ctx, runID, "cancel", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
-		switch {
-		case TooLateToCancel(snap) != "":
-			return refuse("cancel", TooLateToCancel(snap), snap)
-		case confirmed != snap.App:
-			return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
+		if err := mayCancel(snap, confirmed); err != nil {
+			return err
 		}
 		return tx.Cancel(ctx, o.Actor, run)
 	})
+}
+
+func mayCancel(snap rotation.Snapshot, confirmed string) error {
+	switch {
+	case TooLateToCancel(snap) != "":
+		return refuse("cancel", TooLateToCancel(snap), snap)
+	case confirmed != snap.App:
+		return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
+	}
+	return nil
 }
 
 // TooLateToCancel says why a run can only be finished; "" while it can be

@@ -43,6 +43,13 @@ func (o Operator) StartMigration(ctx context.Context, app store.App, opt Migrati
 	if why := nothingToDerive(legacy); why != "" {
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
+	why, err := unfitBinding(ctx, o.Store, app.ID)
+	if err != nil {
+		return store.Run{}, err
+	}
+	if why != "" {
+		return store.Run{}, &Refused{What: what, Why: why}
+	}
 	set := settings(app, StartOptions{InFlight: opt.InFlight, BatchSize: opt.BatchSize, Waves: opt.Waves})
 	set.CheckSample = opt.CheckSample
 	var run store.Run
@@ -129,11 +136,12 @@ func (o Operator) leftBehind(ctx context.Context, app store.App) error {
 	}
 }
 
-// confirmScrubbed empties the legacy credentials in many short transactions, if
-// the step is allowed, and then enters scrubbed with a certificate. Killed in
-// between, it is said again. Said again later, it empties what was stored since.
-func (o Operator) confirmScrubbed(ctx context.Context, runID int64, note, confirmed string, progress func(done, total int64)) error {
-	const phase = rotation.PhaseScrubbed
+// ConfirmScrubbed empties the legacy credentials in many short transactions, if
+// the step is allowed, with the legacy column of the app's own table, and then
+// enters scrubbed with a certificate. dropColumn drops that column besides. Killed
+// in between, it is said again. Said again later, it empties what was stored since.
+func (o Operator) ConfirmScrubbed(ctx context.Context, runID int64, note, confirmed string, dropColumn bool, progress func(done, total int64)) error {
+	const phase, what = rotation.PhaseScrubbed, "confirm scrubbed"
 	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
 	if err != nil {
 		return err
@@ -141,19 +149,31 @@ func (o Operator) confirmScrubbed(ctx context.Context, runID int64, note, confir
 	if err := mayScrub(snap, run, confirmed); err != nil {
 		return err
 	}
-	if err := o.Store.ScrubLegacy(ctx, run, progress); err != nil {
+	column, err := o.legacyColumn(ctx, run.AppID, dropColumn)
+	if err != nil {
+		return err
+	}
+	var fault *store.BoundFault
+	if err := o.Store.ScrubLegacy(ctx, run, progress); errors.As(err, &fault) {
+		return refuse(what, fault.Error()+"; nothing is lost: mend that and say it again", snap)
+	} else if err != nil {
 		return err
 	}
 	waived, err := o.waivedShops(ctx, runID)
 	if err != nil {
 		return err
 	}
-	return o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+	err = o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
 		if err := mayScrub(snap, run, confirmed); err != nil {
 			return err
 		}
 		if n := snap.Migration.LegacyLeft; n > 0 || len(waived) != snap.Counts.Waived {
-			return refuse("confirm scrubbed", fmt.Sprintf("shops changed meanwhile, %d were given a legacy credential: say it again", n), snap)
+			return refuse(what, fmt.Sprintf("%d shops still have a legacy credential, which changed meanwhile or whose row is locked: say it again", n), snap)
+		}
+		if dropColumn {
+			if err := tx.DropLegacy(ctx, o.Actor, store.App{ID: run.AppID, Name: snap.App}, column.binding); err != nil {
+				return err
+			}
 		}
 		if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil || run.Phase == phase {
 			return err
@@ -161,8 +181,13 @@ func (o Operator) confirmScrubbed(ctx context.Context, runID int64, note, confir
 		if err := tx.EnterPhase(ctx, o.Actor, run, phase, rotation.Gate(snap)); err != nil {
 			return err
 		}
-		return tx.Certify(ctx, o.Actor, run.ID, rotation.CertifyScrub(snap, rotation.Attestation{Actor: o.Actor, Note: note, At: snap.Now}, waived))
+		word := rotation.Attestation{Actor: o.Actor, Note: note, At: snap.Now}
+		return tx.Certify(ctx, o.Actor, run.ID, rotation.CertifyScrub(snap, word, waived, column.words))
 	})
+	if errors.As(err, &fault) {
+		return refuse(what, fault.Error()+"; the legacy credentials are removed: say it again, or without --drop-column", snap)
+	}
+	return err
 }
 
 func mayScrub(snap rotation.Snapshot, run store.Run, confirmed string) error {

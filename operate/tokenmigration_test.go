@@ -21,6 +21,19 @@ type stored struct {
 	secrets []store.Secret
 	sealed  error
 	runs    []store.Run
+	binding *store.Binding
+	check   store.BoundCheck
+}
+
+func (s stored) Binding(context.Context, int64) (store.Binding, error) {
+	if s.binding == nil {
+		return store.Binding{}, store.ErrNotBound
+	}
+	return *s.binding, nil
+}
+
+func (s stored) CheckBinding(context.Context, store.Binding, bool) (store.BoundCheck, error) {
+	return s.check, nil
 }
 
 func (s stored) Legacy(context.Context, int64) (store.Legacy, error) {
@@ -107,6 +120,8 @@ func TestMigrationPlanCountsByWhatWouldBecomeOfAShop(t *testing.T) {
 	}
 }
 
+var bound = store.Binding{Schema: "s", Table: "t", OAuth: "o"}
+
 func TestMigrationPlanTellsAllThatKeepsItFromStarting(t *testing.T) {
 	t.Parallel()
 	derivable := []shopfile.Row{token("a", "0123")}
@@ -126,6 +141,17 @@ func TestMigrationPlanTellsAllThatKeepsItFromStarting(t *testing.T) {
 			stored{rows: derivable, secrets: []store.Secret{active}, runs: []store.Run{{ID: 3, AppID: 1, Kind: rotation.KindRotation, Phase: rotation.PhaseArmed}, {ID: 4, AppID: 2}}},
 			0,
 			[]string{"run 3 of this app is open, a rotation in phase armed"},
+		},
+		"a table in order": {stored{rows: derivable, secrets: []store.Secret{active}, binding: &bound}, 0, nil},
+		"no OAuth column": {
+			stored{rows: derivable, secrets: []store.Secret{active}, binding: &store.Binding{Schema: "s", Table: "t", Key: "k", Domain: "d", Access: "a", Where: "x = 'y'", Codec: store.CodecSealed}},
+			0,
+			[]string{"bind it again with `rotator shop bind --table s.t --key k --domain d --access-token a --oauth-token oauth_token --create-column --where 'x = '\\''y'\\''' --codec sealed`"},
+		},
+		"a right is missing": {
+			stored{rows: derivable, secrets: []store.Secret{active}, binding: &bound, check: store.BoundCheck{Problems: []string{"one", "two"}, Grants: []string{"grant it"}}},
+			0,
+			[]string{"the bound table s.t is not in order: one; two; let its owner run: grant it"},
 		},
 		"nothing at all":   {stored{}, 0, []string{"no shop is stored", "the app's secret is not stored"}},
 		"no legacy token":  {stored{rows: []shopfile.Row{{Domain: "a", AccessToken: secret.New("x")}}, secrets: []store.Secret{active}}, 0, []string{"none of 1 stored shops has a legacy token"}},

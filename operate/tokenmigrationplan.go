@@ -18,6 +18,7 @@ type LegacyReader interface {
 	SecretValue(ctx context.Context, id int64) (secret.String, error)
 	ExportShops(ctx context.Context, appID int64, yield func(shopfile.Row) error) error
 	OpenRuns(ctx context.Context) ([]store.Run, error)
+	BindingReader
 }
 
 // MigrationPlan tells what a token migration would do, and what would keep it
@@ -74,7 +75,7 @@ func MakeMigrationPlan(ctx context.Context, r LegacyReader, app store.App, versi
 	} else {
 		p.Vectors = true
 	}
-	for _, look := range []func(context.Context, LegacyReader, store.App, int) error{p.lookAtSecret, p.lookAtRuns} {
+	for _, look := range []func(context.Context, LegacyReader, store.App, int) error{p.lookAtSecret, p.lookAtRuns, p.lookAtTable} {
 		if err := look(ctx, r, app, version); err != nil {
 			return p, err
 		}
@@ -114,6 +115,14 @@ func (p *MigrationPlan) lookAtRuns(ctx context.Context, r LegacyReader, app stor
 		}
 	}
 	return nil
+}
+
+func (p *MigrationPlan) lookAtTable(ctx context.Context, r LegacyReader, app store.App, _ int) error {
+	why, err := unfitBinding(ctx, r, app.ID)
+	if why != "" {
+		p.Problems = append(p.Problems, why)
+	}
+	return err
 }
 
 // count takes a shop for what the run would do with it.

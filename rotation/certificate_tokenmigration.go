@@ -21,19 +21,21 @@ type ScrubCertificate struct {
 	SecretVersion int       `json:"secret_version"`
 	Counts        Counts    `json:"items"`
 	// Waived shops may have no working token: their legacy credential went too.
-	Waived       []WaivedShop          `json:"waived"`
+	Waived []WaivedShop `json:"waived"`
+	// LegacyColumn is what was done to the legacy column of the app's own table.
+	LegacyColumn string                `json:"legacy_column,omitempty"`
 	Conditions   []Condition           `json:"conditions"`
 	Attestations map[Phase]Attestation `json:"attestations"`
 }
 
 // CertifyScrub writes the certificate for a snapshot whose shops are all proven,
 // skipped or waived, on an operator's word that the legacy credentials may go.
-func CertifyScrub(s Snapshot, word Attestation, waived []WaivedShop) ScrubCertificate {
+func CertifyScrub(s Snapshot, word Attestation, waived []WaivedShop, legacyColumn string) ScrubCertificate {
 	attested := map[Phase]Attestation{}
 	maps.Copy(attested, s.Attested)
 	attested[PhaseScrubbed] = word
 	return ScrubCertificate{
 		App: s.App, Run: s.RunID, At: s.Now, Actor: word.Actor, SecretVersion: s.Migration.SecretVersion,
-		Counts: s.Counts, Waived: waived, Conditions: scrubConditions(s), Attestations: attested,
+		Counts: s.Counts, Waived: waived, LegacyColumn: legacyColumn, Conditions: scrubConditions(s), Attestations: attested,
 	}
 }

@@ -67,12 +67,12 @@ func checkConditions(m Migration) []Condition {
 // are the evidence of the certificate.
 func scrubConditions(s Snapshot) []Condition {
 	c := s.Counts
-	return []Condition{
+	return append([]Condition{
 		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
 			fmt.Sprintf("none of %d: nothing shows that derived tokens work", c.Total)),
 		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
 			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
 			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
 		lateLegacy(s),
-	}
+	}, boundGate(s.Bound)...)
 }

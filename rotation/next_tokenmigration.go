@@ -82,6 +82,8 @@ func nextCutover(s Snapshot) Step {
 		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %d shops settled", c.Settled(), c.Total)}
 	case c.Parked > 0:
 		return human(s, "report", fmt.Sprintf("%d shops broke: send the re-install links of the report, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", c.Parked))
+	case c.Proven > 0 && !GateMet(boundGate(s.Bound)):
+		return Step{Why: "a worker reads the app's own table once more: " + unmet(boundGate(s.Bound))}
 	case c.Proven == 0:
 		return human(s, "report", fmt.Sprintf("not one of %d shops is proven, and nothing is left to try: see why, then retry them by class or by name; legacy credentials stay stored", c.Total))
 	}
@@ -91,6 +93,9 @@ func nextCutover(s Snapshot) Step {
 
 // nextRefused is for a run whose derived tokens the platform refuses.
 func nextRefused(s Snapshot, why string) Step {
+	if s.Bound.concerns(s.HeldWhy) {
+		return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
+	}
 	why += fmt.Sprintf("; tokens are derived from secret version %d", s.Migration.SecretVersion)
 	switch s.Phase {
 	case PhaseDeriving:
@@ -111,7 +116,7 @@ func migrationNeedsWorker(s Snapshot) bool {
 	case PhaseChecked:
 		return !deriveSettled(s)
 	case PhaseCutover:
-		return s.Counts.Open() > 0 || s.LateInstalls > 0
+		return s.Counts.Open() > 0 || s.LateInstalls > 0 || !GateMet(boundGate(s.Bound))
 	}
 	return false
 }

@@ -128,7 +128,7 @@ func TestScrubCertificateSaysWhoOnWhatEvidenceAndWhatWasWaived(t *testing.T) {
 	waived := []rotation.WaivedShop{{Shop: "closed.myharavan.com", Reason: "left us"}}
 	s := migrating(rotation.PhaseCutover, counts(rotation.Counts{Total: 10, Proven: 9, Waived: 1}))
 	word := rotation.Attestation{Actor: "operator@host", Note: "seen for two days", At: noon}
-	c := rotation.CertifyScrub(s, word, waived)
+	c := rotation.CertifyScrub(s, word, waived, "")
 	if c.App != s.App || c.Run != s.RunID || !c.At.Equal(noon) || c.Actor != "operator@host" || c.SecretVersion != 1 {
 		t.Errorf("certificate %+v", c)
 	}

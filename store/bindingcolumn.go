@@ -149,16 +149,20 @@ func (t *Tx) alterBound(ctx context.Context, actor string, app App, b Binding, s
 	if err := t.waitShortly(ctx); err != nil {
 		return err
 	}
-	_, err := t.tx.Exec(ctx, statement)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42501" {
-		return &BoundFault{Table: b.Name(), Why: "may not be altered by this role (" + pg.Message + "): let its owner run: " + statement}
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", statement, b.fault(err))
+	if _, err := t.tx.Exec(ctx, statement); err != nil {
+		return b.unaltered(err, statement)
 	}
 	if _, err := t.tx.Exec(ctx, boundImpatient); err != nil {
 		return fmt.Errorf("wait as before: %w", err)
 	}
 	return t.Log(ctx, actor, "app.table.altered", 0, map[string]any{"app": app.Name, "table": b.Name(), "statement": statement})
+}
+
+// unaltered tells why a statement that changes the table's definition failed.
+func (b Binding) unaltered(err error, statement string) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		return &BoundFault{Table: b.Name(), Why: "may not be altered by this role (" + pg.Message + "): let its owner run: " + statement}
+	}
+	return fmt.Errorf("%s: %w", statement, b.fault(err))
 }

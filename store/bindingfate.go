@@ -54,6 +54,9 @@ func (t *Tx) fates(ctx context.Context, b *boundTable, group []Outcome, replaced
 	for _, o := range group {
 		shop, bound := shops[o.Claim.ShopID]
 		row, there := found[shop.key]
+		if o.Old.IsZero() && row.value.IsZero() && b.OAuth != "" {
+			row.column = b.OAuth // a derived token that is not there yet
+		}
 		f.rows[o.Claim.ShopID] = row
 		switch {
 		case replaced[o.Claim.key()]:

@@ -2,203 +2,206 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
-	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
-// What a token migration does to an app's own table: the derived token goes into
-// the OAuth column and leaves it again at a cancel; the legacy column is emptied
-// or dropped at the scrub. Legacy values come in with ImportBound and SyncBound.
-// Each of these waits for the table no longer than a moment; a table that cannot
-// be written is a *BoundFault, and the transaction is void then.
+// What deriving does to an app's own table: the derived token goes into the OAuth
+// column, where the row has no token, in the transaction that stores it here.
 
-// DerivedToken is what was derived for a shop.
-type DerivedToken struct {
-	ShopID int64
-	Token  secret.String
+var readRunBinding = sql(`select ` + bindingColumns + ` from rotator.bindings where app_id = (select app_id from rotator.runs where id = $1)`)
+
+// runBinding is the binding of the run's app, ErrNotBound if it has none.
+func runBinding(ctx context.Context, q querier, runID int64) (Binding, error) {
+	rows, err := q.Query(ctx, readRunBinding, runID)
+	if err != nil {
+		return Binding{}, fmt.Errorf("read the binding: %w", err)
+	}
+	b, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Binding])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Binding{}, ErrNotBound
+	}
+	if err != nil {
+		return Binding{}, fmt.Errorf("read the binding: %w", err)
+	}
+	return b, nil
 }
 
-// RowFate is what became of a shop's row.
-type RowFate int
-
-const (
-	// RowDone: the row is as wanted, written now or before.
-	RowDone RowFate = iota
-	// RowNone: the shop has no row in a bound table. There is nothing to do.
-	RowNone
-	// RowGone: the row left since the table was read.
-	RowGone
-	// RowLocked: another transaction holds the row. Try again.
-	RowLocked
-	// RowTaken: the column holds another token, which was left alone: of an
-	// install, or one that was put there by hand.
-	RowTaken
-	// RowBroken: the column's value does not open.
-	RowBroken
-)
-
-// String names the fate for a person.
-func (f RowFate) String() string {
-	return [...]string{
-		"written", "has no row in the bound table", "its row left the bound table", "its row is locked by another transaction",
-		"its row has an OAuth token already", "the OAuth token in its row does not open",
-	}[f]
+// noOAuthColumn is the fault of a binding that derived tokens cannot go into.
+func (b Binding) noOAuthColumn() error {
+	return &BoundFault{Table: b.Name(), Why: "is bound without a column for OAuth tokens: bind it again with `rotator shop bind … --oauth-token oauth_token --create-column`"}
 }
 
-// WriteDerived puts derived tokens into the OAuth column of the shops' rows,
-// where it is null or empty. It returns the fate of each shop's row.
-func (t *Tx) WriteDerived(ctx context.Context, b Binding, tokens []DerivedToken) (map[int64]RowFate, error) {
-	var writes []boundWrite
-	table, fates, err := t.derived(ctx, b, tokens, func(row boundRow, token secret.String) {
-		writes = append(writes, boundWrite{row, token})
-	}, func(value, token secret.String) (done, act bool) { return value.Equal(token), value.IsZero() })
-	if err != nil {
-		return nil, err
-	}
-	return fates, t.writeBound(ctx, table, writes)
+// derivedRows are the rows of the app's own table that derived tokens go into,
+// locked. It is nil when the app has none.
+type derivedRows struct {
+	table *boundTable
+	shops map[int64]boundShop
+	rows  map[string]boundRow
+	// locked has the keys of rows that another transaction holds.
+	locked map[string]bool
+	// due are the tokens that are not in their rows yet, by shop.
+	due map[int64]boundWrite
+	// taken are those whose row has another token, by shop; left have no row.
+	taken, left map[int64]Derivation
+	print       func(boundRow) string
 }
 
-// ClearDerived takes derived tokens out of the OAuth column again, where it
-// still holds them.
-func (t *Tx) ClearDerived(ctx context.Context, b Binding, tokens []DerivedToken) (map[int64]RowFate, error) {
-	var keys []string
-	table, fates, err := t.derived(ctx, b, tokens, func(row boundRow, _ secret.String) {
-		keys = append(keys, row.key)
-	}, func(value, token secret.String) (done, act bool) { return value.IsZero(), value.Equal(token) })
-	if err != nil || keys == nil {
-		return fates, err
-	}
-	cleared, err := t.boundKeys(ctx, table, table.clearColumn(b.OAuth), keys)
-	if err != nil {
-		return nil, fmt.Errorf("clear derived tokens: %w", err)
-	}
-	if len(cleared) != len(keys) {
-		return nil, &BoundFault{Table: b.Name(), Row: true, Why: "did not give a token up: a trigger or rule of it drops the update"}
-	}
-	return fates, nil
-}
-
-// derived locks the rows of the tokens' shops, and acts on those that judge says
-// are neither done nor another's.
-func (t *Tx) derived(ctx context.Context, b Binding, tokens []DerivedToken, act func(boundRow, secret.String), judge func(value, token secret.String) (done, act bool)) (*boundTable, map[int64]RowFate, error) {
-	if b.OAuth == "" {
-		return nil, nil, &BoundFault{Table: b.Name(), Why: "is bound without a column for OAuth tokens: bind it again with --oauth-token"}
-	}
-	table, err := t.lookUp(ctx, b)
-	if err != nil {
-		return nil, nil, err
-	}
-	ids := make([]int64, len(tokens))
-	for i, d := range tokens {
-		ids[i] = d.ShopID
-	}
-	shops, err := boundShops(ctx, t.tx, ids)
-	if err != nil {
-		return nil, nil, err
-	}
-	var keys []string
-	for _, d := range tokens {
-		if shop, ok := shops[d.ShopID]; ok {
-			keys = append(keys, shop.key)
-		}
-	}
-	if err := t.waitShortly(ctx); err != nil {
-		return nil, nil, err
-	}
-	rows, locked, err := t.lockColumn(ctx, table, b.OAuth, keys)
-	if err != nil {
-		return nil, nil, err
-	}
-	fates := make(map[int64]RowFate, len(tokens))
-	for _, d := range tokens {
-		shop, bound := shops[d.ShopID]
-		row, there := rows[shop.key]
-		done, due := judge(row.value, d.Token)
-		switch {
-		case !bound:
-			fates[d.ShopID] = RowNone
-		case locked[shop.key]:
-			fates[d.ShopID] = RowLocked
-		case !there:
-			fates[d.ShopID] = RowGone
-		case row.broken != "":
-			fates[d.ShopID] = RowBroken
-		case done:
-			fates[d.ShopID] = RowDone
-		case due:
-			fates[d.ShopID] = RowDone
-			act(row, d.Token)
-		default:
-			fates[d.ShopID] = RowTaken
-		}
-	}
-	return table, fates, nil
-}
-
-// EmptyLegacy empties the legacy column of up to n bound rows after a key, nil
-// for the first, and returns the last key, nil when no row is left after it.
-// Rows that are locked are passed over: CountLegacy tells whether any has a
-// value still. A column that may not be null is a *BoundFault.
-func (t *Tx) EmptyLegacy(ctx context.Context, b Binding, after *string, n int) (last *string, err error) {
-	table, err := t.legacyTable(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.waitShortly(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := t.tx.Query(ctx, table.selectFilled(b.Legacy, n), after)
-	if err != nil {
-		return nil, fmt.Errorf("lock legacy tokens: %w", b.fault(err))
-	}
-	keys, err := collectText(rows)
-	if err != nil {
-		return nil, fmt.Errorf("lock legacy tokens: %w", b.fault(err))
-	}
-	if len(keys) == 0 {
+// lockDerived locks the rows of the shops that tokens were derived for.
+func (t *Tx) lockDerived(ctx context.Context, runID int64, group []Derivation) (*derivedRows, error) {
+	if len(group) == 0 {
 		return nil, nil
 	}
-	if _, err := t.boundKeys(ctx, table, table.clearColumn(b.Legacy), keys); err != nil {
-		return nil, fmt.Errorf("empty legacy tokens: %w", err)
+	b, err := runBinding(ctx, t.tx, runID)
+	if errors.Is(err, ErrNotBound) {
+		return nil, nil
 	}
-	return &keys[len(keys)-1], nil
-}
-
-// CountLegacy counts the bound rows that have a legacy token.
-func (t *Tx) CountLegacy(ctx context.Context, b Binding) (n int64, err error) {
-	table, err := t.legacyTable(ctx, b)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if err := t.tx.QueryRow(ctx, table.countFilled(b.Legacy)).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count legacy tokens: %w", b.fault(err))
+	if b.OAuth == "" {
+		return nil, b.noOAuthColumn()
 	}
-	return n, nil
+	r := &derivedRows{due: map[int64]boundWrite{}, taken: map[int64]Derivation{}, left: map[int64]Derivation{}}
+	r.print = func(row boundRow) string { return t.keys.Fingerprint(row.value) }
+	ids := make([]int64, len(group))
+	for i, d := range group {
+		ids[i] = d.Of.ShopID
+	}
+	if r.shops, err = boundShops(ctx, t.tx, ids); err != nil {
+		return nil, err
+	}
+	if r.table, err = t.lookUp(ctx, b); err != nil {
+		return nil, err
+	}
+	keys := make([]string, 0, len(r.shops))
+	for _, shop := range r.shops {
+		keys = append(keys, shop.key)
+	}
+	slices.Sort(keys)
+	if err := t.waitShortly(ctx); err != nil {
+		return nil, err
+	}
+	r.rows, r.locked, err = t.lockBound(ctx, r.table, keys)
+	return r, err
 }
 
-func (t *Tx) legacyTable(ctx context.Context, b Binding) (*boundTable, error) {
-	if b.Legacy == "" {
-		return nil, &BoundFault{Table: b.Name(), Why: "is bound without a column for legacy tokens: bind it again with --legacy-token"}
+// part tells the shops whose token can be stored from those whose row does not
+// let it, which it says how to set aside.
+func (r *derivedRows) part(group []Derivation) (fit, unfit []Derivation) {
+	if r == nil {
+		return group, nil
 	}
-	return t.lookUp(ctx, b)
+	for _, d := range group {
+		shop, bound := r.shops[d.Of.ShopID]
+		row, there := r.rows[shop.key]
+		aside := Derivation{Of: d.Of, State: rotation.ItemSkipped}
+		switch {
+		case !bound:
+			fit = append(fit, d)
+			continue
+		case r.locked[shop.key]:
+			aside.State, aside.Detail, aside.Delay = rotation.ItemRetrying, rowLocked+r.table.Name(), rowDelay(d.Of.Tries)
+		case !there:
+			aside.Detail = "excluded: " + rowGone + r.table.Name()
+			r.left[d.Of.ShopID] = d
+		case row.broken != "":
+			aside.State, aside.Class, aside.Detail = rotation.ItemParked, rotation.ClassOurs, row.broken
+		case row.value.Equal(d.Token):
+			fit = append(fit, d)
+			continue
+		case row.value.IsZero(), row.column == r.table.OAuth && shop.derived != "" && r.print(row) == shop.derived:
+			// Empty, or what this migration derived from another legacy token.
+			row.column = r.table.OAuth
+			r.due[d.Of.ShopID] = boundWrite{row, d.Token}
+			fit = append(fit, d)
+			continue
+		default:
+			aside.Detail = "has an OAuth token already, in its row of the bound table " + r.table.Name()
+			r.taken[d.Of.ShopID] = d
+		}
+		unfit = append(unfit, aside)
+	}
+	return fit, unfit
 }
 
-// DropLegacyStatement is what DropLegacy runs, to be shown first.
-func (b Binding) DropLegacyStatement() string {
-	return fmt.Sprintf("alter table %s drop column %s", quote(b.Schema, b.Table), quote(b.Legacy))
+// writeDerivedRows puts the tokens into the rows of shops whose token is stored.
+func (t *Tx) writeDerivedRows(ctx context.Context, r *derivedRows, shops []int64) error {
+	if r == nil {
+		return nil
+	}
+	var writes []boundWrite
+	for _, id := range shops {
+		if w, ok := r.due[id]; ok {
+			writes = append(writes, w)
+		}
+	}
+	return t.writeBound(ctx, r.table, writes)
 }
 
-var forgetLegacy = sql(`update rotator.bindings set legacy_token_column = null where app_id = $1`)
-
-// DropLegacy drops the legacy column, of all rows, and takes it out of the
-// binding. It cannot be undone. Like CreateColumn it waits for others a second.
-func (t *Tx) DropLegacy(ctx context.Context, actor string, app App, b Binding) error {
-	if _, err := t.legacyTable(ctx, b); err != nil {
+// settleUnfit takes over the token of a row that has one, and excludes a shop
+// whose row left, of those whose item was set aside: otherwise they would be due
+// again for ever.
+func (t *Tx) settleUnfit(ctx context.Context, r *derivedRows, unfit []Derivation, set map[int64]bool) error {
+	if len(unfit) == 0 {
+		return nil
+	}
+	over := &fates{rows: map[int64]boundRow{}}
+	var ids []int64
+	var reasons []string
+	for _, u := range unfit {
+		id := u.Of.ShopID
+		if !set[id] {
+			continue
+		}
+		if _, ok := r.taken[id]; ok {
+			over.changed = append(over.changed, Outcome{Claim: Claim{ShopID: id, Domain: u.Of.Domain, Generation: u.Of.Generation}})
+			over.rows[id] = r.rows[r.shops[id].key]
+		}
+		if _, ok := r.left[id]; ok {
+			ids, reasons = append(ids, id), append(reasons, rowGone+r.table.Name())
+		}
+	}
+	if err := t.takeOver(ctx, over); err != nil {
 		return err
 	}
-	if _, err := t.tx.Exec(ctx, forgetLegacy, app.ID); err != nil {
-		return fmt.Errorf("forget the legacy column: %w", err)
+	if ids == nil {
+		return nil
 	}
-	return t.alterBound(ctx, actor, app, b, b.DropLegacyStatement())
+	if _, err := t.tx.Exec(ctx, leaveRows, ids, reasons); err != nil {
+		return fmt.Errorf("exclude shops whose row is gone: %w", err)
+	}
+	return nil
 }
+
+// byRow writes a group and, when a row of the app's own table refuses its token,
+// finds that row by halving the group, so that it keeps no other out.
+func byRow(group []Derivation, write func([]Derivation) error) error {
+	err := write(group)
+	var fault *BoundFault
+	if !errors.As(err, &fault) || !fault.Row {
+		return err
+	}
+	if len(group) > 1 {
+		half := len(group) / 2
+		if err := byRow(group[:half], write); err != nil {
+			return err
+		}
+		return byRow(group[half:], write)
+	}
+	d := Derivation{Of: group[0].Of, State: rotation.ItemRetrying, Class: rotation.ClassOurs, Detail: fault.Error(), Delay: rowDelay(group[0].Of.Tries)}
+	if d.Of.Tries >= rowTries {
+		d.State = rotation.ItemParked
+	}
+	return write([]Derivation{d})
+}
+
+// rowDelay is how long a row is left alone that could not be written, after so
+// many tries.
+func rowDelay(tries int) time.Duration { return 2 * time.Second << min(max(tries-1, 0), 4) }

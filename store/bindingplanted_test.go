@@ -1,13 +1,11 @@
 package store_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 	"github.com/haravan-rotator/rotator/store/storetest"
@@ -48,10 +46,6 @@ func TestNoPlantedTokenOfABoundTableIsStoredOrTold(t *testing.T) {
 			if _, err := r.WriteOutcomes(t.Context(), proven); err != nil {
 				t.Fatal(err)
 			}
-			r.tx(t, func(ctx context.Context, tx *store.Tx) error {
-				_, err := tx.WriteDerived(ctx, r.binding, []store.DerivedToken{{ShopID: r.shop(t, domain(0)).ID, Token: secret.New("fresh-derived")}})
-				return err
-			})
 			r.onApp(t, `alter table app."Shops" add constraint never check (access_token not like '%x%') not valid; alter table app."Shops" drop column oauth_token`)
 			c := r.claimDue(t, domain(1))
 			r.write(t, store.Written, exchanged(c))

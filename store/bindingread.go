@@ -30,8 +30,8 @@ var (
 	// The lock is others' ALTER TABLE or LOCK TABLE.
 	boundPatient    = sql(`select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`)
 	readBoundPrints = sql(`select domain, coalesce(access_token_fingerprint, ''), coalesce(legacy_token_fingerprint, ''),
-		case when rotated_at is not null then former_fingerprints else '{}' end
-		from rotator.shops where app_id = $1 and domain = any($2)`)
+		case when rotated_at is not null then former_fingerprints else '{}' end, ` + notInUse + `
+		from rotator.shops s where app_id = $1 and domain = any($2)`)
 	fetchBound = fmt.Sprintf("fetch forward %d from bound_rows", importChunk)
 )
 
@@ -109,8 +109,9 @@ func (t *Tx) stageBoundPage(ctx context.Context, app App, b *boundTable, page []
 }
 
 // onlyChanges takes out of the rows the tokens that are stored as they are, so
-// that they are not sealed again, and those that a run has replaced, whose rows
-// it returns.
+// that they are not sealed again, those that a token migration has put there and
+// that are not in use yet, and those that a run has replaced, whose rows it
+// returns.
 func (t *Tx) onlyChanges(ctx context.Context, appID int64, chunk []shopfile.Row) (stale []shopfile.Row, err error) {
 	domains := make([]string, len(chunk))
 	for i, row := range chunk {
@@ -121,13 +122,13 @@ func (t *Tx) onlyChanges(ctx context.Context, appID int64, chunk []shopfile.Row)
 		return nil, fmt.Errorf("compare with the stored shops: %w", err)
 	}
 	type prints struct {
-		access, legacy string
-		former         []string
+		access, legacy, derived string
+		former                  []string
 	}
 	stored := make(map[string]prints, len(chunk))
 	var domain string
 	var p prints
-	_, err = pgx.ForEachRow(rows, []any{&domain, &p.access, &p.legacy, &p.former}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&domain, &p.access, &p.legacy, &p.former, &p.derived}, func() error {
 		stored[domain] = p
 		p.former = nil
 		return nil
@@ -142,7 +143,7 @@ func (t *Tx) onlyChanges(ctx context.Context, appID int64, chunk []shopfile.Row)
 			continue
 		}
 		switch access := t.keys.Fingerprint(row.AccessToken); {
-		case access == p.access:
+		case access == p.access, access == p.derived:
 			row.AccessToken = secret.String{}
 		case slices.Contains(p.former, access):
 			stale = append(stale, *row)

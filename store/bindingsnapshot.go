@@ -45,11 +45,18 @@ func (t *Tx) fillBound(ctx context.Context, r Run, s *rotation.Snapshot) error {
 		b.ReadAt = at.UTC()
 	}
 	if b.Read = sinceStart; !sinceStart {
-		b.Due = r.WalkDoneAt == nil || r.Phase.Before(rotation.PhaseRevoked)
+		b.Due = r.WalkDoneAt == nil || r.Phase.Before(rotation.PhaseRevoked) || r.migrates()
 		return nil
 	}
-	ending := r.Phase == rotation.PhaseExchanging || r.Phase == rotation.PhaseProven
-	if !ending || s.Counts.Open() > 0 {
+	ending, open := r.Phase == rotation.PhaseExchanging || r.Phase == rotation.PhaseProven, s.Counts.Open()
+	waits := r.Phase == rotation.PhaseProven
+	if r.migrates() {
+		ending, waits = r.WalkDoneAt != nil, true
+		if r.Phase != rotation.PhaseCutover {
+			open -= s.Counts.Exchanged
+		}
+	}
+	if !ending || open > 0 {
 		return nil
 	}
 	var proven bool
@@ -57,6 +64,11 @@ func (t *Tx) fillBound(ctx context.Context, r Run, s *rotation.Snapshot) error {
 		return fmt.Errorf("look for proofs since the bound table was read: %w", err)
 	}
 	b.Read = !proven
-	b.Due = proven || b.Behind > 0 && age > max(restoreAgain, readShare*took) || r.Phase == rotation.PhaseProven && age > max(readAgain, readShare*took)
+	b.Due = proven || b.Behind > 0 && age > max(restoreAgain, readShare*took) || waits && age > max(readAgain, readShare*took)
 	return nil
+}
+
+// migrates reports whether the run is a token migration that still takes shops in.
+func (r Run) migrates() bool {
+	return r.isMigration() && r.Phase != rotation.PhaseScrubbed && r.Phase != rotation.PhaseClosed
 }

@@ -13,11 +13,13 @@ type boundTable struct {
 	keyType string
 	// bytes has the columns that are of type bytea.
 	bytes map[string]bool
+	// notNull has those that may not be null: they are emptied to ''.
+	notNull map[string]bool
 }
 
 // The catalogue's own tables, unlike to_regclass, need no right on the schema.
 var readBoundColumns = sql(`select a.attname::text, format_type(a.atttypid, a.atttypmod),
-		coalesce(nullif(y.typbasetype, 0), y.oid) = 'bytea'::regtype
+		coalesce(nullif(y.typbasetype, 0), y.oid) = 'bytea'::regtype, a.attnotnull
 	from pg_namespace n join pg_class c on c.relnamespace = n.oid join pg_attribute a on a.attrelid = c.oid
 	join pg_type y on y.oid = a.atttypid
 	where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped`)
@@ -33,7 +35,7 @@ func (t *Tx) boundTable(ctx context.Context, appID int64) (*boundTable, error) {
 }
 
 func (t *Tx) lookUp(ctx context.Context, b Binding) (*boundTable, error) {
-	table := &boundTable{Binding: b, bytes: map[string]bool{}}
+	table := &boundTable{Binding: b, bytes: map[string]bool{}, notNull: map[string]bool{}}
 	rows, err := t.tx.Query(ctx, readBoundColumns, b.Schema, b.Table)
 	if err != nil {
 		return nil, fmt.Errorf("look up the bound table: %w", err)
@@ -42,12 +44,12 @@ func (t *Tx) lookUp(ctx context.Context, b Binding) (*boundTable, error) {
 	var have []string
 	for rows.Next() {
 		var name, kind string
-		var bytea bool
-		if err := rows.Scan(&name, &kind, &bytea); err != nil {
+		var bytea, notNull bool
+		if err := rows.Scan(&name, &kind, &bytea, &notNull); err != nil {
 			return nil, fmt.Errorf("look up the bound table: %w", err)
 		}
 		have = append(have, name)
-		table.bytes[name] = bytea
+		table.bytes[name], table.notNull[name] = bytea, notNull
 		if name == b.Key {
 			table.keyType = kind
 		}
@@ -120,16 +122,9 @@ func (b *boundTable) selectLocked(one, other string) string {
 		b.key(), b.value(one), b.value(other), b.from(), b.key(), b.keys(1), b.condition("and"))
 }
 
-// selectFilled locks up to n rows after a key ($1, null for the first) that have
-// something in a column.
-func (b *boundTable) selectFilled(column string, n int) string {
-	return fmt.Sprintf("select %s::text from %s where ($1::text is null or %s > $1::text::%s) and t.%s is not null%s order by %s limit %d for no key update skip locked",
-		b.key(), b.from(), b.key(), b.keyType, quote(column), b.condition("and"), b.key(), n)
-}
-
 // countFilled counts rows that have something in a column.
 func (b *boundTable) countFilled(column string) string {
-	return fmt.Sprintf("select count(*) from %s where t.%s is not null%s", b.from(), quote(column), b.condition("and"))
+	return fmt.Sprintf("select count(*) from %s where t.%s <> ''%s", b.from(), quote(column), b.condition("and"))
 }
 
 // selectThere tells which of the keys ($1) have a row.
@@ -145,5 +140,9 @@ func (b *boundTable) updateColumn(column string) string {
 
 // clearColumn empties a token column by key ($1).
 func (b *boundTable) clearColumn(column string) string {
-	return fmt.Sprintf("update %s set %s = null where %s = any(%s) returning %s::text", b.from(), quote(column), b.key(), b.keys(1), b.key())
+	nothing := "null"
+	if b.notNull[column] {
+		nothing = "''"
+	}
+	return fmt.Sprintf("update %s set %s = %s where %s = any(%s) returning %s::text", b.from(), quote(column), nothing, b.key(), b.keys(1), b.key())
 }

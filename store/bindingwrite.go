@@ -29,10 +29,18 @@ type boundShop struct {
 	key       string
 	// former are the fingerprints of tokens that runs replaced.
 	former []string
+	// derived is the fingerprint of the token that the app's open token migration
+	// derived and that is not in use yet, "" for none.
+	derived string
 }
 
-var readBoundShops = sql(`select id, app_id, bound_key, case when rotated_at is not null then former_fingerprints else '{}' end
-	from rotator.shops where id = any($1) and bound_key is not null`)
+// notInUse is the fingerprint of a token that an open migration derived and that
+// its shop (s) does not use yet. Its row has it already: it is no install's.
+const notInUse = `coalesce((select s.derived_fingerprint from rotator.runs r where r.app_id = s.app_id and r.kind = 'token_migration'
+	and r.closed_at is null and r.cancelled_at is null and s.derived_at >= r.created_at and s.access_token is null), '')`
+
+var readBoundShops = sql(`select id, app_id, bound_key, case when rotated_at is not null then former_fingerprints else '{}' end, ` + notInUse + `
+	from rotator.shops s where id = any($1) and bound_key is not null`)
 
 func boundShops(ctx context.Context, q querier, ids []int64) (map[int64]boundShop, error) {
 	rows, err := q.Query(ctx, readBoundShops, ids)
@@ -41,7 +49,7 @@ func boundShops(ctx context.Context, q querier, ids []int64) (map[int64]boundSho
 	}
 	found := map[int64]boundShop{}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s boundShop, err error) {
-		err = row.Scan(&s.id, &s.appID, &s.key, &s.former)
+		err = row.Scan(&s.id, &s.appID, &s.key, &s.former, &s.derived)
 		return s, err
 	})
 	if err != nil {

@@ -49,8 +49,7 @@ func (s *Store) SkipWithToken(ctx context.Context, o Outcome) (written bool, err
 			if written = tag.RowsAffected() == 1; !written {
 				return nil
 			}
-			_, err = tx.swapTokens(ctx, []Outcome{o}) // an install that was faster stays
-			return err
+			return tx.adoptTokens(ctx, []Outcome{o}) // an install that was faster stays
 		})
 	})
 	return written, err
@@ -58,6 +57,9 @@ func (s *Store) SkipWithToken(ctx context.Context, o Outcome) (written bool, err
 
 // clearDerived takes back what a token migration stored before its cutover.
 func (t *Tx) clearDerived(ctx context.Context, r Run) error {
+	if err := t.noDerivedRows(ctx, r); err != nil {
+		return err
+	}
 	for _, statement := range []string{unmarkDerived, clearDerived} {
 		if _, err := t.tx.Exec(ctx, statement, r.ID); err != nil {
 			return fmt.Errorf("clear the derived tokens: %w", err)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,6 +20,7 @@ type Underived struct {
 	// derives it, Attempt itself when a whole batch is derived.
 	Attempt    int
 	Claimed    int
+	Tries      int
 	Generation int64
 	// Legacy is the stored credential; Password tells that it is the legacy
 	// password and not the token.
@@ -37,17 +39,18 @@ type Underived struct {
 	Broken string
 }
 
-// Derivation is what deriving came to: Token, or a State (skipped or parked)
-// with Class and Detail.
+// Derivation is what deriving came to: Token, or a State (skipped, parked or
+// retrying) with Class, Detail and, for retrying, Delay.
 type Derivation struct {
 	Of     Underived
 	Token  secret.String
 	State  rotation.ItemState
 	Class  rotation.Class
 	Detail string
+	Delay  time.Duration
 }
 
-const underivedColumns = `select i.run_id, i.position, i.shop_id, s.domain, i.attempt, s.token_generation, s.legacy_token,
+const underivedColumns = `select i.run_id, i.position, i.shop_id, s.domain, i.attempt, i.tries, s.token_generation, s.legacy_token,
 		coalesce(s.legacy_kind = 'password', false), coalesce(s.legacy_token_fingerprint, ''), coalesce(s.excluded_reason, ''), s.access_token is not null,
 		coalesce(s.legacy_kind = 'token' and (s.legacy_token_fingerprint = s.access_token_fingerprint
 			or (s.legacy_token_fingerprint = s.derived_fingerprint and s.derived_fingerprint is distinct from s.derived_from)
@@ -73,9 +76,11 @@ var (
 		returning i.shop_id`)
 	markDerived = sql(`update rotator.shops s set derived_fingerprint = x.derived, derived_from = x.legacy, derived_at = now()
 		from unnest($1::bigint[], $2::text[], $3::text[]) as x (shop_id, derived, legacy) where s.id = x.shop_id`)
-	writeUnderivable = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = x.detail, next_attempt_at = null
-		from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[]) as x (position, attempt, state, class, detail)
-		where i.run_id = $1 and i.position = x.position and i.attempt = x.attempt and i.state in ('pending', 'claimed')`)
+	writeUnderivable = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = x.detail,
+			next_attempt_at = case when x.state = 'retrying' then now() + x.delay_ms * interval '1 millisecond' end
+		from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bigint[]) as x (position, attempt, state, class, detail, delay_ms)
+		where i.run_id = $1 and i.position = x.position and i.attempt = x.attempt and i.state in ('pending', 'claimed')
+		returning i.shop_id`)
 	settleDerived = sql(`update rotator.batches b set settled_at = now() where b.run_id = $1 and b.number = $2 and b.fence = $3
 		and not exists (select from rotator.items i where i.run_id = b.run_id and i.position between b.first_position and b.last_position
 			and i.state in ('pending', 'claimed', 'unknown') and i.next_attempt_at is null)`)
@@ -108,7 +113,7 @@ func (s *Store) underived(ctx context.Context, statement string, args ...any) ([
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Underived, error) {
 		var u Underived
 		var sealed []byte
-		err := row.Scan(&u.RunID, &u.Position, &u.ShopID, &u.Domain, &u.Attempt, &u.Generation, &sealed,
+		err := row.Scan(&u.RunID, &u.Position, &u.ShopID, &u.Domain, &u.Attempt, &u.Tries, &u.Generation, &sealed,
 			&u.Password, &u.Fingerprint, &u.Excluded, &u.OAuth, &u.Derived)
 		u.Claimed = u.Attempt
 		if err != nil || sealed == nil {
@@ -127,51 +132,59 @@ func (s *Store) underived(ctx context.Context, statement string, args ...any) ([
 }
 
 // WriteDerived commits what deriving the leased batch came to, and settles the
-// batch unless an item of it is still open. ErrConflict when the lease was
-// superseded or the run does not work: nothing is written.
+// batch unless an item of it is still open. A shop that is bound to a row of the
+// app's own table is derived together with its row, or set aside with the reason.
+// ErrConflict when the lease was superseded or the run does not work, a
+// *BoundFault when the app's table cannot be written: nothing is written then.
 func (s *Store) WriteDerived(ctx context.Context, l Lease, group []Derivation) error {
-	return againIfDeadlocked(func() error {
-		return s.InTx(ctx, func(tx *Tx) error {
-			if err := tx.lockWorkingRun(ctx, l.RunID); err != nil {
-				return err
-			}
-			if err := tx.exactlyOne(ctx, fmt.Sprintf("hold batch %d", l.Number), lockLease, l.RunID, l.Number, l.Fence); err != nil {
-				return err
-			}
-			if _, err := tx.storeDerived(ctx, l.RunID, group); err != nil {
-				return err
-			}
-			if _, err := tx.tx.Exec(ctx, settleDerived, l.RunID, l.Number, l.Fence); err != nil {
-				return fmt.Errorf("settle batch %d: %w", l.Number, err)
-			}
-			return nil
+	return byRow(group, func(group []Derivation) error {
+		return againIfDeadlocked(func() error {
+			return s.InTx(ctx, func(tx *Tx) error {
+				if err := tx.lockWorkingRun(ctx, l.RunID); err != nil {
+					return err
+				}
+				if err := tx.exactlyOne(ctx, fmt.Sprintf("hold batch %d", l.Number), lockLease, l.RunID, l.Number, l.Fence); err != nil {
+					return err
+				}
+				if _, err := tx.storeDerived(ctx, l.RunID, group); err != nil {
+					return err
+				}
+				if _, err := tx.tx.Exec(ctx, settleDerived, l.RunID, l.Number, l.Fence); err != nil {
+					return fmt.Errorf("settle batch %d: %w", l.Number, err)
+				}
+				return nil
+			})
 		})
 	})
 }
 
-// WriteDerivedClaim commits what deriving one claimed shop came to. written is
-// false when the claim was superseded. ErrConflict when the run does not work.
-func (s *Store) WriteDerivedClaim(ctx context.Context, d Derivation) (written bool, err error) {
-	err = againIfDeadlocked(func() error {
-		return s.InTx(ctx, func(tx *Tx) error {
-			if err := tx.lockWorkingRun(ctx, d.Of.RunID); err != nil {
+// WriteDerivedClaim commits what deriving one claimed shop came to. stored tells
+// that its token is; it is not when the claim was superseded or the shop was set
+// aside. Errors are those of WriteDerived.
+func (s *Store) WriteDerivedClaim(ctx context.Context, d Derivation) (stored bool, err error) {
+	err = byRow([]Derivation{d}, func(group []Derivation) error {
+		return againIfDeadlocked(func() error {
+			return s.InTx(ctx, func(tx *Tx) error {
+				if err := tx.lockWorkingRun(ctx, d.Of.RunID); err != nil {
+					return err
+				}
+				shops, err := tx.storeDerived(ctx, d.Of.RunID, group)
+				stored = len(shops) == 1
 				return err
-			}
-			n, err := tx.storeDerived(ctx, d.Of.RunID, []Derivation{d})
-			written = n == 1
-			return err
+			})
 		})
 	})
-	return written, err
+	return stored, err
 }
 
 func (t *Tx) lockWorkingRun(ctx context.Context, runID int64) error {
 	return t.exactlyOne(ctx, fmt.Sprintf("find run %d at work", runID), lockWorkingRun, runID)
 }
 
-// storeDerived writes derived tokens beside what the shops use, and sets the
-// others aside. It returns how many items it changed.
-func (t *Tx) storeDerived(ctx context.Context, runID int64, group []Derivation) (int, error) {
+// storeDerived writes derived tokens beside what the shops use, and into their
+// rows of the app's own table, and sets the others aside. It returns the shops
+// whose token is stored.
+func (t *Tx) storeDerived(ctx context.Context, runID int64, group []Derivation) (shops []int64, err error) {
 	var derived, aside []Derivation
 	for _, d := range group {
 		if d.Token.IsZero() {
@@ -180,27 +193,54 @@ func (t *Tx) storeDerived(ctx context.Context, runID int64, group []Derivation) 
 			derived = append(derived, d)
 		}
 	}
-	n, err := t.storeTokens(ctx, runID, derived)
-	if err != nil || len(aside) == 0 {
-		return n, err
+	rows, err := t.lockDerived(ctx, runID, derived)
+	if err != nil {
+		return nil, err
 	}
-	var positions []int64
+	derived, unfit := rows.part(derived)
+	if shops, err = t.storeTokens(ctx, runID, derived); err != nil {
+		return nil, err
+	}
+	if err := t.writeDerivedRows(ctx, rows, shops); err != nil {
+		return nil, err
+	}
+	set, err := t.setAside(ctx, runID, append(aside, unfit...))
+	if err != nil {
+		return nil, err
+	}
+	return shops, t.settleUnfit(ctx, rows, unfit, set)
+}
+
+// setAside writes why shops are not derived and returns those of them whose item
+// it changed.
+func (t *Tx) setAside(ctx context.Context, runID int64, aside []Derivation) (map[int64]bool, error) {
+	set := map[int64]bool{}
+	if len(aside) == 0 {
+		return set, nil
+	}
+	var positions, delays []int64
 	var attempts []int32
 	var states, classes, details []string
 	for _, d := range aside {
 		positions, attempts = append(positions, d.Of.Position), append(attempts, int32(d.Of.Attempt))
 		states, classes, details = append(states, string(d.State)), append(classes, string(d.Class)), append(details, d.Detail)
+		delays = append(delays, d.Delay.Milliseconds())
 	}
-	tag, err := t.tx.Exec(ctx, writeUnderivable, runID, positions, attempts, states, classes, details)
+	rows, err := t.tx.Query(ctx, writeUnderivable, runID, positions, attempts, states, classes, details, delays)
 	if err != nil {
-		return n, fmt.Errorf("set shops aside: %w", err)
+		return nil, fmt.Errorf("set shops aside: %w", err)
 	}
-	return n + int(tag.RowsAffected()), nil
+	var id int64
+	if _, err := pgx.ForEachRow(rows, []any{&id}, func() error { set[id] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("set shops aside: %w", err)
+	}
+	return set, nil
 }
 
-func (t *Tx) storeTokens(ctx context.Context, runID int64, group []Derivation) (int, error) {
+// storeTokens returns the shops whose item it changed.
+func (t *Tx) storeTokens(ctx context.Context, runID int64, group []Derivation) ([]int64, error) {
 	if len(group) == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	n := len(group)
 	positions, attempts, generations := make([]int64, n), make([]int32, n), make([]int64, n)
@@ -209,7 +249,7 @@ func (t *Tx) storeTokens(ctx context.Context, runID int64, group []Derivation) (
 	for i, d := range group {
 		sealed, err := t.keys.Seal(d.Token, newTokenAt(runID, d.Of.Position))
 		if err != nil {
-			return 0, fmt.Errorf("seal the derived token of %s: %w", d.Of.Domain, err)
+			return nil, fmt.Errorf("seal the derived token of %s: %w", d.Of.Domain, err)
 		}
 		positions[i], attempts[i], generations[i] = d.Of.Position, int32(d.Of.Attempt), d.Of.Generation
 		tokens[i], details[i], claimed[i] = sealed, d.Detail, int32(d.Of.Claimed)
@@ -217,18 +257,18 @@ func (t *Tx) storeTokens(ctx context.Context, runID int64, group []Derivation) (
 	}
 	rows, err := t.tx.Query(ctx, writeDerived, runID, positions, attempts, tokens, generations, details, claimed)
 	if err != nil {
-		return 0, fmt.Errorf("write derived tokens: %w", err)
+		return nil, fmt.Errorf("write derived tokens: %w", err)
 	}
 	shops, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	if err != nil {
-		return 0, fmt.Errorf("write derived tokens: %w", err)
+		return nil, fmt.Errorf("write derived tokens: %w", err)
 	}
 	derived, legacy := make([]string, len(shops)), make([]string, len(shops))
 	for i, id := range shops {
 		derived[i], legacy[i] = t.keys.Fingerprint(byShop[id].Token), byShop[id].Of.Fingerprint
 	}
 	if _, err := t.tx.Exec(ctx, markDerived, shops, derived, legacy); err != nil {
-		return 0, fmt.Errorf("mark derived shops: %w", err)
+		return nil, fmt.Errorf("mark derived shops: %w", err)
 	}
-	return len(shops), nil
+	return shops, nil
 }

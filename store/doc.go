@@ -42,13 +42,16 @@
 // (clearDerived); at the cutover waves and batches begin anew and grants from
 // before it settle nothing (beginCutover). A scrub empties only legacy
 // credentials of shops that the run has settled.
+//
 // # Bound tables
 //
 // A Binding names an app's own table of shops. Its definition is looked up in
 // each transaction that uses it, its statements are built with quoted names, and
 // its failures are *BoundFault: they say what to mend and hold no value. A row is
 // written only while it is locked and holds the token that is replaced, in the
-// transaction that proves the new one.
+// transaction that proves the new one. A derived token is written only where the
+// row has no token, with the item that keeps it (storeDerived); a cancel and a
+// scrub empty rows in the pages that they empty here (clearDerivedRows, scrub).
 //
 // # Transactions
 //

@@ -9,24 +9,29 @@ import (
 )
 
 // scrubPage shops are scrubbed in one transaction.
-const scrubPage = 20_000
+const scrubPage = 2_000
+
+// scrubbed are the shops of a page of items that lose their legacy credential:
+// only what the run has settled. A shop that came, or whose legacy credential
+// changed, after the gate was looked at keeps it.
+const scrubbed = `i.run_id = $1 and i.position between $2 and $3 and s.legacy_token is not null
+	and i.state in ('proven', 'skipped', 'waived') and not (` + needsDerivation + `)`
 
 var (
 	// The run must be past its cutover, whatever the caller believes.
 	lockScrub = sql(`select last_position from rotator.runs where id = $1 and phase in ('cutover', 'scrubbed') and held is null
 		and closed_at is null and cancelled_at is null for share`)
-	// Only what the run has settled: a shop that came, or whose legacy credential
-	// changed, after the gate was looked at keeps it.
 	scrubItems = sql(`update rotator.shops s set legacy_token = null, legacy_token_fingerprint = null, legacy_kind = null, updated_at = now()
-		from rotator.items i where i.run_id = $1 and i.position between $2 and $3 and s.id = i.shop_id and s.legacy_token is not null
-			and i.state in ('proven', 'skipped', 'waived') and not (` + needsDerivation + `)`)
+		from rotator.items i where s.id = i.shop_id and ` + scrubbed + ` and s.id <> all($4)`)
 	countLegacyLeft = sql(`select count(*) from rotator.items i join rotator.shops s on s.id = i.shop_id
 		where i.run_id = $1 and s.legacy_token is not null and not (` + needsDerivation + `)`)
 )
 
-// ScrubLegacy empties the legacy credentials of the run's shops, page by page.
-// It may be stopped and run again. progress is told how many positions are done.
-// ErrConflict when the run is not past its cutover, or does not work.
+// ScrubLegacy empties the legacy credentials of the run's shops, page by page,
+// each with the legacy column of its row in the app's own table. It may be stopped
+// and run again. A shop whose row is locked keeps both. progress is told how many positions are done.
+// ErrConflict when the run is not past its cutover, or does not work, a *BoundFault when the app's table cannot be
+// written.
 func (s *Store) ScrubLegacy(ctx context.Context, r Run, progress func(done, total int64)) error {
 	for first, total := int64(1), r.LastPosition; first <= total; first += scrubPage {
 		last := first + scrubPage - 1
@@ -53,7 +58,11 @@ func (t *Tx) scrub(ctx context.Context, runID, first, last int64) (total int64, 
 	case err != nil:
 		return 0, fmt.Errorf("scrub legacy credentials: %w", err)
 	}
-	if _, err := t.tx.Exec(ctx, scrubItems, runID, first, last); err != nil {
+	kept, err := t.emptyRows(ctx, runID, first, last)
+	if err != nil {
+		return 0, fmt.Errorf("scrub legacy credentials: %w", err)
+	}
+	if _, err := t.tx.Exec(ctx, scrubItems, runID, first, last, kept); err != nil {
 		return 0, fmt.Errorf("scrub legacy credentials: %w", err)
 	}
 	return total, nil

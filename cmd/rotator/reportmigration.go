@@ -78,6 +78,11 @@ func (c *cli) printScrubCertificate(r runReport) error {
 			return err
 		}
 	}
+	if cert.LegacyColumn != "" {
+		if err := c.printf("  the app's own table: %s\n", printable(cert.LegacyColumn)); err != nil {
+			return err
+		}
+	}
 	for _, w := range cert.Waived {
 		if err := c.printf("  waived %s: %s\n", w.Shop, printable(w.Reason)); err != nil {
 			return err

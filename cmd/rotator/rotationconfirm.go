@@ -15,6 +15,7 @@ import (
 
 func newRunConfirm(c *cli, k rotation.Kind) *cobra.Command {
 	var note, confirmed string
+	var dropColumn bool
 	cmd := &cobra.Command{
 		Use: "confirm PHASE --note TEXT [--confirm APP]", Short: "Say that a human step is done, and enter its phase",
 		Long: `Say that a human step is done, and enter its phase. PHASE is one of
@@ -38,14 +39,23 @@ JSON: one object ` + movedJSON + `.`,
 	run := c.runFlags(cmd, k)
 	cmd.Flags().StringVar(&note, "note", "", "how you know; kept as evidence (required but for closed)")
 	cmd.Flags().StringVar(&confirmed, "confirm", "", "the app's name, for what cannot be undone")
+	if k == rotation.KindTokenMigration {
+		cmd.Flags().BoolVar(&dropColumn, "drop-column", false, "with scrubbed: drop the legacy column of the app's own table")
+	}
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		phase := rotation.Phase(args[0])
 		if !slices.Contains(humanPhases(k), phase) {
 			return usagef(cmd, "PHASE %s is none that a human enters this way: choose from %s", quoted(args[0]), named(humanPhases(k)))
 		}
+		if dropColumn && phase != rotation.PhaseScrubbed {
+			return usagef(cmd, "--drop-column goes with `confirm scrubbed` only")
+		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			return c.confirm(cmd.Context(), cmd, o, phase, note, confirmed)
+			if dropColumn {
+				return c.dropAndConfirm(cmd, o, note, confirmed)
+			}
+			return c.confirm(cmd.Context(), cmd, o, phase, note, confirmed, o.op.Confirm)
 		})
 	}
 	return speak(k, cmd)
@@ -64,7 +74,27 @@ func humanPhases(k rotation.Kind) []rotation.Phase {
 	return phases
 }
 
-func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase rotation.Phase, note, confirmed string) error {
+// confirming is what is done once everything is asked, as Operator.Confirm.
+type confirming func(ctx context.Context, runID int64, phase rotation.Phase, note, confirmed string, progress func(done, total int64)) error
+
+// dropAndConfirm shows the statement that drops the legacy column before anything
+// is asked or done.
+func (c *cli) dropAndConfirm(cmd *cobra.Command, o onRun, note, confirmed string) error {
+	ctx := cmd.Context()
+	statement, err := o.op.DropStatement(ctx, o.app.ID)
+	if err != nil {
+		return err
+	}
+	if statement != "" {
+		c.notef("This will be run, on all rows, and cannot be undone: %s", statement)
+	}
+	do := func(ctx context.Context, runID int64, _ rotation.Phase, note, confirmed string, progress func(done, total int64)) error {
+		return o.op.ConfirmScrubbed(ctx, runID, note, confirmed, true, progress)
+	}
+	return c.confirm(ctx, cmd, o, rotation.PhaseScrubbed, note, confirmed, do)
+}
+
+func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase rotation.Phase, note, confirmed string, do confirming) error {
 	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
 	if err != nil {
 		return err
@@ -94,7 +124,7 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 		doing = "Removing legacy credentials"
 	}
 	p := c.startProgress()
-	err = o.op.Confirm(ctx, run.ID, phase, note, confirmed, func(done, total int64) {
+	err = do(ctx, run.ID, phase, note, confirmed, func(done, total int64) {
 		p.sayf("%s: %d of %d", doing, done, total)
 	})
 	p.end()

@@ -23,7 +23,8 @@ OAuth. `+"`rotator tokenmigration next`"+` says at any moment what a person has 
 		newMigrationPlan(c), newMigrationStart(c), newRunStatus(c, k), newRunNext(c, k),
 		about(newRunConfirm(c, k), confirmMigration, `  rotator tokenmigration confirm checked --note "orders of three shops read with the test app"
   rotator tokenmigration confirm cutover --app main --note "release 97, panel switched 10:04"
-  rotator tokenmigration confirm scrubbed --app main --note "two days without an error"`),
+  rotator tokenmigration confirm scrubbed --app main --note "two days without an error"
+  rotator tokenmigration confirm scrubbed --app main --note "two days without an error" --drop-column`),
 		about(newRunPause(c, k), `Hold the run: no worker begins another call within a second, and calls in flight
 finish. Tokens that are in use stay so.
 
@@ -31,8 +32,9 @@ JSON: one object `+movedJSON+`.`, ""),
 		about(newRunResume(c, k), `Let a held run go on where it stood.
 
 JSON: one object `+movedJSON+`.`, ""),
-		about(newRunCancel(c, k), `End the run and take it back: the derived tokens are cleared, and nothing else is
-touched. What that means is said first. After the cutover a run can only be
+		about(newRunCancel(c, k), `End the run and take it back: the derived tokens are cleared, in the app's own
+table too, and nothing else is touched. The run is held meanwhile; rows that are
+locked make the command fail, and it is said again. What that means is said first. After the cutover a run can only be
 finished.
 
 JSON: one object `+movedJSON+`.`, ""),
@@ -57,7 +59,9 @@ cutover and scrubbed cannot be undone: they want the app's name, with --app, wit
 sends derived tokens is deployed and that the app is switched to OAuth in its
 panel; a worker then proves every shop's token, a few first. scrubbed empties
 every legacy token and password that the run has settled, those of waived shops
-too. closed shreds the copies of tokens that the run kept.
+too, and the legacy column of the app's own table in their rows; with --drop-column
+it drops that column, for which rotator's role must own the table, by a statement
+that is shown first. closed shreds the copies of tokens that the run kept.
 
 JSON: one object ` + movedJSON + `.`
 
