@@ -48,7 +48,7 @@ func (r BoundReading) changed() bool {
 var (
 	noteReading = sql(`update rotator.bindings set synced_at = $2, left_out = $3, behind = $4,
 		read_ms = extract(epoch from clock_timestamp() - $2) * 1000 where app_id = $1`)
-	txBegan     = sql(`select now()`)
+	txBegan = sql(`select now()`)
 	// What a worker may have sent for (of a batch that is claimed, although the item
 	// is still written as pending) is not skipped under its hands: its proof finds
 	// that the row is gone and keeps the token.
