@@ -37,12 +37,18 @@ func TestForeseeAgainstRehearsals(t *testing.T) {
 		"50,000 at 200 ms, nothing else running": {forecastLoad(50_000, 200*time.Millisecond, func(l *rotation.Load) {
 			l.Walk, l.Ceiling, l.Step = 50_000, 5844, 119*time.Millisecond
 		}), 81.83},
-		"1,000 at 200 ms":          {forecastLoad(1000, 200*time.Millisecond, unwalked(1984)), 4.27},
-		"50,000 at 20 ms":          {forecastLoad(50_000, 20*time.Millisecond, unwalked(1984)), 30.86},
-		"50,000 at 200 ms":         {forecastLoad(50_000, 200*time.Millisecond, unwalked(1984)), 86.91},
-		"1,000 at 20 ms, hostile":  {forecastLoad(1000, 20*time.Millisecond, func(l *rotation.Load) { l.Walk, l.Ceiling, l.Retries = 1000, 1984, 0.04 }), 9.36},
-		"1,000 at 200 ms, hostile": {forecastLoad(1000, 200*time.Millisecond, func(l *rotation.Load) { l.Walk, l.Ceiling, l.Retries = 1000, 1984, 0.04 }), 12.57},
-		"50,000 at 20 ms, hostile": {forecastLoad(50_000, 20*time.Millisecond, func(l *rotation.Load) { l.Walk, l.Ceiling, l.Retries = 50_000, 1650, 0.04 }), 47.17},
+		"1,000 at 200 ms":  {forecastLoad(1000, 200*time.Millisecond, unwalked(1984)), 4.27},
+		"50,000 at 20 ms":  {forecastLoad(50_000, 20*time.Millisecond, unwalked(1984)), 30.86},
+		"50,000 at 200 ms": {forecastLoad(50_000, 200*time.Millisecond, unwalked(1984)), 86.91},
+		"1,000 at 20 ms, hostile": {forecastLoad(1000, 20*time.Millisecond, func(l *rotation.Load) {
+			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 4477, 166*time.Millisecond, 0.04
+		}), 19.85},
+		"1,000 at 200 ms, hostile": {forecastLoad(1000, 200*time.Millisecond, func(l *rotation.Load) {
+			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 2882, 124*time.Millisecond, 0.04
+		}), 26.46},
+		"50,000 at 20 ms, hostile": {forecastLoad(50_000, 20*time.Millisecond, func(l *rotation.Load) {
+			l.Walk, l.Ceiling, l.Step, l.Retries = 50_000, 4963, 68*time.Millisecond, 0.04
+		}), 66.39},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
