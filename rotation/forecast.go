@@ -67,11 +67,12 @@ func StepOf(took time.Duration, walked, waves int) time.Duration {
 }
 
 // Of the calls that are made again most are at once. The others, mostly 429,
-// take their shop out of its batch for about two seconds and what it takes until
-// somebody looks; a shop may meet that more than once.
+// take their shop out of its batch until its bucket, of 80 calls of which 4 leak a
+// second, has room beside the default headroom, and somebody looks; a shop may
+// meet that more than once.
 const (
 	forecastLater = 0.3
-	forecastPause = 3.0
+	forecastPause = 6.0
 	forecastMost  = 8 // attempts, as package jobs gives a shop before it parks it
 )
 
