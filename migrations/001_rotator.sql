@@ -186,7 +186,9 @@ create table rotator.batches (
 create table rotator.items (
     run_id           bigint not null references rotator.runs,
     position         bigint not null,
-    shop_id          bigint not null references rotator.shops,
+    -- No foreign key: shops are never deleted, and its lock would write every
+    -- shop's row when a run takes the fleet in.
+    shop_id          bigint not null,
     state            text not null default 'pending' check (state in
         ('pending', 'claimed', 'exchanged', 'proven', 'retrying', 'unknown', 'parked', 'skipped', 'waived')),
     class            text,

@@ -60,7 +60,8 @@ func (d *demo) confirm(ctx context.Context, p rotation.Phase) error {
 
 func (d *demo) arm(ctx context.Context) error {
 	token := d.sim.CreateRefreshToken()
-	if _, err := d.on.op.Arm(ctx, d.on.run.ID, secret.New(token.Value), d.staging.age(), false); err != nil {
+	// A rehearsal in a scaled window is to show what comes, not to be held.
+	if _, err := d.on.op.Arm(ctx, d.on.run.ID, secret.New(token.Value), d.staging.age(), d.staging.life > 0); err != nil {
 		return err
 	}
 	if d.armedAt.IsZero() {

@@ -82,6 +82,9 @@ for a breach run with ` + outageJSON + `.`,
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		options, err := f.options(cmd)
+		if err == nil {
+			err = f.checkBreach(cmd)
+		}
 		if err != nil {
 			return err
 		}
@@ -103,9 +106,6 @@ func (f startFlags) options(cmd *cobra.Command) (operate.StartOptions, error) {
 	o := operate.StartOptions{
 		InFlight: f.inflight, BatchSize: f.batchSize, LeaveLegacy: f.leaveLegacy, RequireDelivery: f.requireDelivery,
 		ByPriority: f.byPriority,
-	}
-	if err := f.checkBreach(cmd); err != nil {
-		return o, err
 	}
 	if err := inflightInRange(cmd, f.inflight); err != nil {
 		return o, err

@@ -34,8 +34,8 @@ JSON: one object `+movedJSON+`.`, ""),
 JSON: one object `+movedJSON+`.`, ""),
 		about(newRunCancel(c, k), `End the run and take it back: the derived tokens are cleared, in the app's own
 table too, and nothing else is touched. The run is held meanwhile; rows that are
-locked make the command fail, and it is said again. What that means is said first. After the cutover a run can only be
-finished.
+locked make the command fail, and it is said again. What that means is said
+first. After the cutover a run can only be finished.
 
 JSON: one object `+movedJSON+`.`, ""),
 		newRunRetry(c, k),
