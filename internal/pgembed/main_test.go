@@ -180,14 +180,13 @@ func durableFolder(t *testing.T) string {
 // publicCopy copies the test binary to where another OS user can run it.
 func publicCopy(t *testing.T, program string) string {
 	t.Helper()
-	b, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(publicFolder(t), "other.test")
-	if err := os.WriteFile(path, b, 0o755); err != nil {
-		t.Fatal(err)
+	// A process of its own writes it: a child that is forked meanwhile would
+	// inherit our open file and keep it from being run (text file busy).
+	if out, err := exec.CommandContext(t.Context(), "cp", program, path).CombinedOutput(); err != nil {
+		t.Fatalf("copy the test binary: %v: %s", err, out)
 	}
+	must(t, os.Chmod(path, 0o755))
 	return path
 }
 
