@@ -90,11 +90,11 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 	var working sync.WaitGroup
 	stopped, err = e.claimAll(ctx, run, lease, func(c store.Claim) {
 		working.Add(1)
-		e.attempts <- func() {
+		a := attempt{engine: e, run: run, claim: c}
+		e.crew.do(a.at(), func() {
 			defer working.Done()
-			a := attempt{engine: e, run: run, claim: c}
 			a.do(ctx)
-		}
+		})
 		// While the wire variant is unknown the first shop that is exchanged
 		// finds it, the next one only if that shop cannot.
 		if run.probing() && c.New.IsZero() && c.SecretID != run.view().NewSecretID {

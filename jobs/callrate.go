@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +17,7 @@ type callRate struct {
 	share   float64
 	limiter *rate.Limiter // nil without a cap
 	// waiting are those who prove and those who exchange.
-	waiting [2][]chan struct{}
+	waiting [2]line
 	// idle counts turns whose call has not begun: while the in-flight limit is
 	// what holds calls up, no turns are saved for a burst.
 	idle  int
@@ -58,35 +57,32 @@ func (g *callRate) Set(share float64) {
 
 // Wait waits for a turn, or for stopped to tell why there is none any more. A
 // turn ends with Begun.
-func (g *callRate) Wait(exchange bool, stopped func() error) error {
+func (g *callRate) Wait(exchange bool, at place, stopped func() error) error {
 	g.mu.Lock()
-	turn := make(chan struct{})
-	line := &g.waiting[0]
-	if exchange {
-		line = &g.waiting[1]
+	if g.limiter == nil { // then nobody waits
+		g.idle++
+		g.mu.Unlock()
+		return nil
 	}
-	*line = append(*line, turn)
+	waiting := &g.waiting[0]
+	if exchange {
+		waiting = &g.waiting[1]
+	}
+	turn := waiting.join(at)
 	g.pump()
 	g.mu.Unlock()
-	select {
-	case <-turn: // mostly there is no cap
-		return nil
-	default:
-	}
 	look := time.NewTicker(rateLook)
 	defer look.Stop()
 	for {
 		select {
-		case <-turn:
+		case <-turn.let:
 			return nil
 		case <-look.C:
 		}
 		if err := stopped(); err != nil {
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			if i := slices.Index(*line, turn); i >= 0 {
-				*line = slices.Delete(*line, i, i+1)
-			} else { // the turn came at the same moment
+			if !waiting.leave(turn) { // it came at the same moment
 				g.idle--
 				g.pump()
 			}
@@ -107,19 +103,19 @@ func (g *callRate) Begun() {
 func (g *callRate) Queued() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.waiting[0]) + len(g.waiting[1])
+	return g.waiting[0].len() + g.waiting[1].len()
 }
 
 // Full reports whether enough wait already.
 func (g *callRate) Full() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.limiter != nil && len(g.waiting[1]) >= max(2, int(g.share*rateQueue))
+	return g.limiter != nil && g.waiting[1].len() >= max(2, int(g.share*rateQueue))
 }
 
 // pump hands out the turns that are due and comes back for the next.
 func (g *callRate) pump() {
-	for len(g.waiting[0])+len(g.waiting[1]) > 0 {
+	for g.waiting[0].len()+g.waiting[1].len() > 0 {
 		if g.limiter != nil {
 			now := time.Now()
 			if g.idle >= g.limiter.Burst() {
@@ -133,13 +129,12 @@ func (g *callRate) pump() {
 				return
 			}
 		}
-		line := &g.waiting[0]
-		if len(*line) == 0 {
-			line = &g.waiting[1]
+		waiting := &g.waiting[0]
+		if waiting.len() == 0 {
+			waiting = &g.waiting[1]
 		}
 		g.idle++
-		close((*line)[0])
-		*line = (*line)[1:]
+		waiting.next()
 	}
 }
 

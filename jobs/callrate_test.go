@@ -13,7 +13,7 @@ func callers(g *callRate, n int, begun *atomic.Int64, stopped func() error) {
 	for range n {
 		go func() {
 			for {
-				if stopped() != nil || g.Wait(true, stopped) != nil {
+				if stopped() != nil || g.Wait(true, place{}, stopped) != nil {
 					return
 				}
 				begun.Add(1)
@@ -74,13 +74,13 @@ func TestCallRateProvesFirstAndSavesNoTurns(t *testing.T) {
 		var g callRate
 		never := func() error { return nil }
 		g.Set(1)
-		if err := g.Wait(true, never); err != nil { // its call does not begin
+		if err := g.Wait(true, place{}, never); err != nil { // its call does not begin
 			t.Fatal(err)
 		}
 		order := make(chan bool, 4)
 		for _, exchange := range []bool{true, true, false, false} {
 			go func() {
-				if g.Wait(exchange, never) == nil {
+				if g.Wait(exchange, place{}, never) == nil {
 					order <- exchange
 				}
 			}()
@@ -106,7 +106,7 @@ func TestCallRateProvesFirstAndSavesNoTurns(t *testing.T) {
 			}
 		}
 		g.Begun()
-		if g.Wait(true, func() error { return errors.New("never asked") }) != nil {
+		if g.Wait(true, place{}, func() error { return errors.New("never asked") }) != nil {
 			t.Error("the next turn was not given")
 		}
 	})

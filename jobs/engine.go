@@ -45,13 +45,12 @@ type Engine struct {
 	once     bool
 	started  func()
 
-	id      uuid.UUID
-	river   *river.Client[pgx.Tx]
-	pace    *Pace
-	shops   *shopLimits
-	flusher *Flusher
-	// attempts feeds the goroutines that work shops, for all batches together.
-	attempts  chan func()
+	id        uuid.UUID
+	river     *river.Client[pgx.Tx]
+	pace      *Pace
+	shops     *shopLimits
+	flusher   *Flusher
+	crew      *crew
 	runs      runs
 	receivers receivers
 
@@ -109,7 +108,7 @@ func New(c Config) (*Engine, error) {
 		vectors: sync.OnceValue(haravan.CheckVectors),
 		id:      uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
 		walked: stood{}, checked: stood{}, planned: map[int64]int{},
-		attempts: make(chan func()), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
+		crew: newCrew(c.InFlight * attemptsPerCall), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
 	if err != nil {
@@ -132,13 +131,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.beaten()
 	e.flusher = NewFlusher(e.store, e.log)
-	for range e.inflight * attemptsPerCall {
-		go func() {
-			for work := range e.attempts {
-				work()
-			}
-		}()
-	}
+	e.crew.start()
 	if err := e.refreshControls(ctx); err != nil {
 		return err
 	}
@@ -172,7 +165,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stop River: %w", err)
 	}
-	close(e.attempts)
+	e.crew.stop()
 	e.flusher.Close()
 	e.receivers.sender.CloseIdle()
 	return nil

@@ -14,7 +14,7 @@ func TestPaceIsAsForeseen(t *testing.T) {
 		t.Fatalf("a pace begins with %d calls, the forecast with %d", got, rotation.PaceStart)
 	}
 	for range rotation.PaceWindow {
-		if err := p.Acquire(t.Context(), true); err != nil {
+		if err := p.Acquire(t.Context(), true, place{}); err != nil {
 			t.Fatal(err)
 		}
 		p.Release("", 0)

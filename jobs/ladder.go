@@ -112,13 +112,15 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 // place waits for the run's rate and then for a place among the calls in flight.
 func (a *attempt) place(ctx context.Context, exchange bool) error {
 	e := a.engine
-	if err := a.run.rate.Wait(exchange, func() error { return e.mayCall(a.run, exchange, 0) }); err != nil {
+	if err := a.run.rate.Wait(exchange, a.at(), func() error { return e.mayCall(a.run, exchange, 0) }); err != nil {
 		return err
 	}
 	defer a.run.rate.Begun()
 	defer e.waits.place.since(time.Now())
-	return e.pace.Acquire(ctx, exchange)
+	return e.pace.Acquire(ctx, exchange, a.at())
 }
+
+func (a *attempt) at() place { return place{a.run.id, a.claim.Position} }
 
 func (a *attempt) bucket() bucket { return bucket{a.run.app.ID, a.claim.Domain} }
 

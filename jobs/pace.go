@@ -23,9 +23,9 @@ type Pace struct {
 	limit    int
 	cap      int
 	inflight int
-	// Those who wait, first come, first served, but reads before exchanges: a
-	// token that is minted is proven before another is.
-	reads, exchanges []chan struct{}
+	// Those who wait, reads before exchanges: a token that is minted is proven
+	// before another is.
+	reads, exchanges line
 
 	doubling bool
 	calls    int
@@ -79,30 +79,28 @@ func (p *Pace) SetCap(most int) {
 	p.wake()
 }
 
-// Acquire waits for leave to make a call, an exchange or a read.
-func (p *Pace) Acquire(ctx context.Context, exchange bool) error {
+// Acquire waits for leave to make a call, an exchange or a read, for the item at
+// a place.
+func (p *Pace) Acquire(ctx context.Context, exchange bool, at place) error {
 	p.mu.Lock()
 	waiting := &p.reads
 	if exchange {
 		waiting = &p.exchanges
 	}
-	if p.inflight < p.limit && len(*waiting) == 0 {
+	if p.inflight < p.limit && waiting.len() == 0 {
 		p.inflight++
 		p.mu.Unlock()
 		return nil
 	}
-	turn := make(chan struct{})
-	*waiting = append(*waiting, turn)
+	turn := waiting.join(at)
 	p.mu.Unlock()
 	select {
-	case <-turn:
+	case <-turn.let:
 		return nil
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if i := slices.Index(*waiting, turn); i >= 0 {
-			*waiting = slices.Delete(*waiting, i, i+1)
-		} else { // the turn came at the same moment: hand it on
+		if !waiting.leave(turn) { // it came at the same moment: hand it on
 			p.inflight--
 			p.wake()
 		}
@@ -192,11 +190,10 @@ func (p *Pace) back(reason string) {
 
 // wake hands free places to those who wait.
 func (p *Pace) wake() {
-	for _, waiting := range []*[]chan struct{}{&p.reads, &p.exchanges} {
-		for p.inflight < p.limit && len(*waiting) > 0 {
+	for _, waiting := range []*line{&p.reads, &p.exchanges} {
+		for p.inflight < p.limit && waiting.len() > 0 {
 			p.inflight++
-			close((*waiting)[0])
-			*waiting = (*waiting)[1:]
+			waiting.next()
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 func window(t *testing.T, p *Pace, n, bad int, class rotation.Class, latency time.Duration) {
 	t.Helper()
 	for i := range n {
-		if err := p.Acquire(t.Context(), true); err != nil {
+		if err := p.Acquire(t.Context(), true, place{}); err != nil {
 			t.Fatal(err)
 		}
 		c := rotation.Class("")
@@ -129,14 +129,14 @@ func TestPaceLetsTheLimitInAndNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPace(2)
 		for range 2 {
-			if err := p.Acquire(t.Context(), true); err != nil {
+			if err := p.Acquire(t.Context(), true, place{}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		order := make(chan int, 2)
 		for i := range 2 {
 			go func() {
-				if p.Acquire(t.Context(), true) == nil {
+				if p.Acquire(t.Context(), true, place{}) == nil {
 					order <- i
 				}
 			}()
@@ -154,14 +154,14 @@ func TestPaceLetsTheLimitInAndNoMore(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		refused := make(chan error)
-		go func() { refused <- p.Acquire(ctx, true) }()
+		go func() { refused <- p.Acquire(ctx, true, place{}) }()
 		synctest.Wait()
 		cancel()
 		if err := <-refused; !errors.Is(err, context.Canceled) {
 			t.Errorf("a cancelled wait ended with %v", err)
 		}
 		p.Return()
-		if err := p.Acquire(t.Context(), true); err != nil {
+		if err := p.Acquire(t.Context(), true, place{}); err != nil {
 			t.Errorf("a cancelled wait kept its place: %v", err)
 		}
 	})
@@ -171,13 +171,13 @@ func TestATokenIsProvenBeforeAnotherIsMinted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPace(1)
-		if err := p.Acquire(t.Context(), true); err != nil {
+		if err := p.Acquire(t.Context(), true, place{}); err != nil {
 			t.Fatal(err)
 		}
 		order := make(chan bool, 2)
 		for _, exchange := range []bool{true, false} {
 			go func() {
-				if p.Acquire(t.Context(), exchange) == nil {
+				if p.Acquire(t.Context(), exchange, place{}) == nil {
 					order <- exchange
 				}
 			}()

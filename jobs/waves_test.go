@@ -101,22 +101,6 @@ func TestHalfTheFleetIsUninstalledAndTheRunCompletes(t *testing.T) {
 	r.politely()
 }
 
-func TestThirtyPercentOfCallsAreThrottledAndTheRunCompletes(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, haravansim.Options{
-		Shops: 150, Knobs: haravansim.Knobs{RetryAfter: 300 * time.Millisecond},
-		Faults: haravansim.Faults{Rates: map[haravansim.Fault]float64{haravansim.FaultThrottle: 0.2, haravansim.FaultThrottleEmpty: 0.1}},
-	})
-	r.worker()
-	r.start(operate.StartOptions{})
-	r.arm()
-	r.until("proven", inPhase(rotation.PhaseProven))
-	if n := r.tokens(); n != 150 {
-		t.Errorf("%d of 150 shops are proven", n)
-	}
-	r.politely()
-}
-
 // app is somebody's app with a health URL that can be made to fail.
 func (r *rig) healthURL() (url string, status *atomic.Int64, asked *atomic.Int64) {
 	r.t.Helper()
