@@ -81,19 +81,26 @@ func (s *Store) importBound(ctx context.Context, actor string, app App, b Bindin
 			if err := tx.tx.QueryRow(ctx, txBegan).Scan(&began); err != nil {
 				return fmt.Errorf("ask the database's clock: %w", err)
 			}
-			return tx.importBound(ctx, actor, app, b, secretID, &reading, may, decide)
+			if err := tx.importBound(ctx, actor, app, b, secretID, &reading, may, decide); err != nil || len(reading.stale) > 0 {
+				return err // with rows to restore it is not over yet
+			}
+			return tx.noteReading(ctx, app, began, reading)
 		})
 	})
-	if err != nil {
+	if err != nil || len(reading.stale) == 0 {
 		return reading, err
 	}
 	if err := s.restoreRows(ctx, app.ID, &reading); err != nil {
 		return reading, err
 	}
-	if _, err := s.pool.Exec(ctx, noteReading, app.ID, began, reading.Bad+reading.Duplicates, reading.Behind); err != nil {
-		return reading, fmt.Errorf("note the reading: %w", err)
+	return reading, s.InTx(ctx, func(tx *Tx) error { return tx.noteReading(ctx, app, began, reading) })
+}
+
+func (t *Tx) noteReading(ctx context.Context, app App, began time.Time, r BoundReading) error {
+	if _, err := t.tx.Exec(ctx, noteReading, app.ID, began, r.Bad+r.Duplicates, r.Behind); err != nil {
+		return fmt.Errorf("note the reading: %w", err)
 	}
-	return reading, nil
+	return nil
 }
 
 // SyncBound reads the app's bound table for a run: shops whose row appeared are
