@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -42,16 +41,6 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
-	}
-	// These tests wait for a slow platform and for leases to end, not for the
-	// processor: more of them than there are cores can run at once.
-	flag.Parse()
-	explicit := false
-	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
-	if !explicit {
-		if err := flag.Set("test.parallel", "6"); err != nil {
-			panic(err)
-		}
 	}
 	storetest.Main(m)
 }

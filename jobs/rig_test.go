@@ -159,7 +159,7 @@ func (r *rig) once() {
 // until waits for the run to be as wanted, and returns it.
 func (r *rig) until(what string, ok func(rotation.Snapshot) bool) rotation.Snapshot {
 	r.t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		snap, _, err := r.db.Snapshot(r.ctx, r.run.ID, store.Counted)

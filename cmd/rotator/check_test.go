@@ -12,6 +12,7 @@ import (
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
 // checkedRig is a rig with a fleet of 30 at a simulator, and its database's URL.
@@ -161,17 +162,9 @@ func TestCheckWithoutWhatItStandsOn(t *testing.T) {
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.dir+"/none.json")
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.file("damaged.json", "{}"))
 
-	empty, err := newDatabase(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.env = append(r.env, "DATABASE_URL="+empty)
+	r.env = append(r.env, "DATABASE_URL="+storetest.Migrated(t))
 	r.finds(exitExceptions, []string{"warning nothing_to_check"})
-	bare, err := newDatabase(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.env = append(r.env, "DATABASE_URL="+bare)
+	r.env = append(r.env, "DATABASE_URL="+storetest.Empty(t))
 	r.finds(exitConfig, []string{"critical schema"})
 	r.env = append(r.env, "DATABASE_URL=postgres://nobody@127.0.0.1:1/none")
 	r.finds(exitFailed, []string{"critical database"})

@@ -12,6 +12,7 @@ import (
 	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
 // diagnosis runs the doctor and returns its checks by name.
@@ -129,11 +130,7 @@ func TestDoctorWithoutADatabase(t *testing.T) {
 	if code != exitFailed || checks["database"].Status != checkFail {
 		t.Errorf("exit code %d, %+v", code, checks["database"])
 	}
-	url, err := newDatabase(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.env[0] = "DATABASE_URL=" + url
+	r.env[0] = "DATABASE_URL=" + storetest.Empty(t)
 	if code, checks = diagnosis(t, r); code != exitConfig || !strings.Contains(checks["schema"].Detail, "rotator db migrate") {
 		t.Errorf("exit code %d, %+v", code, checks["schema"])
 	}

@@ -3,80 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/haravan-rotator/rotator/internal/pgembed"
-	"github.com/haravan-rotator/rotator/migrations"
+	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
-// server is the test binary's PostgreSQL, started on first use.
-var server struct {
-	once    sync.Once
-	cluster *pgembed.Cluster
-	err     error
-	next    atomic.Int64
-}
-
-// suite removes the server after the tests.
-type suite struct{ m *testing.M }
-
-// Run implements testscript.TestingM.
-func (s suite) Run() int {
-	code := s.m.Run()
-	if server.cluster == nil {
-		return code
-	}
-	if err := server.cluster.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "remove the test server:", err)
-		return max(code, 1)
-	}
-	return code
-}
-
 func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){"rotator": main})
-}
-
-const templateDatabase = "migrated"
-
-// newDatabase makes a database, migrated or empty, and returns its URL.
-func newDatabase(migrated bool) (string, error) {
-	server.once.Do(func() { server.err = startServer() })
-	if server.err != nil {
-		return "", fmt.Errorf("start PostgreSQL for the tests: %w", server.err)
-	}
-	name, template := fmt.Sprintf("test_%d", server.next.Add(1)), "template0"
-	if migrated {
-		template = templateDatabase
-	}
-	return server.cluster.ConnString(name), sqlOn(server.cluster.URL(), "create database "+name+" template "+template)
-}
-
-func startServer() error {
-	ctx := context.Background()
-	var err error
-	if server.cluster, err = pgembed.Ephemeral(ctx, pgembed.Options{}); err != nil {
-		return err
-	}
-	if err := sqlOn(server.cluster.URL(), "create database "+templateDatabase); err != nil {
-		return err
-	}
-	pool, err := pgxpool.New(ctx, server.cluster.ConnString(templateDatabase))
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	_, err = migrations.Up(ctx, pool)
-	return err
+	testscript.Main(storetest.Suite{M: m}, map[string]func(){"rotator": main})
 }
 
 func sqlOn(url, statement string) error {
@@ -99,10 +37,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	url, err := newDatabase(true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	url := storetest.Migrated(t)
 	r := &rig{t: t, dir: t.TempDir()}
 	keyring := r.dir + "/keyring.json"
 	r.env = []string{"DATABASE_URL=" + url, "ROTATOR_KEYRING=" + keyring, "ROTATOR_ACTOR=tester"}

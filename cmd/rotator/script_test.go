@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/haravan-rotator/rotator/internal/pgembed"
+	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
 // TestScripts runs the command lines of testdata/script as an operator would.
@@ -31,7 +32,7 @@ func TestScripts(t *testing.T) {
 }
 
 func setUpScript(e *testscript.Env) error {
-	url, err := newDatabase(false)
+	url, drop, err := storetest.Database(false)
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func setUpScript(e *testscript.Env) error {
 	e.Defer(func() {
 		// A script that failed has left its private PostgreSQL running.
 		err := pgembed.Stop(context.Background(), filepath.Join(public, "data", "postgres"))
-		if err := errors.Join(err, os.RemoveAll(public)); err != nil {
+		if err := errors.Join(err, drop(), os.RemoveAll(public)); err != nil {
 			e.T().Log(err)
 		}
 	})

@@ -9,9 +9,10 @@ package storetest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
-	"strings"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,26 +36,52 @@ var server struct {
 	next    atomic.Int64
 }
 
+// waitAtOnce tests of a package run side by side: most wait for a slow platform,
+// a lease or another process, not for the processor.
+const waitAtOnce = 6
+
 // Main runs the tests of a package and removes the server afterwards.
-func Main(m *testing.M) {
-	code := m.Run()
+func Main(m *testing.M) { os.Exit(Suite{m}.Run()) }
+
+// Suite is a package's tests with the server that they share.
+type Suite struct{ M *testing.M }
+
+// Run runs the tests, more of them at once than there are cores unless the
+// command line says how many, removes the server and returns the exit code.
+func (s Suite) Run() int {
+	flag.Parse()
+	explicit := false
+	flag.Visit(func(f *flag.Flag) { explicit = explicit || f.Name == "test.parallel" })
+	if !explicit {
+		if err := flag.Set("test.parallel", strconv.Itoa(waitAtOnce)); err != nil {
+			panic(err)
+		}
+	}
+	code := s.M.Run()
 	if server.cluster != nil {
 		if err := server.cluster.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, "remove the test server:", err)
 			code = max(code, 1)
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Cluster is the test binary's server, started on first use.
 func Cluster(t testing.TB) *pgembed.Cluster {
 	t.Helper()
-	server.once.Do(func() { server.err = start(context.Background()) })
-	if server.err != nil {
-		t.Fatalf("start PostgreSQL for the tests: %v", server.err)
+	if err := started(); err != nil {
+		t.Fatal(err)
 	}
 	return server.cluster
+}
+
+func started() error {
+	server.once.Do(func() { server.err = start(context.Background()) })
+	if server.err != nil {
+		return fmt.Errorf("start PostgreSQL for the tests: %w", server.err)
+	}
+	return nil
 }
 
 func start(ctx context.Context) error {
@@ -101,32 +128,52 @@ type DB struct {
 	URL  secret.String
 }
 
-// Empty gives the test a database without any migration, and its URL.
-func Empty(t testing.TB) string { return create(t, "create database %s") }
-
-func create(t testing.TB, statement string) string {
-	t.Helper()
-	c := Cluster(t)
-	name := fmt.Sprintf("test_%d", server.next.Add(1))
-	if strings.Contains(statement, "%s template") {
+// Database makes a database, migrated or empty, for what is no testing.TB. drop
+// removes it.
+func Database(migrated bool) (url string, drop func() error, err error) {
+	if err := started(); err != nil {
+		return "", nil, err
+	}
+	statement := "create database %s template template0"
+	if migrated {
 		statement = server.clone
 	}
-	ctx := context.Background()
-	if err := exec(ctx, c.URL(), fmt.Sprintf(statement, name)); err != nil {
-		t.Fatalf("make a test database: %v", err)
+	ctx, name := context.Background(), fmt.Sprintf("test_%d", server.next.Add(1))
+	if err := exec(ctx, server.cluster.URL(), fmt.Sprintf(statement, name)); err != nil {
+		return "", nil, fmt.Errorf("make a test database: %w", err)
+	}
+	return server.cluster.ConnString(name), func() error {
+		if err := exec(ctx, server.cluster.URL(), "drop database "+name+" with (force)"); err != nil {
+			return fmt.Errorf("drop the test database: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// Empty gives the test a database without any migration, and its URL.
+func Empty(t testing.TB) string { return create(t, false) }
+
+// Migrated gives the test a migrated database, and its URL.
+func Migrated(t testing.TB) string { return create(t, true) }
+
+func create(t testing.TB, migrated bool) string {
+	t.Helper()
+	url, drop, err := Database(migrated)
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := exec(ctx, c.URL(), "drop database "+name+" with (force)"); err != nil {
-			t.Errorf("drop the test database: %v", err)
+		if err := drop(); err != nil {
+			t.Error(err)
 		}
 	})
-	return c.ConnString(name)
+	return url
 }
 
 // New gives the test a migrated database with a keyring of its own.
 func New(t testing.TB) *DB {
 	t.Helper()
-	url := create(t, "create database %s template")
+	url := Migrated(t)
 	keys, err := secret.NewKeyring()
 	if err != nil {
 		t.Fatal(err)
