@@ -20,7 +20,7 @@ var (
 	takeSecret    = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
 	readTiers     = sql(`select priority, count(*) from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null group by priority order by priority desc`)
-	// An exchange's latency is what was measured last; a few are enough.
+	// What was measured last; a few are enough.
 	lastLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0) from (
 			select i.latency_ms from rotator.items i where i.run_id =
 				(select id from rotator.runs r where r.app_id = $1 and exists
@@ -86,14 +86,14 @@ func (s *Store) Tiers(ctx context.Context, appID int64) ([]rotation.Tier, error)
 	return tiers, nil
 }
 
-// LastLatency is the median time of an exchange in the app's newest run that
-// made any; 0 when none did.
+// LastLatency is the median time of a call in the app's newest run that
+// exchanged any shop; 0 when none did.
 func (s *Store) LastLatency(ctx context.Context, appID int64) (time.Duration, error) {
-	var ms int64
+	var ms int
 	if err := s.pool.QueryRow(ctx, lastLatency, appID).Scan(&ms); err != nil {
 		return 0, fmt.Errorf("look for the latency measured last: %w", err)
 	}
-	return time.Duration(ms) * time.Millisecond, nil
+	return perCall(ms), nil
 }
 
 // Accepted reports whether the platform has made a token for any shop of the run

@@ -26,7 +26,9 @@ type Outcome struct {
 	Class  rotation.Class
 	Detail string
 	// Delay until the next attempt; the item leaves its batch when it is set.
-	Delay   time.Duration
+	Delay time.Duration
+	// Latency is that of the shop's calls in this attempt together: the
+	// exchange, and its proof where that came with it.
 	Latency time.Duration
 	// New is the token that the platform minted, Old the one it replaces.
 	New, Old secret.String

@@ -38,18 +38,23 @@ func (s *Store) Progress(ctx context.Context, runID int64, over time.Duration) (
 	return at.UTC(), rate, nil
 }
 
-var exchangeLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0), count(*)
+var shopLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0), count(*)
 	from rotator.items where run_id = $1 and position between $2 and $3 and latency_ms is not null and state = 'proven'`)
 
-// ExchangeLatency is the median time of an exchange among a range of a run's
-// shops, 0 when none of them is proven.
-func (s *Store) ExchangeLatency(ctx context.Context, runID int64, in rotation.Range) (time.Duration, error) {
+// CallLatency is the median time of a call among a range of a run's shops, 0
+// when none of them is proven.
+func (s *Store) CallLatency(ctx context.Context, runID int64, in rotation.Range) (time.Duration, error) {
 	var ms, n int
-	if err := s.pool.QueryRow(ctx, exchangeLatency, runID, in.First, in.Last).Scan(&ms, &n); err != nil {
-		return 0, fmt.Errorf("read how long exchanges of run %d took: %w", runID, err)
+	if err := s.pool.QueryRow(ctx, shopLatency, runID, in.First, in.Last).Scan(&ms, &n); err != nil {
+		return 0, fmt.Errorf("read how long calls of run %d took: %w", runID, err)
 	}
 	if n > 0 {
-		return time.Duration(max(ms, 1)) * time.Millisecond, nil // 0 is what rounding left
+		return perCall(max(ms, 1)), nil // 0 is what rounding left
 	}
 	return 0, nil
+}
+
+// perCall is a call's share of what a shop's exchange and proof took together.
+func perCall(ms int) time.Duration {
+	return time.Duration(ms) * time.Millisecond / rotation.CallsPerShop
 }

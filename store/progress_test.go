@@ -53,19 +53,19 @@ func TestProvenAt(t *testing.T) {
 	}
 }
 
-func TestExchangeLatency(t *testing.T) {
+func TestCallLatency(t *testing.T) {
 	t.Parallel()
 	r, _, c := claimAll(t, 4)
 	whole := rotation.Range{First: 1, Last: 4}
-	if d, err := r.ExchangeLatency(t.Context(), r.run.ID, whole); err != nil || d != 0 {
+	if d, err := r.CallLatency(t.Context(), r.run.ID, whole); err != nil || d != 0 {
 		t.Errorf("before any is proven: %s, %v", d, err)
 	}
 	for _, claim := range c {
 		r.prove(t, claim)
 	}
 	exec(t, r.DB, "update rotator.items set latency_ms = position * 100")
-	for last, want := range map[int64]time.Duration{3: 200 * time.Millisecond, 1: 100 * time.Millisecond} {
-		if d, err := r.ExchangeLatency(t.Context(), r.run.ID, rotation.Range{First: 1, Last: last}); err != nil || d != want {
+	for last, want := range map[int64]time.Duration{3: 100 * time.Millisecond, 1: 50 * time.Millisecond} {
+		if d, err := r.CallLatency(t.Context(), r.run.ID, rotation.Range{First: 1, Last: last}); err != nil || d != want {
 			t.Errorf("of %d shops: %s, want %s, %v", last, d, want, err)
 		}
 	}

@@ -12,19 +12,20 @@ import (
 
 // ItemInfo is one shop's row in a run, as people are shown it.
 type ItemInfo struct {
-	Position      int64              `json:"position"`
-	Domain        string             `json:"domain"`
-	State         rotation.ItemState `json:"state"`
-	Class         rotation.Class     `json:"class,omitempty"`
-	Detail        string             `json:"detail,omitempty"`
-	Attempt       int                `json:"attempt"`
-	LatencyMS     int                `json:"latency_ms,omitempty"`
-	ClaimedAt     *time.Time         `json:"claimed_at,omitempty"`
-	ExchangedAt   *time.Time         `json:"exchanged_at,omitempty"`
-	ProvenAt      *time.Time         `json:"proven_at,omitempty"`
-	NextAttemptAt *time.Time         `json:"next_attempt_at,omitempty"`
-	OldDead       *bool              `json:"old_token_dead,omitempty"`
-	NewAlive      *bool              `json:"new_token_alive,omitempty"`
+	Position int64              `json:"position"`
+	Domain   string             `json:"domain"`
+	State    rotation.ItemState `json:"state"`
+	Class    rotation.Class     `json:"class,omitempty"`
+	Detail   string             `json:"detail,omitempty"`
+	Attempt  int                `json:"attempt"`
+	// LatencyMS is that of the shop's exchange and proof together.
+	LatencyMS     int        `json:"latency_ms,omitempty"`
+	ClaimedAt     *time.Time `json:"claimed_at,omitempty"`
+	ExchangedAt   *time.Time `json:"exchanged_at,omitempty"`
+	ProvenAt      *time.Time `json:"proven_at,omitempty"`
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+	OldDead       *bool      `json:"old_token_dead,omitempty"`
+	NewAlive      *bool      `json:"new_token_alive,omitempty"`
 }
 
 const itemColumns = `i.position, s.domain, ` + shownState + `, coalesce(i.class, ''), coalesce(i.detail, ''), ` + shownAttempt + `, coalesce(i.latency_ms, 0),

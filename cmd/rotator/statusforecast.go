@@ -10,13 +10,13 @@ import (
 
 // foresee replaces the estimate while waves are still to be released: the first
 // are small on purpose, and their speed says nothing of the last. It reckons as
-// a plan does, with the latency of the first wave's own exchanges.
+// a plan does, with the latency of the first wave's own calls.
 func (st *runStatus) foresee(ctx context.Context, s *store.Store, snap rotation.Snapshot, run store.Run) error {
 	working := st.Phase == rotation.PhaseExchanging && st.State == runOpen && st.Held == nil && len(st.Workers) > 0
 	if !working || len(snap.Waves) == 0 || rotation.InFullSwing(snap.Waves) {
 		return nil
 	}
-	latency, err := s.ExchangeLatency(ctx, run.ID, snap.Waves[0].Range)
+	latency, err := s.CallLatency(ctx, run.ID, snap.Waves[0].Range)
 	if err != nil {
 		return err
 	}
