@@ -39,6 +39,13 @@ const (
 	PaceWindow = 20
 )
 
+// A wave is reckoned in rounds of calls, but for the steady middle of a long one:
+// roundsSame rounds are kept of it. roundsLeft of a call is what rounding leaves.
+const (
+	roundsLeft = 1e-6
+	roundsSame = 4
+)
+
 // DefaultStep is the time of one of the engine's own steps where nobody measured
 // it: from the last commit of a wave to the first call of the next.
 const DefaultStep = 150 * time.Millisecond
@@ -48,7 +55,7 @@ const DefaultStep = 150 * time.Millisecond
 // each of a shop's calls waits for; from the last commit to the phase proven.
 // Looking over the fleet at the end and walking it take seconds for each shop.
 const (
-	forecastBegin  = 1.4
+	forecastBegin  = 3.0
 	forecastTurn   = 1.0
 	forecastCommit = 0.12
 	forecastEnd    = 0.6
@@ -56,14 +63,13 @@ const (
 	forecastWalk   = 20e-6
 )
 
-// StepOf is the engine's step on a machine where the first waves of a run, of so
-// few shops that their calls took little, were over this long after the arming;
-// so many shops were walked meanwhile. It stays near DefaultStep: one look may
-// have met a moment in which something else had the machine.
-func StepOf(took time.Duration, walked, waves int) time.Duration {
-	steps := forecastBegin + float64(waves)*(forecastTurn+CallsPerShop*forecastCommit)
-	step := seconds((took.Seconds() - forecastWalk*float64(walked)) / steps)
-	return min(max(step, DefaultStep/3), 2*DefaultStep)
+// StepOf is the engine's step on a machine where so many waves after the canary,
+// of so few shops that their calls took little, came and went and the next one
+// began, this long after the canary's last proof. It stays near DefaultStep: one
+// look may have met a moment in which something else had the machine.
+func StepOf(took time.Duration, waves int) time.Duration {
+	steps := forecastTurn + float64(waves)*(forecastTurn+CallsPerShop*forecastCommit)
+	return min(max(seconds(took.Seconds()/steps), DefaultStep/3), 2*DefaultStep)
 }
 
 // Of the calls that are made again most are at once. The others, mostly 429,
@@ -96,6 +102,8 @@ func Foresee(l Load) Forecast {
 	policy := *l.Waves
 	if l.Begun {
 		turns, policy.Canary = forecastTurn*swing.step, 0
+	} else {
+		work = swing.latency // the first exchange finds the wire variant, alone
 	}
 	turns += forecastEnd*swing.step + forecastLook*float64(l.Shops)
 	waves := PlanWaves(1, l.Shops, policy)
@@ -205,24 +213,30 @@ func (r ramp) flat(shops float64) float64 {
 	return min(shops/r.fullSpeed(), longest)
 }
 
-// wave is the time for the shops of one wave, with the limit moved on the way.
+// wave is the time for the shops of one wave. Calls wait for the platform and for
+// the machine, partly at the same time.
 func (r *ramp) wave(shops float64) float64 {
-	took, left := CallsPerShop*forecastCommit*r.step, shops
-	for left > 0 && r.limit < r.most {
-		window := max(PaceWindow, r.limit)
-		n := min(left, (window-r.since)/r.calls)
-		took += n / r.speed(min(r.limit, shops))
-		left -= n
-		if r.since += n * r.calls; r.since >= window-1e-9 {
-			r.limit, r.since = min(2*r.limit, r.most), 0
+	waits := r.rounds(shops*r.calls/CallsPerShop) * r.latency
+	took := max(math.Cbrt(math.Pow(waits, 3)+math.Pow(shops/r.machine, 3)), shops/r.rate)
+	return min(CallsPerShop*forecastCommit*r.step+took, longest)
+}
+
+// rounds is how many calls follow upon each other until so many exchanges and
+// their proofs are through, proofs first, with the limit moved on the way.
+func (r *ramp) rounds(exchanges float64) float64 {
+	n, proofs := 0.0, 0.0
+	for exchanges+proofs > roundsLeft {
+		if kept := roundsSame * r.most; r.limit >= r.most && exchanges > kept {
+			n += CallsPerShop * (exchanges - kept) / r.most
+			exchanges = kept
+		}
+		read := min(proofs, r.limit)
+		made := min(exchanges, r.limit-read)
+		n, exchanges, proofs = n+1, exchanges-made, proofs+made-read
+		r.since += read + made
+		for window := max(PaceWindow, r.limit); r.since >= window && r.limit < r.most; window = max(PaceWindow, r.limit) {
+			r.limit, r.since = min(2*r.limit, r.most), r.since-window
 		}
 	}
-	if left <= 0 {
-		return took
-	}
-	speed := r.speed(min(r.most, shops))
-	if math.IsInf(speed, 1) {
-		return took
-	}
-	return min(took+left/speed, longest)
+	return n
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/haravan-rotator/rotator/operate"
@@ -90,37 +89,37 @@ func (l *drillLeg) measured(ctx context.Context, fleet int) (drillResult, error)
 }
 
 // againAfterCanary is the estimate that could be given when the first wave was
-// through: its time, and the rest by the latency of its own exchanges.
+// through: its time, and the rest by the latency of its own calls.
 func (l *drillLeg) againAfterCanary(ctx context.Context) (time.Duration, bool, error) {
 	n := l.policy().Canary
 	if n == 0 || n >= l.flags.shops {
 		return 0, false, nil
 	}
-	first, err := l.on.store.Items(ctx, l.on.run.ID, []rotation.ItemState{rotation.ItemProven}, 0, n)
+	until, err := l.provenUntil(ctx, n)
 	if err != nil {
 		return 0, false, err
 	}
-	var latencies []int
-	var until time.Time
-	for _, i := range first {
-		if i.Position > int64(n) || i.ProvenAt == nil {
-			continue
-		}
-		latencies = append(latencies, i.LatencyMS)
-		if i.ProvenAt.After(until) {
-			until = *i.ProvenAt
-		}
+	latency, err := l.on.store.CallLatency(ctx, l.on.run.ID, rotation.Range{First: 1, Last: int64(n)})
+	if err != nil || latency == 0 {
+		return 0, false, err
 	}
-	if len(latencies) == 0 {
-		return 0, false, nil
-	}
-	slices.Sort(latencies)
 	o := l.options
 	o.Begun, o.Unwalked = true, false
 	p := l.plan
 	p.Shops -= n
-	load := o.Load(p, time.Duration(latencies[len(latencies)/2])*time.Millisecond)
+	load := o.Load(p, latency)
 	return until.Sub(l.armedAt) + rotation.Foresee(load).Total, true, nil
+}
+
+// provenUntil is when the last of the run's first n shops was proven.
+func (l *drillLeg) provenUntil(ctx context.Context, n int) (until time.Time, err error) {
+	first, err := l.on.store.Items(ctx, l.on.run.ID, []rotation.ItemState{rotation.ItemProven}, 0, n)
+	for _, i := range first {
+		if i.Position <= int64(n) && i.ProvenAt != nil && i.ProvenAt.After(until) {
+			until = *i.ProvenAt
+		}
+	}
+	return until, err
 }
 
 // judgeFleet plans an hour for another number of shops with what was measured.
@@ -145,7 +144,7 @@ const measureShops = 8000
 
 // measureMachine exchanges a fleet on a platform that takes no time. The ceiling
 // is the speed between its first fifth and its last tenth, which are in the last
-// wave; what came before that wave shows the engine's step.
+// wave; what came between the canary and that wave shows the engine's step.
 func (c *cli) measureMachine(ctx context.Context, f drillFlags) (m machine, err error) {
 	c.notef("measuring what this machine manages")
 	l := c.leg(drillFlags{shops: measureShops, seed: f.seed, inflight: f.inflight}, m)
@@ -166,8 +165,13 @@ func (c *cli) measureMachine(ctx context.Context, f drillFlags) (m machine, err 
 			return errors.New("measure the machine: not every shop was proven on a simulator that is calm")
 		}
 		m.ceiling = measureShops * (to - from) / max(at[1].Sub(at[0]).Seconds(), 1e-3)
-		before := first[0].ClaimedAt.Sub(l.armedAt) - time.Duration(float64(last.First)/m.ceiling*float64(time.Second))
-		m.step = rotation.StepOf(before, measureShops, len(waves)-1)
+		canary := waves[0].Len()
+		until, err := l.provenUntil(ctx, int(canary))
+		if err != nil {
+			return err
+		}
+		working := time.Duration(float64(last.First-canary) / m.ceiling * float64(time.Second))
+		m.step = rotation.StepOf(first[0].ClaimedAt.Sub(until)-working, len(waves)-2)
 		return nil
 	})
 	return m, err
