@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haravan-rotator/rotator/internal/shopfile"
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -18,14 +19,17 @@ import (
 type exportFlags struct {
 	output, format string
 	columns        []string
-	force          bool
+	force, derived bool
 	changedSince   int64
 }
+
+// derivedColumns are what a row of --derived has.
+var derivedColumns = []string{"domain", "access_token"}
 
 func newShopExport(c *cli) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
-		Use: "export [--output FILE] [--changed-since RUN]", Short: "Write the shops with their current tokens, in clear",
+		Use: "export [--output FILE] [--changed-since RUN | --derived]", Short: "Write the shops with their current tokens, in clear",
 		Long: `Write every shop with its current tokens, in clear, as a list that shop import
 takes back. FILE is made readable by its owner only, and appears when it is
 complete; without --output the list goes to stdout, which must be a pipe or a
@@ -35,11 +39,16 @@ With --changed-since only the shops are written whose token that run, or a later
 one, has replaced: what an app that is not in this database has to be told of.
 The number of a run is in rotator rotation status.
 
+With --derived the tokens are those that the open token migration has derived,
+before and after the cutover, as domain and access_token: for the column of your
+own that the new version of the app reads. Do not import that list.
+
 JSON, with --output FILE only: one object {shops, output, format}.`,
 		Example: `  rotator shop export --output shops.csv
   rotator shop export --columns domain,access_token | deploy-tokens
   rotator shop export --output shops.jsonl --json
-  rotator shop export --changed-since 3 --columns domain,access_token | deploy-tokens`,
+  rotator shop export --changed-since 3 --columns domain,access_token | deploy-tokens
+  rotator shop export --derived | fill-oauth-token`,
 		Args: takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.exportShops(cmd.Context(), cmd, f) },
 	}
@@ -48,6 +57,7 @@ JSON, with --output FILE only: one object {shops, output, format}.`,
 	cmd.Flags().StringSliceVar(&f.columns, "columns", nil, "columns to write (default: all): "+strings.Join(shopfile.Columns(), ","))
 	cmd.Flags().BoolVar(&f.force, "force", false, "replace FILE, or write tokens to a terminal")
 	cmd.Flags().Int64Var(&f.changedSince, "changed-since", 0, "only shops whose token this run, or a later one, replaced")
+	cmd.Flags().BoolVar(&f.derived, "derived", false, "the tokens that the open token migration has derived")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object; needs --output")
 	return cmd
@@ -75,6 +85,8 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 		return usagef(cmd, "--columns: %s is none; the columns are %s", quoted(wrongColumn(f.columns)), strings.Join(shopfile.Columns(), ", "))
 	case cmd.Flags().Changed("changed-since") && f.changedSince <= 0:
 		return usagef(cmd, "--changed-since %d: write the number of a run, as `rotator rotation status` shows it", f.changedSince)
+	case f.derived && (cmd.Flags().Changed("changed-since") || f.columns != nil):
+		return usagef(cmd, "--derived writes domain and access_token of one run: leave --changed-since and --columns away")
 	case toStdout && c.asJSON:
 		return usagef(cmd, "--json needs --output FILE: the list itself goes to stdout")
 	case toStdout && isTerminal(c.stdout) && !f.force:
@@ -87,6 +99,12 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	defer done()
 	if err := c.runOf(ctx, s, a, f.changedSince); err != nil {
 		return err
+	}
+	if f.derived {
+		f.columns = derivedColumns
+		if err := c.underMigration(ctx, s, a); err != nil {
+			return err
+		}
 	}
 	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: c.stdout})
 	if err != nil {
@@ -104,12 +122,12 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	// Before the first token leaves, not after the last: a reader may have seen
 	// them although the export failed.
 	err = s.InTx(ctx, func(tx *store.Tx) error {
-		return tx.Log(ctx, c.actor, "shops.exported", 0, map[string]any{"app": a.Name, "output": f.output, "format": format, "columns": f.columns, "changed_since": f.changedSince})
+		return tx.Log(ctx, c.actor, "shops.exported", 0, map[string]any{"app": a.Name, "output": f.output, "format": format, "columns": f.columns, "changed_since": f.changedSince, "derived": f.derived})
 	})
 	if err != nil {
 		return err
 	}
-	shops, err := c.writeShops(ctx, s, a, f.changedSince, w)
+	shops, err := c.writeShops(ctx, s, a, f, w)
 	if err != nil {
 		return err
 	}
@@ -142,6 +160,23 @@ func (c *cli) runOf(ctx context.Context, s *store.Store, a store.App, runID int6
 	return exitWith(exitFailed, fmt.Errorf("app %s has no run %d: %s", a.Name, runID, have), "")
 }
 
+// underMigration fails unless a token migration of the app is open, and says so
+// while it has not derived all it will.
+func (c *cli) underMigration(ctx context.Context, s *store.Store, a store.App) error {
+	runs, err := s.Runs(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 || runs[0].Kind != rotation.KindTokenMigration || !runs[0].Open() {
+		return exitWith(exitFailed, fmt.Errorf("no token migration of app %s is open: after its end the tokens are in `rotator shop export`, before it there are none", a.Name),
+			"rotator tokenmigration plan")
+	}
+	if runs[0].Phase == rotation.PhaseDeriving {
+		c.notef("The token migration is still deriving: the list is not complete.")
+	}
+	return nil
+}
+
 // wrongColumn is the first name that is no column; "" if all are.
 func wrongColumn(names []string) string {
 	for _, name := range names {
@@ -161,7 +196,7 @@ func describeOutput(path string) string {
 	return path
 }
 
-func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, since int64, w *shopfile.Writer) (int, error) {
+func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, f exportFlags, w *shopfile.Writer) (int, error) {
 	shops := 0
 	p := c.startProgress()
 	defer p.end()
@@ -171,10 +206,13 @@ func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, since
 		return w.Write(row)
 	}
 	var err error
-	if since == 0 {
+	switch {
+	case f.derived:
+		err = s.ExportDerived(ctx, a.ID, write)
+	case f.changedSince != 0:
+		err = s.ExportChanged(ctx, a.ID, f.changedSince, write)
+	default:
 		err = s.ExportShops(ctx, a.ID, write)
-	} else {
-		err = s.ExportChanged(ctx, a.ID, since, write)
 	}
 	if err != nil {
 		return shops, fmt.Errorf("export shops: %w", err)
