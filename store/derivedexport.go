@@ -26,26 +26,9 @@ func (s *Store) ExportDerived(ctx context.Context, appID int64, yield func(shopf
 	if err := s.pool.QueryRow(ctx, openMigration, appID, rotation.KindTokenMigration).Scan(&run); err != nil {
 		return one(err, "an open token migration")
 	}
-	for after := int64(0); ; {
-		rows, err := s.pool.Query(ctx, readDerived, run, after, exportPage)
-		if err != nil {
-			return fmt.Errorf("read derived tokens: %w", err)
-		}
-		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shopfile.Row, error) {
-			return s.derivedRow(row, &after)
-		})
-		if err != nil {
-			return fmt.Errorf("read derived tokens: %w", err)
-		}
-		for _, row := range page {
-			if err := yield(row); err != nil {
-				return err
-			}
-		}
-		if len(page) < exportPage {
-			return nil
-		}
-	}
+	return exportPages(yield, s.derivedRow, func(after int64) (pgx.Rows, error) {
+		return s.pool.Query(ctx, readDerived, run, after, exportPage)
+	})
 }
 
 func (s *Store) derivedRow(row pgx.CollectableRow, position *int64) (shopfile.Row, error) {

@@ -38,14 +38,20 @@ func (s *Store) ExportChanged(ctx context.Context, appID, runID int64, yield fun
 }
 
 func (s *Store) exportSince(ctx context.Context, appID int64, since *time.Time, yield func(shopfile.Row) error) error {
+	return exportPages(yield, s.exportRow, func(after int64) (pgx.Rows, error) {
+		return s.pool.Query(ctx, readExport, appID, after, exportPage, since)
+	})
+}
+
+// exportPages calls yield for every row of the pages that read returns. scan
+// tells the next page after which row it begins.
+func exportPages(yield func(shopfile.Row) error, scan func(pgx.CollectableRow, *int64) (shopfile.Row, error), read func(after int64) (pgx.Rows, error)) error {
 	for after := int64(0); ; {
-		rows, err := s.pool.Query(ctx, readExport, appID, after, exportPage, since)
+		rows, err := read(after)
 		if err != nil {
 			return fmt.Errorf("read shops: %w", err)
 		}
-		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shopfile.Row, error) {
-			return s.exportRow(row, &after)
-		})
+		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shopfile.Row, error) { return scan(row, &after) })
 		if err != nil {
 			return fmt.Errorf("read shops: %w", err)
 		}

@@ -1,0 +1,46 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/haravan-rotator/rotator/internal/shopfile"
+	"github.com/haravan-rotator/rotator/store"
+	"github.com/haravan-rotator/rotator/store/storetest"
+)
+
+func TestExportOfDerivedTokens(t *testing.T) {
+	t.Parallel()
+	const shops = 2001 // more than a page
+	r := newMigration(t, legacyFleet(shops)...)
+	derivedTokens := func() map[string]string {
+		t.Helper()
+		got := map[string]string{}
+		err := r.ExportDerived(t.Context(), r.app.ID, func(row shopfile.Row) error {
+			got[row.Domain] = row.AccessToken.Reveal()
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := derivedTokens(); len(got) > 0 {
+		t.Errorf("before anything is derived: %v", got)
+	}
+	r.deriveAll(t)
+	want := map[string]string{}
+	for _, row := range legacyFleet(shops) {
+		want[row.Domain] = "planted-derived-of-" + row.LegacyToken.Reveal()
+	}
+	if diff := cmp.Diff(want, derivedTokens()); diff != "" {
+		t.Errorf("derived tokens (-want +got):\n%s", diff)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.reread(t)) })
+	if err := r.ExportDerived(t.Context(), r.app.ID, nil); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("without an open token migration: %v", err)
+	}
+}
