@@ -19,10 +19,13 @@ func migrationGate(s Snapshot) []Condition {
 	case PhaseCutover:
 		return append([]Condition{attested(s, PhaseCutover)}, scrubConditions(s)...)
 	case PhaseScrubbed:
-		left := s.Migration.LegacyLeft
+		left, lack := s.Migration.LegacyLeft, notCounted
+		if s.Migration.Counted {
+			lack = fmt.Sprintf("%d shops still have one: confirm scrubbed once more", left)
+		}
 		return []Condition{
 			attested(s, PhaseScrubbed),
-			condition("no legacy credential is stored", left == 0, "none is", fmt.Sprintf("%d shops still have one: confirm scrubbed once more", left)),
+			condition("no legacy credential is stored", s.Migration.Counted && left == 0, "none is", lack),
 			condition("certificate written", s.Certificate, "in the journal and in `rotator tokenmigration report`", "not yet"),
 		}
 	}
@@ -63,16 +66,26 @@ func checkConditions(m Migration) []Condition {
 	}
 }
 
-// scrubConditions tell that no shop needs its legacy credential any more. They
-// are the evidence of the certificate.
+// notCounted is the lack of a snapshot that was read for the engine.
+const notCounted = "legacy credentials were not counted"
+
+// scrubConditions tell that no shop needs its legacy credential any more, and how
+// many lose the only one that they have. They are the evidence of the certificate.
 func scrubConditions(s Snapshot) []Condition {
-	c := s.Counts
+	c, m := s.Counts, s.Migration
+	settled := c.Open() == 0 && c.Parked == 0
+	skipped, lack := fmt.Sprintf("%d skipped", c.Skipped), fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)
+	if m.LegacyOnly > 0 {
+		skipped += fmt.Sprintf(" (%d with no credential but a legacy one, which goes too)", m.LegacyOnly)
+	}
+	if settled {
+		lack = notCounted
+	}
 	return append([]Condition{
 		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
 			fmt.Sprintf("none of %d: nothing shows that derived tokens work", c.Total)),
-		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
-			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
-			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
+		condition("every shop is proven, skipped or waived", settled && m.Counted,
+			fmt.Sprintf("%d proven, %s, %d waived", c.Proven, skipped, c.Waived), lack),
 		lateLegacy(s),
 	}, boundGate(s.Bound)...)
 }

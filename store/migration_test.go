@@ -311,6 +311,66 @@ func TestScrubEmptiesWhatIsSettledAndNothingElse(t *testing.T) {
 	}
 }
 
+// Shops that were excluded before the walk have nothing but what the scrub
+// removes: they are counted before it and after it, unless they are taken in.
+func TestShopsThatLoseTheirOnlyCredentialAreCounted(t *testing.T) {
+	t.Parallel()
+	excluded := func(domain string) shopfile.Row {
+		return shopfile.Row{Domain: domain, LegacyToken: secret.New("x-" + domain), ExcludedReason: "closed"}
+	}
+	both, none := excluded("both.myharavan.com"), excluded("none.myharavan.com")
+	both.AccessToken, none.LegacyToken = secret.New("a"), secret.String{}
+	r := newMigration(t, append(legacyFleet(2), excluded("out-1.myharavan.com"), excluded("out-2.myharavan.com"), excluded("back.myharavan.com"), both, none)...)
+	r.deriveAll(t)
+	r.enter(t, rotation.PhaseCutover)
+	counted := func(left, only int) {
+		t.Helper()
+		m := r.snapshot(t, store.Counted).Migration
+		if m.LegacyLeft != left || m.LegacyOnly != only || !m.Counted {
+			t.Errorf("%d shops have a legacy credential, %d no other (counted %t), want %d and %d", m.LegacyLeft, m.LegacyOnly, m.Counted, left, only)
+		}
+	}
+	counted(6, 3)
+	if m := r.snapshot(t, store.Engine).Migration; m.Counted {
+		t.Errorf("a snapshot for the engine claims to have counted: %+v", m)
+	}
+	if err := r.Exclude(t.Context(), storetest.Actor, r.app.ID, "back.myharavan.com", ""); err != nil {
+		t.Fatal(err)
+	}
+	counted(5, 2)
+	r.proveDerived(t, store.Written, r.claim(t, r.take(t, r.release(t, 1)[0]))...)
+	scrub := func() {
+		t.Helper()
+		if err := r.ScrubLegacy(t.Context(), r.reread(t), func(int64, int64) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scrub()
+	counted(0, 2)
+	for domain, want := range map[string]string{
+		"out-1.myharavan.com": "excluded: closed; its legacy credential, the only one, was removed",
+		"both.myharavan.com":  "excluded: closed", "none.myharavan.com": "excluded: closed",
+	} {
+		if i := r.item(t, domain); i.State != rotation.ItemSkipped || i.Detail != want {
+			t.Errorf("%s: %+v", domain, i)
+		}
+	}
+	if s := r.snapshot(t, store.Counted); s.LateInstalls != 1 {
+		t.Errorf("%d shops are to be taken in, want the one that is excluded no more", s.LateInstalls)
+	}
+	r.importLegacy(t, excluded("out-1.myharavan.com"))
+	counted(1, 2)
+	scrub()
+	if i := r.item(t, "out-1.myharavan.com"); strings.Count(i.Detail, "removed") != 1 {
+		t.Errorf("said twice: %+v", i)
+	}
+	r.sweep(t)
+	if s := r.snapshot(t, store.Counted); s.Counts.Open() != 1 || s.LateInstalls != 0 {
+		t.Errorf("taken in again: %+v, %d late", s.Counts, s.LateInstalls)
+	}
+	counted(1, 2) // and keeps its legacy credential until it is derived
+}
+
 func TestClosingAMigrationKeepsItsSecret(t *testing.T) {
 	t.Parallel()
 	r := newMigration(t, legacyFleet(5)...)
