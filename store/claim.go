@@ -169,15 +169,7 @@ type Due struct {
 // each in the same transaction. An item whose job is lost is due again after
 // the lease.
 func (t *Tx) DispatchDue(ctx context.Context, runID int64, n int, lease time.Duration) ([]Due, error) {
-	rows, err := t.tx.Query(ctx, dispatchDue, runID, n, lease)
-	if err != nil {
-		return nil, fmt.Errorf("dispatch due items: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Due])
-	if err != nil {
-		return nil, fmt.Errorf("dispatch due items: %w", err)
-	}
-	return due, nil
+	return collect(ctx, t.tx, "dispatch due items", pgx.RowToStructByPos[Due], dispatchDue, runID, n, lease)
 }
 
 // ClaimDue claims one dispatched item for as long as lease. ErrNotFound when it

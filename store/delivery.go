@@ -131,15 +131,7 @@ func (t *Tx) DispatchDeliveries(ctx context.Context, appID int64, most int, leas
 	if !may || leased >= most {
 		return nil, nil
 	}
-	rows, err := t.tx.Query(ctx, dispatchDelivery, appID, most-leased, lease)
-	if err != nil {
-		return nil, fmt.Errorf("dispatch deliveries: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DueDelivery])
-	if err != nil {
-		return nil, fmt.Errorf("dispatch deliveries: %w", err)
-	}
-	return due, nil
+	return collect(ctx, t.tx, "dispatch deliveries", pgx.RowToStructByPos[DueDelivery], dispatchDelivery, appID, most-leased, lease)
 }
 
 // FreeDeliveries makes deliveries due whose worker was not heard of for longer

@@ -39,15 +39,11 @@ func (s *Store) ExportChanged(ctx context.Context, appID, runID int64, yield fun
 
 func (s *Store) exportSince(ctx context.Context, appID int64, since *time.Time, yield func(shopfile.Row) error) error {
 	for after := int64(0); ; {
-		rows, err := s.pool.Query(ctx, readExport, appID, after, exportPage, since)
-		if err != nil {
-			return fmt.Errorf("read shops: %w", err)
-		}
-		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shopfile.Row, error) {
+		page, err := collect(ctx, s.pool, "read shops", func(row pgx.CollectableRow) (shopfile.Row, error) {
 			return s.exportRow(row, &after)
-		})
+		}, readExport, appID, after, exportPage, since)
 		if err != nil {
-			return fmt.Errorf("read shops: %w", err)
+			return err
 		}
 		for _, row := range page {
 			if err := yield(row); err != nil {
