@@ -216,14 +216,12 @@ func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
 			return c, err
 		}
 		if current != nil {
-			// One row that does not open must not stop the others.
-			if c.Current, err = s.keys.Open(current, accessTokenAt(c.ShopID)); err != nil {
-				c.Broken = "its stored token does not open: " + err.Error()
-			}
+			c.Current, c.Broken = s.opened("its stored token", current, accessTokenAt(c.ShopID))
 		}
 		if fresh != nil {
-			if c.New, err = s.keys.Open(fresh, newTokenAt(c.RunID, c.Position)); err != nil {
-				c.Broken = "its new token does not open: " + err.Error()
+			var broken string
+			if c.New, broken = s.opened("its new token", fresh, newTokenAt(c.RunID, c.Position)); broken != "" {
+				c.Broken = broken
 			}
 		}
 		return c, nil

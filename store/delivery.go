@@ -189,9 +189,6 @@ func (s *Store) scanDelivery(row pgx.CollectableRow) (Delivery, error) {
 	}
 	// Keyed, so that ids of different databases do not collide at one receiver.
 	d.ID = "msg_" + s.keys.Fingerprint(secret.New("delivery/"+pair(d.ShopID, d.Generation)))
-	// One row that does not open must not stop the others.
-	if d.Token, err = s.keys.Open(sealed, accessTokenAt(d.ShopID)); err != nil {
-		d.Broken = "its stored token does not open: " + err.Error()
-	}
+	d.Token, d.Broken = s.opened("its stored token", sealed, accessTokenAt(d.ShopID))
 	return d, nil
 }

@@ -115,10 +115,7 @@ func (s *Store) underived(ctx context.Context, statement string, args ...any) ([
 		if err != nil || sealed == nil {
 			return u, err
 		}
-		// One row that does not open must not stop the others.
-		if u.Legacy, err = s.keys.Open(sealed, legacyTokenAt(u.ShopID)); err != nil {
-			u.Broken = "its stored legacy credential does not open: " + err.Error()
-		}
+		u.Legacy, u.Broken = s.opened("its stored legacy credential", sealed, legacyTokenAt(u.ShopID))
 		return u, nil
 	}, statement, args...)
 }

@@ -95,10 +95,7 @@ func (s *Store) NextDerivedChecks(ctx context.Context, runID, after int64, n int
 		if err := row.Scan(&c.RunID, &c.Position, &c.Domain, &c.Attempt, &c.Tries, &sealed); err != nil {
 			return c, err
 		}
-		var err error
-		if c.Token, err = s.keys.Open(sealed, newTokenAt(c.RunID, c.Position)); err != nil {
-			c.Broken = "its derived token does not open: " + err.Error()
-		}
+		c.Token, c.Broken = s.opened("its derived token", sealed, newTokenAt(c.RunID, c.Position))
 		return c, nil
 	}, nextDerivedChecks, runID, after, n, onlyComputed)
 }
