@@ -1,6 +1,9 @@
 package rotation
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // migrationGate lists the conditions to leave a token migration's phase.
 func migrationGate(s Snapshot) []Condition {
@@ -72,20 +75,13 @@ const notCounted = "legacy credentials were not counted"
 // scrubConditions tell that no shop needs its legacy credential any more, and how
 // many lose the only one that they have. They are the evidence of the certificate.
 func scrubConditions(s Snapshot) []Condition {
-	c, m := s.Counts, s.Migration
-	settled := c.Open() == 0 && c.Parked == 0
-	skipped, lack := fmt.Sprintf("%d skipped", c.Skipped), fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)
+	m, aside := s.Migration, ""
 	if m.LegacyOnly > 0 {
-		skipped += fmt.Sprintf(" (%d with no credential but a legacy one, which goes too)", m.LegacyOnly)
+		aside = fmt.Sprintf(" (%d with no credential but a legacy one, which goes too)", m.LegacyOnly)
 	}
-	if settled {
-		lack = notCounted
+	shops := shopConditions(s.Counts, "nothing shows that derived tokens work", aside)
+	if settled := &shops[1]; settled.Met && !m.Counted {
+		settled.Met, settled.Evidence = false, notCounted
 	}
-	return append([]Condition{
-		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
-			fmt.Sprintf("none of %d: nothing shows that derived tokens work", c.Total)),
-		condition("every shop is proven, skipped or waived", settled && m.Counted,
-			fmt.Sprintf("%d proven, %s, %d waived", c.Proven, skipped, c.Waived), lack),
-		lateLegacy(s),
-	}, boundGate(s.Bound)...)
+	return slices.Concat(shops, []Condition{lateLegacy(s)}, boundGate(s.Bound))
 }
