@@ -97,7 +97,7 @@ func bereft(m Migration) string {
 	if m.LegacyOnly == 0 {
 		return ""
 	}
-	return fmt.Sprintf(". %d of the skipped shops have no other credential, and must be installed again once it is gone: `rotator tokenmigration report --exceptions` lists who was skipped and why, and a shop that is taken in again (`rotator shop exclude DOMAIN --undo`) is derived first", m.LegacyOnly)
+	return fmt.Sprintf(". No other credential is stored of %d skipped shops, which must be installed again once it is gone: `rotator tokenmigration report --exceptions` lists who was skipped and why, and a shop that is taken in again (`rotator shop exclude DOMAIN --undo`) is derived first", m.LegacyOnly)
 }
 
 // nextRefused is for a run whose derived tokens the platform refuses.

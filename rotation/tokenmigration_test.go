@@ -160,7 +160,7 @@ func TestAScrubSaysWhoLosesTheOnlyCredential(t *testing.T) {
 	some := counts(rotation.Counts{Total: 10, Proven: 6, Skipped: 4})
 	for n, want := range map[int]struct{ evidence, next string }{
 		0: {"6 proven, 4 skipped, 0 waived", ""},
-		3: {"6 proven, 4 skipped (3 with no credential but a legacy one, which goes too), 0 waived", "3 of the skipped shops have no other credential"},
+		3: {"6 proven, 4 skipped (3 with no credential but a legacy one, which goes too), 0 waived", "No other credential is stored of 3 skipped shops"},
 	} {
 		s := migrating(rotation.PhaseCutover, some, legacyOnly(n))
 		gate := rotation.Gate(s)
@@ -168,7 +168,7 @@ func TestAScrubSaysWhoLosesTheOnlyCredential(t *testing.T) {
 			t.Errorf("%d: gate %+v", n, gate)
 		}
 		next := rotation.Next(s)
-		if next.Command != "rotator tokenmigration confirm scrubbed --app shopbot" || (n > 0) != strings.Contains(next.Why, "no other credential") || !strings.Contains(next.Why, want.next) {
+		if next.Command != "rotator tokenmigration confirm scrubbed --app shopbot" || (n > 0) != strings.Contains(next.Why, "No other credential") || !strings.Contains(next.Why, want.next) {
 			t.Errorf("%d: next %+v", n, next)
 		}
 		c := rotation.CertifyScrub(s, rotation.Attestation{}, nil, "")
