@@ -4,7 +4,6 @@
 create table rotator.receivers (
     app_id          bigint primary key references rotator.apps,
     key             bytea,
-    key_id          bigint generated always as (rotator.sealed_key_id(key)) stored,
     key_fingerprint text,
     -- Tries in a row that failed, of any shop. From some number on the receiver
     -- counts as down, and is asked with one shop at a time.

@@ -18,7 +18,6 @@ create table rotator.minted (
     fence      bigint not null,
     positions  bigint[] not null,
     tokens     bytea not null,
-    key_id     bigint generated always as (rotator.sealed_key_id(tokens)) stored,
     created_at timestamptz not null default now()
     -- No foreign key: whoever inserts has locked the batch's row.
 );

@@ -22,6 +22,8 @@ type ScrubCertificate struct {
 	Counts        Counts    `json:"items"`
 	// Waived shops may have no working token: their legacy credential went too.
 	Waived []WaivedShop `json:"waived"`
+	// LegacyOnly is how many skipped shops lost the only credential they had.
+	LegacyOnly int `json:"legacy_only"`
 	// LegacyColumn is what was done to the legacy column of the app's own table.
 	LegacyColumn string                `json:"legacy_column,omitempty"`
 	Conditions   []Condition           `json:"conditions"`
@@ -36,6 +38,6 @@ func CertifyScrub(s Snapshot, word Attestation, waived []WaivedShop, legacyColum
 	attested[PhaseScrubbed] = word
 	return ScrubCertificate{
 		App: s.App, Run: s.RunID, At: s.Now, Actor: word.Actor, SecretVersion: s.Migration.SecretVersion,
-		Counts: s.Counts, Waived: waived, LegacyColumn: legacyColumn, Conditions: scrubConditions(s), Attestations: attested,
+		Counts: s.Counts, Waived: waived, LegacyOnly: s.Migration.LegacyOnly, LegacyColumn: legacyColumn, Conditions: scrubConditions(s), Attestations: attested,
 	}
 }

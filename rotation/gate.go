@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -67,16 +68,22 @@ func Gate(s Snapshot) []Condition {
 
 func provenGate(s Snapshot) []Condition {
 	c := s.Counts
-	return append([]Condition{
-		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
-			fmt.Sprintf("none of %d: a run that exchanged nothing proves nothing", c.Total)),
-		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
-			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
-			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
+	return slices.Concat(shopConditions(c, "a run that exchanged nothing proves nothing", ""), []Condition{
 		condition("late installs are swept", s.LateInstalls == 0, "none", fmt.Sprintf("%d shops came since the walk", s.LateInstalls)),
 		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", fmt.Sprintf("%d tokens to prove again", s.LateExchanges)),
 		condition("no stored token needs the old secret", s.OldVersionShops == 0, "none does", fmt.Sprintf("%d shops", s.OldVersionShops)),
-	}, append(deliveryGate(s.Deliveries), boundGate(s.Bound)...)...)
+	}, deliveryGate(s.Deliveries), boundGate(s.Bound))
+}
+
+// shopConditions tell that shops are proven and none is left to do. barren says
+// what it means if none is proven, aside what is to be said of the skipped.
+func shopConditions(c Counts, barren, aside string) []Condition {
+	return []Condition{
+		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven), fmt.Sprintf("none of %d: %s", c.Total, barren)),
+		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
+			fmt.Sprintf("%d proven, %d skipped%s, %d waived", c.Proven, c.Skipped, aside, c.Waived),
+			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
+	}
 }
 
 // deliveryGate is empty for a run that does not wait for its app.

@@ -1,6 +1,9 @@
 package rotation
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // migrationGate lists the conditions to leave a token migration's phase.
 func migrationGate(s Snapshot) []Condition {
@@ -19,10 +22,13 @@ func migrationGate(s Snapshot) []Condition {
 	case PhaseCutover:
 		return append([]Condition{attested(s, PhaseCutover)}, scrubConditions(s)...)
 	case PhaseScrubbed:
-		left := s.Migration.LegacyLeft
+		left, lack := s.Migration.LegacyLeft, notCounted
+		if s.Migration.Counted {
+			lack = fmt.Sprintf("%d shops still have one: confirm scrubbed once more", left)
+		}
 		return []Condition{
 			attested(s, PhaseScrubbed),
-			condition("no legacy credential is stored", left == 0, "none is", fmt.Sprintf("%d shops still have one: confirm scrubbed once more", left)),
+			condition("no legacy credential is stored", s.Migration.Counted && left == 0, "none is", lack),
 			condition("certificate written", s.Certificate, "in the journal and in `rotator tokenmigration report`", "not yet"),
 		}
 	}
@@ -63,16 +69,19 @@ func checkConditions(m Migration) []Condition {
 	}
 }
 
-// scrubConditions tell that no shop needs its legacy credential any more. They
-// are the evidence of the certificate.
+// notCounted is the lack of a snapshot that was read for the engine.
+const notCounted = "legacy credentials were not counted"
+
+// scrubConditions tell that no shop needs its legacy credential any more, and how
+// many lose the only one that they have. They are the evidence of the certificate.
 func scrubConditions(s Snapshot) []Condition {
-	c := s.Counts
-	return append([]Condition{
-		condition("shops are proven", c.Proven > 0, fmt.Sprintf("%d are", c.Proven),
-			fmt.Sprintf("none of %d: nothing shows that derived tokens work", c.Total)),
-		condition("every shop is proven, skipped or waived", c.Open() == 0 && c.Parked == 0,
-			fmt.Sprintf("%d proven, %d skipped, %d waived", c.Proven, c.Skipped, c.Waived),
-			fmt.Sprintf("%d open, %d parked", c.Open(), c.Parked)),
-		lateLegacy(s),
-	}, boundGate(s.Bound)...)
+	m, aside := s.Migration, ""
+	if m.LegacyOnly > 0 {
+		aside = fmt.Sprintf(" (%d with no credential but a legacy one, which goes too)", m.LegacyOnly)
+	}
+	shops := shopConditions(s.Counts, "nothing shows that derived tokens work", aside)
+	if settled := &shops[1]; settled.Met && !m.Counted {
+		settled.Met, settled.Evidence = false, notCounted
+	}
+	return slices.Concat(shops, []Condition{lateLegacy(s)}, boundGate(s.Bound))
 }

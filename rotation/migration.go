@@ -21,6 +21,12 @@ type Migration struct {
 	CheckDead  int `json:"check_dead"`
 	// LegacyLeft counts shops of the run whose legacy credential is still stored.
 	LegacyLeft int `json:"legacy_left"`
+	// LegacyOnly counts skipped shops that have no other credential than a legacy
+	// one, or had none when it was scrubbed: after the scrub nobody can call them.
+	LegacyOnly int `json:"-"`
+	// Counted tells that LegacyLeft and LegacyOnly were counted: until then their
+	// zero says nothing.
+	Counted bool `json:"-"`
 }
 
 // Checked reports whether the check before the cutover has come to its end.

@@ -21,7 +21,7 @@ func migrating(p rotation.Phase, changes ...change) rotation.Snapshot {
 		Now: noon, App: "shopbot", RunID: 8, Kind: rotation.KindTokenMigration, Mode: rotation.ModePlanned,
 		Phase: p, PhaseAt: noon.Add(-time.Hour), Attested: map[rotation.Phase]rotation.Attestation{},
 		WalkDone: true, WavePolicy: rotation.DefaultWavePolicy, Workers: 1,
-		Migration: rotation.Migration{SecretVersion: 1, CheckPlanned: 10, CheckDone: 10, CheckAlive: 10, LegacyLeft: 10},
+		Migration: rotation.Migration{SecretVersion: 1, CheckPlanned: 10, CheckDone: 10, CheckAlive: 10, LegacyLeft: 10, Counted: true},
 	}
 	for _, q := range []rotation.Phase{rotation.PhaseChecked, rotation.PhaseCutover, rotation.PhaseScrubbed} {
 		if !p.Before(q) {
@@ -52,6 +52,11 @@ func checked(planned, alive, dead int) change {
 		s.Migration.CheckDone = alive + dead
 	}
 }
+
+// uncounted is as the engine reads it: zero says nothing then.
+func uncounted(s *rotation.Snapshot) { s.Migration.LegacyLeft, s.Migration.Counted = 0, false }
+
+func legacyOnly(n int) change { return func(s *rotation.Snapshot) { s.Migration.LegacyOnly = n } }
 
 func unattested(p rotation.Phase) change {
 	return func(s *rotation.Snapshot) { delete(s.Attested, p) }
@@ -97,6 +102,8 @@ func TestMigrationGateNamesEachConditionThatIsNotMet(t *testing.T) {
 		"one broke":          {rotation.PhaseCutover, counts(rotation.Counts{Total: 10, Proven: 9, Parked: 1}), "every shop is proven, skipped or waived: 0 open, 1 parked"},
 		"none proven":        {rotation.PhaseCutover, counts(rotation.Counts{Total: 10, Skipped: 9, Waived: 1}), "shops are proven: none of 10: nothing shows that derived tokens work"},
 		"late, cut over":     {rotation.PhaseCutover, lateShops(1), "late legacy shops are taken in: 1 came since the walk; a worker takes them in"},
+		"not counted":        {rotation.PhaseCutover, uncounted, "every shop is proven, skipped or waived: legacy credentials were not counted"},
+		"left, not counted":  {rotation.PhaseScrubbed, uncounted, "no legacy credential is stored: legacy credentials were not counted"},
 		"nobody scrubbed":    {rotation.PhaseScrubbed, unattested(rotation.PhaseScrubbed), "attested: the legacy credentials may be removed: nobody has confirmed it"},
 		"legacy left":        {rotation.PhaseScrubbed, func(s *rotation.Snapshot) { s.Migration.LegacyLeft = 2 }, "no legacy credential is stored: 2 shops still have one: confirm scrubbed once more"},
 		"no certificate":     {rotation.PhaseScrubbed, func(s *rotation.Snapshot) { s.Certificate = false }, "certificate written: not yet"},
@@ -143,6 +150,31 @@ func TestScrubCertificateSaysWhoOnWhatEvidenceAndWhatWasWaived(t *testing.T) {
 	}
 	if _, ok := s.Attested[rotation.PhaseScrubbed]; ok {
 		t.Error("certifying changes the snapshot")
+	}
+}
+
+// A shop that was set aside before it was derived has nothing after the scrub:
+// whoever confirms it is told before, and the certificate says it afterwards.
+func TestAScrubSaysWhoLosesTheOnlyCredential(t *testing.T) {
+	t.Parallel()
+	some := counts(rotation.Counts{Total: 10, Proven: 6, Skipped: 4})
+	for n, want := range map[int]struct{ evidence, next string }{
+		0: {"6 proven, 4 skipped, 0 waived", ""},
+		3: {"6 proven, 4 skipped (3 with no credential but a legacy one, which goes too), 0 waived", "No other credential is stored of 3 skipped shops"},
+	} {
+		s := migrating(rotation.PhaseCutover, some, legacyOnly(n))
+		gate := rotation.Gate(s)
+		if !rotation.GateMet(gate) || gate[2].Evidence != want.evidence {
+			t.Errorf("%d: gate %+v", n, gate)
+		}
+		next := rotation.Next(s)
+		if next.Command != "rotator tokenmigration confirm scrubbed --app shopbot" || (n > 0) != strings.Contains(next.Why, "No other credential") || !strings.Contains(next.Why, want.next) {
+			t.Errorf("%d: next %+v", n, next)
+		}
+		c := rotation.CertifyScrub(s, rotation.Attestation{}, nil, "")
+		if c.LegacyOnly != n || c.Conditions[1].Evidence != want.evidence {
+			t.Errorf("%d: certificate %+v", n, c)
+		}
 	}
 }
 

@@ -25,11 +25,7 @@ func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
 // and empties them. Its columns are position, shop, generation, token, run and
 // the secret that the run exchanged under.
 func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
-	rows, err := t.tx.Query(ctx, statement, args...)
-	if err != nil {
-		return fmt.Errorf("look for unproven tokens: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Outcome, error) {
+	found, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (Outcome, error) {
 		var o Outcome
 		var sealed []byte
 		if err := row.Scan(&o.Claim.Position, &o.Claim.ShopID, &o.Claim.Generation, &sealed, &o.Claim.RunID, &o.SecretID); err != nil {
@@ -41,9 +37,9 @@ func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 			o.New = token
 		}
 		return o, nil
-	})
+	}, statement, args...)
 	if err != nil {
-		return fmt.Errorf("read unproven tokens: %w", err)
+		return err
 	}
 	found = slices.DeleteFunc(found, func(o Outcome) bool { return o.New.IsZero() })
 	// A shop whose token was replaced meanwhile has a newer one: it keeps that.

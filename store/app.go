@@ -151,15 +151,7 @@ func (s *Store) AppByID(ctx context.Context, id int64) (App, error) {
 }
 
 func (s *Store) apps(ctx context.Context, name string) ([]App, error) {
-	rows, err := s.pool.Query(ctx, readApps, name)
-	if err != nil {
-		return nil, fmt.Errorf("read apps: %w", err)
-	}
-	apps, err := pgx.CollectRows(rows, scanApp)
-	if err != nil {
-		return nil, fmt.Errorf("read apps: %w", err)
-	}
-	return apps, nil
+	return collect(ctx, s.pool, "read apps", scanApp, readApps, name)
 }
 
 func scanApp(row pgx.CollectableRow) (App, error) {

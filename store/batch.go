@@ -100,15 +100,7 @@ func (t *Tx) GrantOrphans(ctx context.Context, runID int64, lease time.Duration,
 }
 
 func (t *Tx) grants(ctx context.Context, statement string, args ...any) ([]Grant, error) {
-	rows, err := t.tx.Query(ctx, statement, args...)
-	if err != nil {
-		return nil, fmt.Errorf("grant batches: %w", err)
-	}
-	grants, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Grant])
-	if err != nil {
-		return nil, fmt.Errorf("grant batches: %w", err)
-	}
-	return grants, nil
+	return collect(ctx, t.tx, "grant batches", pgx.RowToStructByPos[Grant], statement, args...)
 }
 
 // TakeBatch makes worker the holder of the batch. ErrConflict when the grant is

@@ -68,7 +68,8 @@ const bindingColumns = `app_id, table_schema, table_name, key_column, domain_col
 	coalesce(legacy_token_column, ''), coalesce(oauth_token_column, ''), condition, codec, created_by, created_at, synced_at, left_out, behind`
 
 var (
-	readBinding = sql(`select ` + bindingColumns + ` from rotator.bindings where app_id = $1`)
+	readBinding    = sql(`select ` + bindingColumns + ` from rotator.bindings where app_id = $1`)
+	readRunBinding = sql(`select ` + bindingColumns + ` from rotator.bindings where app_id = (select app_id from rotator.runs where id = $1)`)
 	// What a binding to the same table and key knows of its rows stays.
 	saveBinding = sql(`insert into rotator.bindings (app_id, table_schema, table_name, key_column, domain_column,
 			access_token_column, legacy_token_column, oauth_token_column, condition, codec, created_by)
@@ -97,7 +98,16 @@ func (s *Store) Binding(ctx context.Context, appID int64) (Binding, error) {
 }
 
 func binding(ctx context.Context, q querier, appID int64) (Binding, error) {
-	rows, err := q.Query(ctx, readBinding, appID)
+	return bindingBy(ctx, q, readBinding, appID)
+}
+
+// runBinding is the binding of the run's app, ErrNotBound if it has none.
+func runBinding(ctx context.Context, q querier, runID int64) (Binding, error) {
+	return bindingBy(ctx, q, readRunBinding, runID)
+}
+
+func bindingBy(ctx context.Context, q querier, statement string, id int64) (Binding, error) {
+	rows, err := q.Query(ctx, statement, id)
 	if err != nil {
 		return Binding{}, fmt.Errorf("read the binding: %w", err)
 	}

@@ -72,11 +72,7 @@ func (t *Tx) clearDerivedRows(ctx context.Context, runID, after int64) (last int
 		Position, ID int64
 		Key, Print   string
 	}
-	rows, err := t.tx.Query(ctx, nextDerived, runID, after, clearPage)
-	if err != nil {
-		return 0, 0, fmt.Errorf("look for derived tokens: %w", err)
-	}
-	shops, err := pgx.CollectRows(rows, pgx.RowToStructByPos[derivedShop])
+	shops, err := collect(ctx, t.tx, "look for derived tokens", pgx.RowToStructByPos[derivedShop], nextDerived, runID, after, clearPage)
 	if err != nil || len(shops) == 0 {
 		return 0, 0, err
 	}

@@ -113,12 +113,9 @@ func (t *Tx) checkBinding(ctx context.Context, b Binding, create bool, check *Bo
 		check.problem("table %s: %s", b.Name(), why)
 		return nil
 	}
-	if rows, err = t.tx.Query(ctx, checkBoundColumns, class.ID); err != nil {
-		return fmt.Errorf("look up the columns: %w", err)
-	}
-	columns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[boundColumn])
+	columns, err := collect(ctx, t.tx, "look up the columns", pgx.RowToStructByPos[boundColumn], checkBoundColumns, class.ID)
 	if err != nil {
-		return fmt.Errorf("look up the columns: %w", err)
+		return err
 	}
 	b.checkColumns(columns, class, create, check)
 	b.checkRights(columns, class, check)

@@ -140,12 +140,7 @@ func (t *Tx) match(ctx context.Context, app App, reading *BoundReading) error {
 	if err := t.tx.QueryRow(ctx, countUnlisted, app.ID).Scan(&reading.Unlisted); err != nil {
 		return fmt.Errorf("count shops without a row: %w", err)
 	}
-	rows, err := t.tx.Query(ctx, staleShops, app.ID)
-	if err != nil {
-		return fmt.Errorf("look for replaced tokens: %w", err)
-	}
-	if reading.stale, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
-		return fmt.Errorf("look for replaced tokens: %w", err)
-	}
-	return nil
+	stale, err := collect(ctx, t.tx, "look for replaced tokens", pgx.RowTo[int64], staleShops, app.ID)
+	reading.stale = stale
+	return err
 }

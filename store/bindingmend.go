@@ -23,11 +23,7 @@ func (t *Tx) pushCurrent(ctx context.Context, b *boundTable, shops []int64) (wri
 		token  secret.String
 		former []string
 	}
-	rows, err := t.tx.Query(ctx, readCurrent, shops)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read current tokens: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c current, err error) {
+	all, err := collect(ctx, t.tx, "read current tokens", func(row pgx.CollectableRow) (c current, err error) {
 		var id int64
 		var sealed []byte
 		if err := row.Scan(&id, &c.key, &sealed, &c.former); err != nil {
@@ -36,9 +32,9 @@ func (t *Tx) pushCurrent(ctx context.Context, b *boundTable, shops []int64) (wri
 		// One that does not open is told of by the run that meets it.
 		c.token, _ = t.keys.Open(sealed, accessTokenAt(id))
 		return c, nil
-	})
+	}, readCurrent, shops)
 	if err != nil {
-		return 0, 0, fmt.Errorf("read current tokens: %w", err)
+		return 0, 0, err
 	}
 	all = slices.DeleteFunc(all, func(c current) bool { return c.token.IsZero() })
 	keys := make([]string, len(all))

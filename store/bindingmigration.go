@@ -7,31 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
 // What deriving does to an app's own table: the derived token goes into the OAuth
 // column, where the row has no token, in the transaction that stores it here.
-
-var readRunBinding = sql(`select ` + bindingColumns + ` from rotator.bindings where app_id = (select app_id from rotator.runs where id = $1)`)
-
-// runBinding is the binding of the run's app, ErrNotBound if it has none.
-func runBinding(ctx context.Context, q querier, runID int64) (Binding, error) {
-	rows, err := q.Query(ctx, readRunBinding, runID)
-	if err != nil {
-		return Binding{}, fmt.Errorf("read the binding: %w", err)
-	}
-	b, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Binding])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Binding{}, ErrNotBound
-	}
-	if err != nil {
-		return Binding{}, fmt.Errorf("read the binding: %w", err)
-	}
-	return b, nil
-}
 
 // noOAuthColumn is the fault of a binding that derived tokens cannot go into.
 func (b Binding) noOAuthColumn() error {

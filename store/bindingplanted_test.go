@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
-	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
 // Under the sealed codec no token travels in the clear to the app's table
@@ -21,17 +18,7 @@ func TestNoPlantedTokenOfABoundTableIsStoredOrTold(t *testing.T) {
 			r := newBoundRig(t, 3, func(b *store.Binding) { b.Codec = codec })
 			values := []string{"token-0", "token-1", "token-2", "fresh-", "planted legacy", "planted-install"}
 			heard := &listener{}
-			cfg, err := pgxpool.ParseConfig(r.URL.Reveal())
-			if err != nil {
-				t.Fatal(err)
-			}
-			cfg.ConnConfig.Tracer = heard
-			pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(pool.Close)
-			r.DB = &storetest.DB{Store: store.New(pool, r.Keys), Pool: pool, Keys: r.Keys, URL: r.URL}
+			r.DB = traced(t, r.DB, heard)
 
 			r.onApp(t, `insert into app."Shops" ("shop domain", access_token, legacy_token) values ('bad', 'token-2', 'planted legacy')`)
 			reading := r.read(t)
@@ -52,7 +39,7 @@ func TestNoPlantedTokenOfABoundTableIsStoredOrTold(t *testing.T) {
 			if verdicts, err := r.WriteOutcomes(t.Context(), []store.Outcome{r.proven(c)}); err != nil || verdicts[0] != store.TableFailed {
 				t.Fatalf("%v, %v", verdicts, err)
 			}
-			_, err = r.sync(t)
+			_, err := r.sync(t)
 			if found := planted(fmt.Sprintf("%v %+v %#v %+v %+v", err, err, err, reading, r.item(t, domain(1))), values); err == nil || found != nil {
 				t.Errorf("told %q: %v", found, err)
 			}

@@ -43,17 +43,13 @@ var readBoundShops = sql(`select id, app_id, bound_key, case when rotated_at is 
 	from rotator.shops s where id = any($1) and bound_key is not null`)
 
 func boundShops(ctx context.Context, q querier, ids []int64) (map[int64]boundShop, error) {
-	rows, err := q.Query(ctx, readBoundShops, ids)
-	if err != nil {
-		return nil, fmt.Errorf("look for bound shops: %w", err)
-	}
 	found := map[int64]boundShop{}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s boundShop, err error) {
+	all, err := collect(ctx, q, "look for bound shops", func(row pgx.CollectableRow) (s boundShop, err error) {
 		err = row.Scan(&s.id, &s.appID, &s.key, &s.former, &s.derived)
 		return s, err
-	})
+	}, readBoundShops, ids)
 	if err != nil {
-		return nil, fmt.Errorf("look for bound shops: %w", err)
+		return nil, err
 	}
 	for _, s := range all {
 		found[s.id] = s

@@ -75,15 +75,7 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 
 // Tiers counts the shops that would lose a token, by priority, highest first.
 func (s *Store) Tiers(ctx context.Context, appID int64) ([]rotation.Tier, error) {
-	rows, err := s.pool.Query(ctx, readTiers, appID)
-	if err != nil {
-		return nil, fmt.Errorf("count shops by priority: %w", err)
-	}
-	tiers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[rotation.Tier])
-	if err != nil {
-		return nil, fmt.Errorf("count shops by priority: %w", err)
-	}
-	return tiers, nil
+	return collect(ctx, s.pool, "count shops by priority", pgx.RowToStructByPos[rotation.Tier], readTiers, appID)
 }
 
 // LastLatency is the median time of a call in the app's newest run that

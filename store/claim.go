@@ -169,15 +169,7 @@ type Due struct {
 // each in the same transaction. An item whose job is lost is due again after
 // the lease.
 func (t *Tx) DispatchDue(ctx context.Context, runID int64, n int, lease time.Duration) ([]Due, error) {
-	rows, err := t.tx.Query(ctx, dispatchDue, runID, n, lease)
-	if err != nil {
-		return nil, fmt.Errorf("dispatch due items: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Due])
-	if err != nil {
-		return nil, fmt.Errorf("dispatch due items: %w", err)
-	}
-	return due, nil
+	return collect(ctx, t.tx, "dispatch due items", pgx.RowToStructByPos[Due], dispatchDue, runID, n, lease)
 }
 
 // ClaimDue claims one dispatched item for as long as lease. ErrNotFound when it
@@ -224,14 +216,12 @@ func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
 			return c, err
 		}
 		if current != nil {
-			// One row that does not open must not stop the others.
-			if c.Current, err = s.keys.Open(current, accessTokenAt(c.ShopID)); err != nil {
-				c.Broken = "its stored token does not open: " + err.Error()
-			}
+			c.Current, c.Broken = s.opened("its stored token", current, accessTokenAt(c.ShopID))
 		}
 		if fresh != nil {
-			if c.New, err = s.keys.Open(fresh, newTokenAt(c.RunID, c.Position)); err != nil {
-				c.Broken = "its new token does not open: " + err.Error()
+			var broken string
+			if c.New, broken = s.opened("its new token", fresh, newTokenAt(c.RunID, c.Position)); broken != "" {
+				c.Broken = broken
 			}
 		}
 		return c, nil

@@ -131,15 +131,7 @@ func (t *Tx) DispatchDeliveries(ctx context.Context, appID int64, most int, leas
 	if !may || leased >= most {
 		return nil, nil
 	}
-	rows, err := t.tx.Query(ctx, dispatchDelivery, appID, most-leased, lease)
-	if err != nil {
-		return nil, fmt.Errorf("dispatch deliveries: %w", err)
-	}
-	due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DueDelivery])
-	if err != nil {
-		return nil, fmt.Errorf("dispatch deliveries: %w", err)
-	}
-	return due, nil
+	return collect(ctx, t.tx, "dispatch deliveries", pgx.RowToStructByPos[DueDelivery], dispatchDelivery, appID, most-leased, lease)
 }
 
 // FreeDeliveries makes deliveries due whose worker was not heard of for longer
@@ -197,9 +189,6 @@ func (s *Store) scanDelivery(row pgx.CollectableRow) (Delivery, error) {
 	}
 	// Keyed, so that ids of different databases do not collide at one receiver.
 	d.ID = "msg_" + s.keys.Fingerprint(secret.New("delivery/"+pair(d.ShopID, d.Generation)))
-	// One row that does not open must not stop the others.
-	if d.Token, err = s.keys.Open(sealed, accessTokenAt(d.ShopID)); err != nil {
-		d.Broken = "its stored token does not open: " + err.Error()
-	}
+	d.Token, d.Broken = s.opened("its stored token", sealed, accessTokenAt(d.ShopID))
 	return d, nil
 }

@@ -94,15 +94,7 @@ func (s *Store) Delivery(ctx context.Context, appID int64, domain string) (Deliv
 }
 
 func (s *Store) deliveries(ctx context.Context, statement string, args ...any) ([]DeliveryInfo, error) {
-	rows, err := s.pool.Query(ctx, statement, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read deliveries: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DeliveryInfo])
-	if err != nil {
-		return nil, fmt.Errorf("read deliveries: %w", err)
-	}
-	return all, nil
+	return collect(ctx, s.pool, "read deliveries", pgx.RowToStructByPos[DeliveryInfo], statement, args...)
 }
 
 // RetryDeliveries makes an app's unacknowledged tokens due now, also those that

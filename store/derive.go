@@ -106,11 +106,7 @@ func (s *Store) ReadUnderivedClaim(ctx context.Context, c Claim) (Underived, err
 }
 
 func (s *Store) underived(ctx context.Context, statement string, args ...any) ([]Underived, error) {
-	rows, err := s.pool.Query(ctx, statement, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read legacy tokens: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Underived, error) {
+	return collect(ctx, s.pool, "read legacy tokens", func(row pgx.CollectableRow) (Underived, error) {
 		var u Underived
 		var sealed []byte
 		err := row.Scan(&u.RunID, &u.Position, &u.ShopID, &u.Domain, &u.Attempt, &u.Tries, &u.Generation, &sealed,
@@ -119,16 +115,9 @@ func (s *Store) underived(ctx context.Context, statement string, args ...any) ([
 		if err != nil || sealed == nil {
 			return u, err
 		}
-		// One row that does not open must not stop the others.
-		if u.Legacy, err = s.keys.Open(sealed, legacyTokenAt(u.ShopID)); err != nil {
-			u.Broken = "its stored legacy credential does not open: " + err.Error()
-		}
+		u.Legacy, u.Broken = s.opened("its stored legacy credential", sealed, legacyTokenAt(u.ShopID))
 		return u, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read legacy tokens: %w", err)
-	}
-	return all, nil
+	}, statement, args...)
 }
 
 // WriteDerived commits what deriving the leased batch came to, and settles the
@@ -255,13 +244,9 @@ func (t *Tx) storeTokens(ctx context.Context, runID int64, group []Derivation) (
 		tokens[i], details[i], claimed[i] = sealed, d.Detail, int32(d.Of.Claimed)
 		byShop[d.Of.ShopID] = d
 	}
-	rows, err := t.tx.Query(ctx, writeDerived, runID, positions, attempts, tokens, generations, details, claimed)
+	shops, err := collect(ctx, t.tx, "write derived tokens", pgx.RowTo[int64], writeDerived, runID, positions, attempts, tokens, generations, details, claimed)
 	if err != nil {
-		return nil, fmt.Errorf("write derived tokens: %w", err)
-	}
-	shops, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("write derived tokens: %w", err)
+		return nil, err
 	}
 	derived, legacy := make([]string, len(shops)), make([]string, len(shops))
 	for i, id := range shops {

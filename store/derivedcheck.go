@@ -89,26 +89,15 @@ func (t *Tx) planDerivedChecks(ctx context.Context, r Run) error {
 // NextDerivedChecks returns up to n shops that the check has not looked at yet,
 // from after a position on; with onlyComputed none whose token is a password.
 func (s *Store) NextDerivedChecks(ctx context.Context, runID, after int64, n int, onlyComputed bool) ([]DerivedCheck, error) {
-	rows, err := s.pool.Query(ctx, nextDerivedChecks, runID, after, n, onlyComputed)
-	if err != nil {
-		return nil, fmt.Errorf("read derived tokens to check: %w", err)
-	}
-	checks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DerivedCheck, error) {
+	return collect(ctx, s.pool, "read derived tokens to check", func(row pgx.CollectableRow) (DerivedCheck, error) {
 		var c DerivedCheck
 		var sealed []byte
 		if err := row.Scan(&c.RunID, &c.Position, &c.Domain, &c.Attempt, &c.Tries, &sealed); err != nil {
 			return c, err
 		}
-		var err error
-		if c.Token, err = s.keys.Open(sealed, newTokenAt(c.RunID, c.Position)); err != nil {
-			c.Broken = "its derived token does not open: " + err.Error()
-		}
+		c.Token, c.Broken = s.opened("its derived token", sealed, newTokenAt(c.RunID, c.Position))
 		return c, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read derived tokens to check: %w", err)
-	}
-	return checks, nil
+	}, nextDerivedChecks, runID, after, n, onlyComputed)
 }
 
 // WriteDerivedChecks commits what the check saw of a run's shops. What was

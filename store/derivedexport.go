@@ -26,8 +26,9 @@ func (s *Store) ExportDerived(ctx context.Context, appID int64, yield func(shopf
 	if err := s.pool.QueryRow(ctx, openMigration, appID, rotation.KindTokenMigration).Scan(&run); err != nil {
 		return one(err, "an open token migration")
 	}
-	return exportPages(yield, s.derivedRow, func(after int64) (pgx.Rows, error) {
-		return s.pool.Query(ctx, readDerived, run, after, exportPage)
+	return exportPages(yield, func(after *int64) ([]shopfile.Row, error) {
+		scan := func(row pgx.CollectableRow) (shopfile.Row, error) { return s.derivedRow(row, after) }
+		return collect(ctx, s.pool, "read derived tokens", scan, readDerived, run, *after, exportPage)
 	})
 }
 

@@ -94,13 +94,9 @@ func (t *Tx) Log(ctx context.Context, actor, event string, runID int64, detail a
 func (s *Store) Journal(ctx context.Context, after, runID int64, yield func(Entry) error) error {
 	const page = 1000
 	for {
-		rows, err := s.pool.Query(ctx, readJournal, after, runID, page)
+		entries, err := collect(ctx, s.pool, "read the journal", scanEntry, readJournal, after, runID, page)
 		if err != nil {
-			return fmt.Errorf("read the journal: %w", err)
-		}
-		entries, err := pgx.CollectRows(rows, scanEntry)
-		if err != nil {
-			return fmt.Errorf("read the journal: %w", err)
+			return err
 		}
 		for _, e := range entries {
 			if err := yield(e); err != nil {

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/internal/shopfile"
@@ -275,42 +274,6 @@ func TestAWaivedShopGetsItsTokenAtTheCutover(t *testing.T) {
 	}
 }
 
-func TestScrubEmptiesWhatIsSettledAndNothingElse(t *testing.T) {
-	t.Parallel()
-	r := newMigration(t, append(legacyFleet(12), shopfile.Row{Domain: "out.myharavan.com", LegacyToken: secret.New("x"), ExcludedReason: "closed"})...)
-	r.deriveAll(t)
-	none := func(int64, int64) {}
-	if err := r.ScrubLegacy(t.Context(), r.run, none); !errors.Is(err, store.ErrConflict) {
-		t.Fatalf("scrubbed before the cutover: %v", err)
-	}
-	r.enter(t, rotation.PhaseCutover)
-	grants := r.release(t, 1)
-	claims := r.claim(t, r.take(t, grants[0]))
-	r.proveDerived(t, store.Written, claims[1:]...)
-	r.importLegacy(t, legacyRow("late.myharavan.com", "late"))
-	var told []int64
-	if err := r.ScrubLegacy(t.Context(), r.reread(t), func(done, total int64) { told = append(told, done, total) }); err != nil {
-		t.Fatal(err)
-	}
-	left := ask[string](t, r.DB, "select domain from rotator.shops where legacy_token is not null order by domain collate \"C\"")
-	if diff := cmp.Diff([]string{"late.myharavan.com", claims[0].Domain, "legacy-10.myharavan.com", "legacy-11.myharavan.com"}, left); diff != "" {
-		t.Errorf("left (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]int64{13, 13}, told); diff != "" {
-		t.Errorf("progress: %v", told)
-	}
-	if s := r.snapshot(t, store.Counted); s.Migration.LegacyLeft != 3 || s.LateInstalls != 1 {
-		t.Errorf("snapshot: %+v, %d late", s.Migration, s.LateInstalls)
-	}
-	before := rows(t, r.DB, "shops")
-	if err := r.ScrubLegacy(t.Context(), r.run, none); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(before, rows(t, r.DB, "shops")); diff != "" {
-		t.Errorf("scrubbing again changed something:\n%s", diff)
-	}
-}
-
 func TestClosingAMigrationKeepsItsSecret(t *testing.T) {
 	t.Parallel()
 	r := newMigration(t, legacyFleet(5)...)
@@ -346,18 +309,7 @@ func TestClosingAMigrationKeepsItsSecret(t *testing.T) {
 func TestNoLegacyOrDerivedTokenIsStoredOrSentInClear(t *testing.T) {
 	t.Parallel()
 	heard := &listener{}
-	base := storetest.New(t)
-	cfg, err := pgxpool.ParseConfig(base.URL.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.ConnConfig.Tracer = heard
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	r := newMigrationOn(t, &storetest.DB{Store: store.New(pool, base.Keys), Pool: pool, Keys: base.Keys, URL: base.URL}, legacyFleet(5)...)
+	r := newMigrationOn(t, traced(t, storetest.New(t), heard), legacyFleet(5)...)
 	r.deriveAll(t)
 	r.enter(t, rotation.PhaseCutover)
 	claims := r.claim(t, r.take(t, r.release(t, 1)[0]))
@@ -371,16 +323,7 @@ func TestNoLegacyOrDerivedTokenIsStoredOrSentInClear(t *testing.T) {
 			t.Errorf("table %s of %d bytes shows %q", table, len(text), found)
 		}
 	}
-	heard.mu.Lock()
-	defer heard.mu.Unlock()
-	for _, text := range heard.sent {
-		if found := planted(text, values); found != nil {
-			t.Errorf("a statement carries %q: %.60s", found, text)
-		}
-	}
-	if len(heard.sent) < 30 {
-		t.Errorf("only %d statements were heard", len(heard.sent))
-	}
+	heard.search(t, values, 30)
 }
 
 // A secret that tokens are derived from is in use, although it may be pending.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,13 +33,9 @@ var readMigrationShops = sql(`select i.position, s.domain, i.state, coalesce(i.c
 // MigrationShops calls visit for every shop of the run, in order.
 func (s *Store) MigrationShops(ctx context.Context, runID int64, visit func(MigrationShop) error) error {
 	for after := int64(0); ; {
-		rows, err := s.pool.Query(ctx, readMigrationShops, runID, after, exportPage)
+		page, err := collect(ctx, s.pool, "read the migration's shops", pgx.RowToStructByPos[MigrationShop], readMigrationShops, runID, after, exportPage)
 		if err != nil {
-			return fmt.Errorf("read the migration's shops: %w", err)
-		}
-		page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[MigrationShop])
-		if err != nil {
-			return fmt.Errorf("read the migration's shops: %w", err)
+			return err
 		}
 		for _, shop := range page {
 			after = shop.Position

@@ -34,9 +34,10 @@ func (t *Tx) fillMigration(ctx context.Context, r Run, s *rotation.Snapshot, det
 		}
 	}
 	if detail == Counted {
-		if err := t.tx.QueryRow(ctx, countLegacyLeft, r.ID).Scan(&m.LegacyLeft); err != nil {
+		if err := t.tx.QueryRow(ctx, countLegacyLeft, r.ID).Scan(&m.LegacyLeft, &m.LegacyOnly); err != nil {
 			return fmt.Errorf("count legacy credentials: %w", err)
 		}
+		m.Counted = true
 	}
 	return nil
 }

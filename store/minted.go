@@ -158,11 +158,7 @@ type mintedGroup struct {
 // settleMinted moves the tokens that a statement finds, and that still count,
 // into their items: a shop is never without the only record of its new token.
 func (t *Tx) settleMinted(ctx context.Context, statement string, args ...any) error {
-	rows, err := t.tx.Query(ctx, statement, args...)
-	if err != nil {
-		return fmt.Errorf("look for unproven tokens: %w", err)
-	}
-	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (mintedGroup, error) {
+	groups, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (mintedGroup, error) {
 		var g mintedGroup
 		var sealed []byte
 		if err := row.Scan(&g.id, &g.lease.runID, &g.lease.batch, &g.lease.fence, &sealed); err != nil {
@@ -178,9 +174,9 @@ func (t *Tx) settleMinted(ctx context.Context, statement string, args ...any) er
 			g.all = nil
 		}
 		return g, nil
-	})
+	}, statement, args...)
 	if err != nil {
-		return fmt.Errorf("read unproven tokens: %w", err)
+		return err
 	}
 	for _, g := range groups {
 		if err := t.moveMinted(ctx, g); err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -40,17 +39,7 @@ func (*saboteur) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData
 // sabotaged is a store on the rig's database, whose statements s sees.
 func (r *rig) sabotaged(t *testing.T, s *saboteur) *store.Store {
 	t.Helper()
-	cfg, err := pgxpool.ParseConfig(r.URL.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.ConnConfig.Tracer = s
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return store.New(pool, r.Keys)
+	return traced(t, r.DB, s).Store
 }
 
 // crashGroup claims shops and makes a group that needs every statement of

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/internal/shopfile"
@@ -48,6 +47,22 @@ func (l *listener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.Trace
 }
 
 func (*listener) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// search fails when a statement carries a value, or when fewer were heard than a
+// search needs to mean something.
+func (l *listener) search(t *testing.T, values []string, least int) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, text := range l.sent {
+		if found := planted(text, values); found != nil {
+			t.Errorf("a statement carries %q: %.60s", found, text)
+		}
+	}
+	if len(l.sent) < least {
+		t.Errorf("only %d statements were heard", len(l.sent))
+	}
+}
 
 // planted reports which values a text shows, plain or in the encodings that a
 // dump would use.
@@ -85,19 +100,7 @@ func TestNoPlantedSecretIsEverStoredSentOrTold(t *testing.T) {
 		values = append(values, fmt.Sprintf("planted-access-%d", i), fmt.Sprintf("fresh-%d-", i+1))
 	}
 	heard := &listener{}
-	base := storetest.New(t)
-	cfg, err := pgxpool.ParseConfig(base.URL.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.ConnConfig.Tracer = heard
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	r := &rig{DB: &storetest.DB{Store: store.New(pool, base.Keys), Pool: pool, Keys: base.Keys, URL: base.URL}}
-
+	r := &rig{DB: traced(t, storetest.New(t), heard)}
 	r.app = r.App(t, "shopbot", plantedOld, plantedNew)
 	r.Import(t, r.app, func(yield func(string, string) bool) {
 		for i := range n {
@@ -129,16 +132,7 @@ func TestNoPlantedSecretIsEverStoredSentOrTold(t *testing.T) {
 			t.Errorf("table %s shows %q", table, found)
 		}
 	}
-	heard.mu.Lock()
-	for _, text := range heard.sent {
-		if found := planted(text, values); found != nil {
-			t.Errorf("a statement carries %q: %.60s", found, text)
-		}
-	}
-	if len(heard.sent) < 50 {
-		t.Errorf("only %d statements were heard", len(heard.sent))
-	}
-	heard.mu.Unlock()
+	heard.search(t, values, 50)
 
 	for what, err := range failures(t, r, claims) {
 		if err == nil {

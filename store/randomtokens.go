@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -19,11 +18,7 @@ type RandomToken struct {
 
 // RandomTokens draws up to n shops, others each time, and unseals their tokens.
 func (s *Store) RandomTokens(ctx context.Context, appID int64, n int) ([]RandomToken, error) {
-	rows, err := s.pool.Query(ctx, randomTokens, appID, n)
-	if err != nil {
-		return nil, fmt.Errorf("draw shops: %w", err)
-	}
-	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (RandomToken, error) {
+	return collect(ctx, s.pool, "draw shops", func(row pgx.CollectableRow) (RandomToken, error) {
 		var t RandomToken
 		var sealed []byte
 		if err := row.Scan(&t.ShopID, &t.Domain, &sealed); err != nil {
@@ -33,9 +28,5 @@ func (s *Store) RandomTokens(ctx context.Context, appID int64, n int) ([]RandomT
 		t.Access, err = s.keys.Open(sealed, accessTokenAt(t.ShopID))
 		t.Broken = err != nil
 		return t, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("draw shops: %w", err)
-	}
-	return tokens, nil
+	}, randomTokens, appID, n)
 }

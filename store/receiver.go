@@ -89,10 +89,7 @@ func (s *Store) Receiver(ctx context.Context, appID int64) (Receiver, error) {
 	if err := s.pool.QueryRow(ctx, readReceiver, appID, LiveWithin).Scan(&r.App, &r.URL, &sealed, &r.Failures, &r.Workers); err != nil {
 		return r, one(err, "the receiver of app %d", appID)
 	}
-	var err error
-	if r.Key, err = s.keys.Open(sealed, deliverKeyAt(appID)); err != nil {
-		r.Broken = "the app's deliver key does not open: " + err.Error()
-	}
+	r.Key, r.Broken = s.opened("the app's deliver key", sealed, deliverKeyAt(appID))
 	return r, nil
 }
 

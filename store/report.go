@@ -106,15 +106,7 @@ func (s *Store) Item(ctx context.Context, runID int64, domain string) (ItemInfo,
 }
 
 func (s *Store) items(ctx context.Context, statement string, args ...any) ([]ItemInfo, error) {
-	rows, err := s.pool.Query(ctx, statement, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read items: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ItemInfo])
-	if err != nil {
-		return nil, fmt.Errorf("read items: %w", err)
-	}
-	return all, nil
+	return collect(ctx, s.pool, "read items", pgx.RowToStructByPos[ItemInfo], statement, args...)
 }
 
 // ClassCount is how many items are in a state because of a class.
@@ -126,15 +118,7 @@ type ClassCount struct {
 
 // ClassCounts counts the exceptions of a run.
 func (s *Store) ClassCounts(ctx context.Context, runID int64) ([]ClassCount, error) {
-	rows, err := s.pool.Query(ctx, countClass, runID)
-	if err != nil {
-		return nil, fmt.Errorf("count outcomes: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ClassCount])
-	if err != nil {
-		return nil, fmt.Errorf("count outcomes: %w", err)
-	}
-	return all, nil
+	return collect(ctx, s.pool, "count outcomes", pgx.RowToStructByPos[ClassCount], countClass, runID)
 }
 
 // Retry makes parked and waiting items due now: of one class or of one shop, or

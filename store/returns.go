@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,13 +34,5 @@ var readReturns = sql(`select case when grouping(s.priority) = 0 then s.priority
 // Returns of all shops come first, then those of each priority, highest first.
 // Times of a group that has no proven shop are the epoch.
 func (s *Store) Returns(ctx context.Context, runID int64) ([]Returns, error) {
-	rows, err := s.pool.Query(ctx, readReturns, runID)
-	if err != nil {
-		return nil, fmt.Errorf("read when shops were proven: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Returns])
-	if err != nil {
-		return nil, fmt.Errorf("read when shops were proven: %w", err)
-	}
-	return all, nil
+	return collect(ctx, s.pool, "read when shops were proven", pgx.RowToStructByPos[Returns], readReturns, runID)
 }

@@ -79,11 +79,7 @@ func (t *Tx) Recheck(ctx context.Context, runID int64) error {
 // NextChecks returns up to n shops that the check has not looked at yet, from
 // after a position on.
 func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Check, error) {
-	rows, err := s.pool.Query(ctx, nextChecks, runID, after, n)
-	if err != nil {
-		return nil, fmt.Errorf("read shops to check: %w", err)
-	}
-	checks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Check, error) {
+	return collect(ctx, s.pool, "read shops to check", func(row pgx.CollectableRow) (Check, error) {
 		var c Check
 		var shopID int64
 		var old, current []byte
@@ -100,11 +96,7 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 			c.Broken = true
 		}
 		return c, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read shops to check: %w", err)
-	}
-	return checks, nil
+	}, nextChecks, runID, after, n)
 }
 
 // WriteChecks commits what the check saw.

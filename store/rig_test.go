@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
@@ -28,10 +29,12 @@ type rig struct {
 	worker uuid.UUID
 }
 
+var oneWave = store.RunSettings{BatchSize: 10, CheckSample: -1, Waves: rotation.WavePolicy{Budget: 0.25}}
+
 // newRig stores n shops and starts a run of one wave in batches of ten.
 func newRig(t *testing.T, n int) *rig {
 	t.Helper()
-	return newRigWith(t, n, store.RunSettings{BatchSize: 10, CheckSample: -1, Waves: rotation.WavePolicy{Budget: 0.25}})
+	return newRigWith(t, n, oneWave)
 }
 
 func newRigWith(t *testing.T, n int, settings store.RunSettings) *rig {
@@ -48,6 +51,22 @@ func newRigIn(t *testing.T, db *storetest.DB, app string, n int, settings store.
 	r.run = r.Run(t, r.app, settings)
 	r.worker = r.startWorker(t)
 	return r
+}
+
+// traced is the database through a pool whose statements tracer sees.
+func traced(t *testing.T, db *storetest.DB, tracer pgx.QueryTracer) *storetest.DB {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(db.URL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return &storetest.DB{Store: store.New(pool, db.Keys), Pool: pool, Keys: db.Keys, URL: db.URL}
 }
 
 func (r *rig) startWorker(t *testing.T) uuid.UUID {

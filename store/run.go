@@ -195,15 +195,7 @@ func (s *Store) Runs(ctx context.Context, appID int64) ([]Run, error) {
 }
 
 func (s *Store) runs(ctx context.Context, statement string, args ...any) ([]Run, error) {
-	rows, err := s.pool.Query(ctx, statement, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
-	}
-	runs, err := pgx.CollectRows(rows, scanRun)
-	if err != nil {
-		return nil, fmt.Errorf("read runs: %w", err)
-	}
-	return runs, nil
+	return collect(ctx, s.pool, "read runs", scanRun, statement, args...)
 }
 
 // EnterPhase moves the run from the phase it was seen in. ErrConflict when the

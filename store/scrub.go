@@ -21,11 +21,23 @@ var (
 	// The run must be past its cutover, whatever the caller believes.
 	lockScrub = sql(`select last_position from rotator.runs where id = $1 and phase in ('cutover', 'scrubbed') and held is null
 		and closed_at is null and cancelled_at is null for share`)
-	scrubItems = sql(`update rotator.shops s set legacy_token = null, legacy_token_fingerprint = null, legacy_kind = null, updated_at = now()
-		from rotator.items i where s.id = i.shop_id and ` + scrubbed + ` and s.id <> all($4)`)
-	countLegacyLeft = sql(`select count(*) from rotator.items i join rotator.shops s on s.id = i.shop_id
-		where i.run_id = $1 and s.legacy_token is not null and not (` + needsDerivation + `)`)
+	// Those that it leaves with nothing are told so: nothing else tells them then
+	// from shops that never had a credential.
+	scrubItems = sql(`with gone as (
+			update rotator.shops s set legacy_token = null, legacy_token_fingerprint = null, legacy_kind = null, updated_at = now()
+			from rotator.items i where s.id = i.shop_id and ` + scrubbed + ` and s.id <> all($4)
+			returning i.position, i.state = 'skipped' and s.access_token is null as bereft
+		)
+		update rotator.items i set detail = i.detail || '` + bereft + `' from gone
+		where gone.bereft and i.run_id = $1 and i.position = gone.position and i.detail not like '%` + bereft + `'`)
+	countLegacyLeft = sql(`select count(*) filter (where x.stored), count(*) filter (where x.bare and (x.stored or x.bereft))
+		from (select s.legacy_token is not null and not (` + needsDerivation + `) as stored,
+				i.state = 'skipped' and s.access_token is null as bare, i.detail like '%` + bereft + `' as bereft
+			from rotator.items i join rotator.shops s on s.id = i.shop_id where i.run_id = $1) x`)
 )
+
+// bereft ends the detail of a skipped item whose shop lost its only credential.
+const bereft = `; its legacy credential, the only one, was removed`
 
 // ScrubLegacy empties the legacy credentials of the run's shops, page by page,
 // each with the legacy column of its row in the app's own table. It may be stopped

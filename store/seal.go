@@ -37,4 +37,14 @@ func deliverKeyAt(appID int64) secret.Column {
 	return secret.Column{Table: "receivers", Row: strconv.FormatInt(appID, 10), Name: "key"}
 }
 
+// opened opens a sealed value, or says why it does not open: one row that does
+// not must not stop the others.
+func (s *Store) opened(what string, sealed []byte, at secret.Column) (v secret.String, broken string) {
+	v, err := s.keys.Open(sealed, at)
+	if err != nil {
+		return v, what + " does not open: " + err.Error()
+	}
+	return v, ""
+}
+
 func pair(a, b int64) string { return strconv.FormatInt(a, 10) + "/" + strconv.FormatInt(b, 10) }

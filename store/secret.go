@@ -116,15 +116,7 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 
 // Secrets lists the versions of an app's secret, oldest first.
 func (s *Store) Secrets(ctx context.Context, appID int64) ([]Secret, error) {
-	rows, err := s.pool.Query(ctx, readSecrets, appID)
-	if err != nil {
-		return nil, fmt.Errorf("read secrets: %w", err)
-	}
-	secrets, err := pgx.CollectRows(rows, scanSecret)
-	if err != nil {
-		return nil, fmt.Errorf("read secrets: %w", err)
-	}
-	return secrets, nil
+	return collect(ctx, s.pool, "read secrets", scanSecret, readSecrets, appID)
 }
 
 // SecretValue unseals one version.

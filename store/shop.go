@@ -43,15 +43,7 @@ var (
 
 // Shops lists up to n shops of an app after an id, in the order of their ids.
 func (s *Store) Shops(ctx context.Context, appID, after int64, n int) ([]Shop, error) {
-	rows, err := s.pool.Query(ctx, readShops, appID, after, n)
-	if err != nil {
-		return nil, fmt.Errorf("read shops: %w", err)
-	}
-	shops, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Shop])
-	if err != nil {
-		return nil, fmt.Errorf("read shops: %w", err)
-	}
-	return shops, nil
+	return collect(ctx, s.pool, "read shops", pgx.RowToStructByPos[Shop], readShops, appID, after, n)
 }
 
 // Shop returns one shop by its normalised domain.
@@ -83,11 +75,7 @@ type Token struct {
 // Sample returns n shops with their tokens, spread over the fleet, the same
 // ones each time.
 func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error) {
-	rows, err := s.pool.Query(ctx, sampleShops, appID, n)
-	if err != nil {
-		return nil, fmt.Errorf("sample shops: %w", err)
-	}
-	tokens, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Token, error) {
+	return collect(ctx, s.pool, "sample shops", func(row pgx.CollectableRow) (Token, error) {
 		var t Token
 		var sealed []byte
 		if err := row.Scan(&t.ShopID, &t.Domain, &sealed); err != nil {
@@ -96,11 +84,7 @@ func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error)
 		var err error
 		t.Access, err = s.keys.Open(sealed, accessTokenAt(t.ShopID))
 		return t, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sample shops: %w", err)
-	}
-	return tokens, nil
+	}, sampleShops, appID, n)
 }
 
 // ShopToken unseals the current access token of one shop.

@@ -38,22 +38,19 @@ func (s *Store) ExportChanged(ctx context.Context, appID, runID int64, yield fun
 }
 
 func (s *Store) exportSince(ctx context.Context, appID int64, since *time.Time, yield func(shopfile.Row) error) error {
-	return exportPages(yield, s.exportRow, func(after int64) (pgx.Rows, error) {
-		return s.pool.Query(ctx, readExport, appID, after, exportPage, since)
+	return exportPages(yield, func(after *int64) ([]shopfile.Row, error) {
+		scan := func(row pgx.CollectableRow) (shopfile.Row, error) { return s.exportRow(row, after) }
+		return collect(ctx, s.pool, "read shops", scan, readExport, appID, *after, exportPage, since)
 	})
 }
 
-// exportPages calls yield for every row of the pages that read returns. scan
-// tells the next page after which row it begins.
-func exportPages(yield func(shopfile.Row) error, scan func(pgx.CollectableRow, *int64) (shopfile.Row, error), read func(after int64) (pgx.Rows, error)) error {
+// exportPages calls yield for every row of the pages that next returns, each of
+// which begins after a row and says which is its own last.
+func exportPages(yield func(shopfile.Row) error, next func(after *int64) ([]shopfile.Row, error)) error {
 	for after := int64(0); ; {
-		rows, err := read(after)
+		page, err := next(&after)
 		if err != nil {
-			return fmt.Errorf("read shops: %w", err)
-		}
-		page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shopfile.Row, error) { return scan(row, &after) })
-		if err != nil {
-			return fmt.Errorf("read shops: %w", err)
+			return err
 		}
 		for _, row := range page {
 			if err := yield(row); err != nil {

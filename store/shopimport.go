@@ -264,13 +264,9 @@ func (t *Tx) storedShops(ctx context.Context, appID int64, chunk []shopfile.Row)
 			missing = append(missing, d)
 		}
 	}
-	rows, err = t.tx.Query(ctx, newShopIDs, len(missing))
+	fresh, err := collect(ctx, t.tx, "number new shops", pgx.RowTo[int64], newShopIDs, len(missing))
 	if err != nil {
-		return nil, fmt.Errorf("number new shops: %w", err)
-	}
-	fresh, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("number new shops: %w", err)
+		return nil, err
 	}
 	for i, d := range missing {
 		shops[d] = storedShop{id: fresh[i]}

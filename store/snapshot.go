@@ -156,11 +156,7 @@ func (t *Tx) fillWindow(ctx context.Context, r Run, s *rotation.Snapshot) error 
 }
 
 func currentRefreshToken(ctx context.Context, q querier, runID int64) (RefreshToken, error) {
-	rows, err := q.Query(ctx, readWindow, runID)
-	if err != nil {
-		return RefreshToken{}, fmt.Errorf("read the refresh token: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RefreshToken])
+	all, err := collect(ctx, q, "read the refresh token", pgx.RowToStructByPos[RefreshToken], readWindow, runID)
 	if err != nil || len(all) == 0 {
 		return RefreshToken{}, err
 	}

@@ -113,6 +113,19 @@ func sql(text string) string {
 	return text
 }
 
+// collect reads all rows that a statement returns; what says what for, in errors.
+func collect[T any](ctx context.Context, q querier, what string, scan pgx.RowToFunc[T], statement string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	all, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return all, nil
+}
+
 // one turns "no rows" into ErrNotFound naming what was looked for.
 func one(err error, what string, args ...any) error {
 	switch {

@@ -88,22 +88,28 @@ func TestTheWalkTakesEveryShopOnceInWavesAndBatches(t *testing.T) {
 
 func TestWalkersAtOnceGiveNoPositionTwice(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 120)
-	var all sync.WaitGroup
-	for range 5 {
-		all.Go(func() {
-			for done := false; !done; {
-				var err error
-				if done, err = r.WalkPage(context.Background(), r.run.ID, 7); err != nil {
-					t.Error(err)
-					return
-				}
+	for name, settings := range map[string]store.RunSettings{"by id": oneWave, "by priority": byPriority} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRigWith(t, 120, settings)
+			r.rank(t, 120, func(i int) int { return i % 5 })
+			var all sync.WaitGroup
+			for range 5 {
+				all.Go(func() {
+					for done := false; !done; {
+						var err error
+						if done, err = r.WalkPage(context.Background(), r.run.ID, 7); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
 			}
+			all.Wait()
+			r.reread(t)
+			covered(t, r, 120)
 		})
 	}
-	all.Wait()
-	r.reread(t)
-	covered(t, r, 120)
 }
 
 func TestAWalkThatWasStoppedGoesOn(t *testing.T) {

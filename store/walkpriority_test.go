@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,27 +60,6 @@ func TestARunGoesByIdUnlessAsked(t *testing.T) {
 	if got := r.walked(t); !slices.IsSorted(got) {
 		t.Errorf("priorities in the order of the run: %v", got)
 	}
-}
-
-func TestWalkersByPriorityAtOnceGiveNoPositionTwice(t *testing.T) {
-	t.Parallel()
-	r := newRigWith(t, 120, byPriority)
-	r.rank(t, 120, func(i int) int { return i % 5 })
-	var all sync.WaitGroup
-	for range 5 {
-		all.Go(func() {
-			for done := false; !done; {
-				var err error
-				if done, err = r.WalkPage(context.Background(), r.run.ID, 7); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	r.reread(t)
-	covered(t, r, 120)
 }
 
 // Priorities that change between the pages move shops to the other side of the

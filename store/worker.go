@@ -105,24 +105,12 @@ func (s *Store) StopWorker(ctx context.Context, id uuid.UUID) error {
 
 // Workers lists the live ones.
 func (s *Store) Workers(ctx context.Context) ([]WorkerInfo, error) {
-	rows, err := s.pool.Query(ctx, liveWorkers, LiveWithin)
-	if err != nil {
-		return nil, fmt.Errorf("read workers: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[WorkerInfo])
-	if err != nil {
-		return nil, fmt.Errorf("read workers: %w", err)
-	}
-	return all, nil
+	return collect(ctx, s.pool, "read workers", pgx.RowToStructByPos[WorkerInfo], liveWorkers, LiveWithin)
 }
 
 // Controls reads the open runs' controls.
 func (s *Store) Controls(ctx context.Context) ([]Control, error) {
-	rows, err := s.pool.Query(ctx, readControls, LiveWithin)
-	if err != nil {
-		return nil, fmt.Errorf("read the runs' controls: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Control, error) {
+	return collect(ctx, s.pool, "read the runs' controls", func(row pgx.CollectableRow) (Control, error) {
 		var c Control
 		var settings []byte
 		var left float64
@@ -133,9 +121,5 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 		}
 		c.WindowLeft = time.Duration(left * float64(time.Second))
 		return c, json.Unmarshal(settings, &c.Settings)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the runs' controls: %w", err)
-	}
-	return all, nil
+	}, readControls, LiveWithin)
 }
