@@ -68,6 +68,10 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err := e.store.LeaveBatch(ctx, lease); err != nil {
 		return err
 	}
+	if stopped == nil && run.view().Kind == rotation.KindRotation {
+		// What was given back for want of time would only be taken and left again.
+		stopped = e.mayCall(run, true, 0)
+	}
 	if stopped == nil { // only the budget was used up
 		return river.JobSnooze(0)
 	}
