@@ -81,7 +81,10 @@ type runState struct {
 	// client's own way; pinned what the probe found here.
 	configured *haravan.Wire
 	pinned     *pin
-	probe      *wireProbe
+	// probeTurn is held by the one attempt that exchanges while the wire variant is
+	// not pinned yet; hints is what such attempts learned with the credentials of now.
+	probeTurn chan struct{}
+	hints     *haravan.Hints
 	// polledAt is when this process last thought of the app's health, under the
 	// lock of runs.
 	polledAt time.Time
@@ -106,15 +109,17 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 	if was.Settings.WireProbe && !c.Settings.WireProbe {
 		r.configured, r.pinned = wireOf(c), nil
 	}
-	if c.Held != rotation.HeldNot {
-		return changed, false
+	if c.Held == rotation.HeldNot {
+		resumed = was.Held != rotation.HeldNot
+		if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
+			r.tripped, resumed = false, true
+			r.breaker = rotation.NewBreaker()
+		}
 	}
-	if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
-		r.tripped = false
-		r.breaker = rotation.NewBreaker()
-		return changed, true
+	if resumed || was.NewSecretID != c.NewSecretID || was.RefreshTokenID != c.RefreshTokenID {
+		r.hints = &haravan.Hints{}
 	}
-	return changed, was.Held != rotation.HeldNot
+	return changed, resumed
 }
 
 // end closes a run that is cancelled or closed, also for attempts that still
@@ -350,7 +355,8 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
 	}
 	return &runState{
-		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c), probe: newWireProbe(),
+		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),
+		probeTurn: make(chan struct{}, 1), hints: &haravan.Hints{},
 	}, nil
 }
 
