@@ -317,14 +317,14 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			}
 			e.runs.open[c.RunID] = r
 		}
+		if c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld) {
+			if err := e.reloadApp(ctx, r, c.AppID); err != nil {
+				return err
+			}
+		}
 		changed, resumed := r.update(c, began, at)
 		if resumed {
 			e.resumed.Store(true)
-		}
-		if resumed {
-			if err := e.reloadApp(ctx, r); err != nil {
-				return err
-			}
 		}
 		if changed || resumed {
 			e.kickNow()
@@ -360,9 +360,10 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	}, nil
 }
 
-// reloadApp takes up a client id that was corrected while the run was held.
-func (e *Engine) reloadApp(ctx context.Context, r *runState) error {
-	app, err := e.store.AppByID(ctx, r.view().AppID)
+// reloadApp takes up a client id that was corrected while the run was held, before
+// a call can be made with the old one.
+func (e *Engine) reloadApp(ctx context.Context, r *runState, appID int64) error {
+	app, err := e.store.AppByID(ctx, appID)
 	if err != nil {
 		return err
 	}
