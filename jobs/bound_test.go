@@ -171,6 +171,33 @@ func TestAKilledWorkerTearsNothingApart(t *testing.T) {
 	r.asStored(true)
 }
 
+// The one job that reads the table is another worker's as soon as its own is dead.
+func TestAWorkerKilledWhileItReadsIsReplaced(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, haravansim.Options{Shops: 20})
+	holder, err := r.admin.Pool.Begin(r.ctx)
+	r.must(err)
+	defer func() { _ = holder.Rollback(context.Background()) }()
+	r.start(operate.StartOptions{})
+	_, err = holder.Exec(r.ctx, `select from rotator.apps for update`) // a reading waits for it
+	r.must(err)
+	reading := func(state string) func(rotation.Snapshot) bool {
+		return func(rotation.Snapshot) bool {
+			var states []string
+			r.must(r.db.Pool.QueryRow(r.ctx, `select array_agg(state::text) from rotator.river_job where kind = 'read_bound'`).Scan(&states))
+			return len(states) == 1 && states[0] == state
+		}
+	}
+	worker := r.process()
+	r.until("reading", reading("running"))
+	r.must(worker.Process.Kill())
+	_ = worker.Wait()
+	r.must(holder.Rollback(r.ctx))
+	r.worker()
+	r.until("read by another", func(s rotation.Snapshot) bool { return s.WalkDone })
+	r.until("no other job", reading("completed"))
+}
+
 // A column that is renamed while a run goes on holds the run, loses no token,
 // and the run goes on once the table is mended.
 func TestARenamedColumnHoldsTheRun(t *testing.T) {

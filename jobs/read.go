@@ -71,7 +71,7 @@ func (e *Engine) readBound(ctx context.Context, snap rotation.Snapshot) (reading
 	if !snap.Bound.Due || snap.Held != rotation.HeldNot {
 		return false, nil
 	}
-	args := ReadArgs{Run: snap.RunID, Slot: snap.Now.Unix() / 60}
+	args := ReadArgs{Run: snap.RunID}
 	if !snap.Bound.ReadAt.IsZero() {
 		args.Seen = snap.Bound.ReadAt.UnixMicro()
 	}
