@@ -276,7 +276,8 @@ type runs struct {
 	open map[int64]*runState
 }
 
-// get returns the run's state, loading it on first sight.
+// run returns the run's state, loading it on first sight: nil for one that is
+// closed or cancelled.
 func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 	e.runs.mu.Lock()
 	r := e.runs.open[id]
@@ -289,10 +290,7 @@ func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 	}
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
-	if r := e.runs.open[id]; r != nil {
-		return r, nil
-	}
-	return nil, fmt.Errorf("run %d: %w", id, store.ErrNotFound)
+	return e.runs.open[id], nil
 }
 
 // refreshControls reads what may be done now and tells which runs were resumed
