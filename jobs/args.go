@@ -119,11 +119,9 @@ func (a DeliverArgs) due() []store.DueDelivery {
 
 // ReadArgs reads the app's own table for a run. Seen is when it was last read, in
 // microseconds since 1970, 0 for never: a job does nothing if it was read since.
-// Slot, which changes every minute, tells a job whose worker died from the next.
 type ReadArgs struct {
 	Run  int64 `json:"run"`
 	Seen int64 `json:"seen"`
-	Slot int64 `json:"slot"`
 }
 
 // Kind implements river.JobArgs.

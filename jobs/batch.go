@@ -27,23 +27,18 @@ type batchWorker struct {
 // Work implements river.Worker.
 func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error {
 	e := w.engine
-	run, err := e.run(ctx, job.Args.Run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // closed or cancelled
-	}
-	if err != nil {
+	run, stopped, err := e.enter(ctx, job.Args.Run)
+	switch {
+	case err != nil, run == nil:
 		return err
+	case stopped != nil:
+		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	if c := run.view(); c.Kind == rotation.KindTokenMigration && c.Phase != rotation.PhaseCutover {
 		// Such a job is of the cutover, which this process has not seen yet.
 		if err := e.refreshControls(ctx); err != nil {
 			return err
 		}
-	}
-	if stopped, err := e.mayCallNow(ctx, run, false); err != nil {
-		return err
-	} else if stopped != nil {
-		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)
 	if errors.Is(err, store.ErrConflict) {
@@ -52,7 +47,7 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err != nil {
 		return err
 	}
-	stopped, err := e.workBatch(ctx, run, lease)
+	stopped, err = e.workBatch(ctx, run, lease)
 	if err != nil {
 		// Left in order, what was not sent is not taken for unknown.
 		return errors.Join(err, e.store.LeaveBatch(ctx, lease))
@@ -68,20 +63,14 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err := e.store.LeaveBatch(ctx, lease); err != nil {
 		return err
 	}
+	if stopped == nil && run.view().Kind == rotation.KindRotation {
+		// What was given back for want of time would only be taken and left again.
+		stopped = e.mayCall(run, true, 0)
+	}
 	if stopped == nil { // only the budget was used up
 		return river.JobSnooze(0)
 	}
 	return e.later()
-}
-
-// later ends a job whose run may make no calls now. While the worker drains the
-// job goes back to the queue; otherwise the supervisor grants the batch anew
-// once the run may go on.
-func (e *Engine) later() error {
-	if e.draining.Load() || !e.leased() {
-		return river.JobSnooze(0)
-	}
-	return nil
 }
 
 // workBatch claims and works shops until none is left, the budget is used up,

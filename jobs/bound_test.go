@@ -26,23 +26,32 @@ type boundRig struct {
 
 var roles atomic.Int64
 
-// documentedRights are those of README.md.
+// documentedRights are those of README.md; COLUMN holds the credential.
 const documentedRights = `create role ROLE;
 	grant usage on schema public to ROLE;
-	grant select (id, shop, access_token, oauth_token), update (access_token, oauth_token) on public.app_shops to ROLE;
+	grant select (id, shop, COLUMN, oauth_token), update (COLUMN, oauth_token) on public.app_shops to ROLE;
 	grant usage on schema rotator to ROLE;
 	grant select, insert, update, delete on all tables in schema rotator to ROLE;
 	grant usage on all sequences in schema rotator to ROLE`
 
 func newBoundRig(t *testing.T, o haravansim.Options) *boundRig {
 	t.Helper()
-	r := &boundRig{admin: storetest.New(t)}
+	r, _ := boundOn(t, rigOn, o, "access_token", func(s haravansim.Shop) string { return s.AccessToken })
+	r.bind("access_token")
+	return r
+}
+
+// boundOn has what credential says of each shop in that column of a table of the
+// app's, and nowhere else.
+func boundOn(t *testing.T, on func(*testing.T, *storetest.DB, haravansim.Options) *rig, o haravansim.Options, column string, credential func(haravansim.Shop) string) (r *boundRig, shops int) {
+	t.Helper()
+	r = &boundRig{admin: storetest.New(t)}
 	role := fmt.Sprintf("bound_%d", roles.Add(1))
+	fill := strings.NewReplacer("ROLE", role, "COLUMN", column)
 	for _, statement := range []string{
-		`create table public.app_shops (id bigint generated always as identity primary key, shop text not null, access_token text, oauth_token text, ours text)`,
-		strings.ReplaceAll(documentedRights, "ROLE", role),
+		`create table public.app_shops (id bigint generated always as identity primary key, shop text not null, COLUMN text, oauth_token text, ours text)`, documentedRights,
 	} {
-		if _, err := r.admin.Pool.Exec(t.Context(), statement); err != nil {
+		if _, err := r.admin.Pool.Exec(t.Context(), fill.Replace(statement)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,15 +62,16 @@ func newBoundRig(t *testing.T, o haravansim.Options) *boundRig {
 	q := u.Query()
 	q.Set("role", role)
 	u.RawQuery = q.Encode()
-	r.rig = rigOn(t, storetest.Open(t, u.String(), r.admin.Keys), o)
+	r.rig = on(t, storetest.Open(t, u.String(), r.admin.Keys), o)
 	r.sql(`delete from rotator.shops`)
 	var domains, tokens []string
 	for s := range r.sim.Shops {
-		domains, tokens = append(domains, s.Domain), append(tokens, s.AccessToken)
+		if token := credential(s); token != "" {
+			domains, tokens = append(domains, s.Domain), append(tokens, token)
+		}
 	}
-	r.sql(`insert into public.app_shops (shop, access_token) select * from unnest($1::text[], $2::text[])`, domains, tokens)
-	r.bind("access_token")
-	return r
+	r.sql(fill.Replace(`insert into public.app_shops (shop, COLUMN) select * from unnest($1::text[], $2::text[])`), domains, tokens)
+	return r, len(domains)
 }
 
 func (r *boundRig) bind(access string) {
@@ -83,22 +93,24 @@ func (r *boundRig) sql(statement string, args ...any) {
 // both with the platform. The two are never apart, whatever was killed when.
 func (r *boundRig) asStored(mustBeNew bool) (rows int) {
 	r.t.Helper()
-	found, err := r.admin.Pool.Query(r.ctx, `select shop, coalesce(nullif(oauth_token, ''), access_token) from public.app_shops order by id`)
+	return r.compare(`coalesce(nullif(oauth_token, ''), access_token)`, func(v int) bool { return v == 2 || v != 0 && !mustBeNew })
+}
+
+// compare wants every row's token to be the stored one, and of a secret that may
+// be by the platform's own books: 0 is a dead token's.
+func (r *boundRig) compare(column string, may func(version int) bool) (rows int) {
+	r.t.Helper()
+	found, err := r.admin.Pool.Query(r.ctx, `select shop, `+column+` from public.app_shops order by id`)
 	r.must(err)
 	defer found.Close()
 	for found.Next() {
 		var domain, token string
 		r.must(found.Scan(&domain, &token))
 		rows++
-		stored, err := r.db.ShopToken(r.ctx, r.app.ID, domain)
-		r.must(err)
-		if stored.Reveal() != token {
-			r.t.Errorf("%s: the app's token is not the stored one", domain)
+		if stored, err := r.db.ShopToken(r.ctx, r.app.ID, domain); err != nil || stored.Reveal() != token {
+			r.t.Errorf("%s: the app's token is not the stored one: %v", domain, err)
 		}
-		switch v := r.sim.TokenVersion(domain, token); {
-		case v == 0:
-			r.t.Errorf("%s: the app's token is dead", domain)
-		case mustBeNew && v != 2:
+		if v := r.sim.TokenVersion(domain, token); !may(v) {
 			r.t.Errorf("%s: the app's token is of secret %d", domain, v)
 		}
 	}
@@ -169,6 +181,33 @@ func TestAKilledWorkerTearsNothingApart(t *testing.T) {
 	r.worker()
 	r.until("proven", inPhase(rotation.PhaseProven))
 	r.asStored(true)
+}
+
+// The one job that reads the table is another worker's as soon as its own is dead.
+func TestAWorkerKilledWhileItReadsIsReplaced(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, haravansim.Options{Shops: 20})
+	holder, err := r.admin.Pool.Begin(r.ctx)
+	r.must(err)
+	defer func() { _ = holder.Rollback(context.Background()) }()
+	r.start(operate.StartOptions{})
+	_, err = holder.Exec(r.ctx, `select from rotator.apps for update`) // a reading waits for it
+	r.must(err)
+	reading := func(state string) func(rotation.Snapshot) bool {
+		return func(rotation.Snapshot) bool {
+			var states []string
+			r.must(r.db.Pool.QueryRow(r.ctx, `select array_agg(state::text) from rotator.river_job where kind = 'read_bound'`).Scan(&states))
+			return len(states) == 1 && states[0] == state
+		}
+	}
+	worker := r.process()
+	r.until("reading", reading("running"))
+	r.must(worker.Process.Kill())
+	_ = worker.Wait()
+	r.must(holder.Rollback(r.ctx))
+	r.worker()
+	r.until("read by another", func(s rotation.Snapshot) bool { return s.WalkDone })
+	r.until("no other job", reading("completed"))
 }
 
 // A column that is renamed while a run goes on holds the run, loses no token,

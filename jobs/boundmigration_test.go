@@ -2,8 +2,6 @@ package jobs_test
 
 import (
 	"context"
-	"fmt"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -16,50 +14,17 @@ import (
 	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
-// legacyRights are those of README.md, for the columns of a legacy app.
-const legacyRights = `create role ROLE;
-	grant usage on schema public to ROLE;
-	grant select (id, shop, legacy_token, oauth_token), update (legacy_token, oauth_token) on public.app_shops to ROLE;
-	grant usage on schema rotator to ROLE;
-	grant select, insert, update, delete on all tables in schema rotator to ROLE;
-	grant usage on all sequences in schema rotator to ROLE`
-
 // newBoundLegacyRig has the shops with a legacy token in a table of the app's,
 // read once, and nowhere else.
 func newBoundLegacyRig(t *testing.T, o haravansim.Options) (r *boundRig, shops int) {
 	t.Helper()
-	r = &boundRig{admin: storetest.New(t)}
-	role := fmt.Sprintf("bound_%d", roles.Add(1))
-	for _, statement := range []string{
-		`create table public.app_shops (id bigint generated always as identity primary key, shop text not null, legacy_token text, oauth_token text, ours text)`,
-		strings.ReplaceAll(legacyRights, "ROLE", role),
-	} {
-		if _, err := r.admin.Pool.Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	u, err := url.Parse(r.admin.URL.Reveal())
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("role", role)
-	u.RawQuery = q.Encode()
-	r.rig = legacyRigOn(t, storetest.Open(t, u.String(), r.admin.Keys), o)
-	r.sql(`delete from rotator.shops`)
-	var domains, tokens []string
-	for s := range r.sim.Shops {
-		if s.LegacyToken != "" {
-			domains, tokens = append(domains, s.Domain), append(tokens, s.LegacyToken)
-		}
-	}
-	r.sql(`insert into public.app_shops (shop, legacy_token) select * from unnest($1::text[], $2::text[])`, domains, tokens)
+	r, shops = boundOn(t, legacyRigOn, o, "legacy_token", func(s haravansim.Shop) string { return s.LegacyToken })
 	r.must(r.db.Bind(r.ctx, storetest.Actor, r.app, store.Binding{
 		Schema: "public", Table: "app_shops", Key: "id", Domain: "shop", Legacy: "legacy_token", OAuth: "oauth_token", Codec: store.CodecPlain,
 	}))
-	_, err = r.db.SyncBound(r.ctx, r.app, time.Time{})
+	_, err := r.db.SyncBound(r.ctx, r.app, time.Time{})
 	r.must(err)
-	return r, len(domains)
+	return r, shops
 }
 
 func (r *boundRig) count(query string) (n int) {
@@ -78,26 +43,10 @@ func (r *boundRig) together() {
 	}
 }
 
-// asDerived checks every row's token by the platform's own books, and that it is
-// the one that is stored.
+// asDerived is asStored once every row has a token of that secret.
 func (r *boundRig) asDerived(version int) (rows int) {
 	r.t.Helper()
-	found, err := r.admin.Pool.Query(r.ctx, `select shop, coalesce(oauth_token, '') from public.app_shops order by id`)
-	r.must(err)
-	defer found.Close()
-	for found.Next() {
-		var domain, token string
-		r.must(found.Scan(&domain, &token))
-		rows++
-		if v := r.sim.TokenVersion(domain, token); v != version {
-			r.t.Errorf("%s: the app's token is of secret %d", domain, v)
-		}
-		if stored, err := r.db.ShopToken(r.ctx, r.app.ID, domain); err != nil || stored.Reveal() != token {
-			r.t.Errorf("%s: the app's token is not the stored one: %v", domain, err)
-		}
-	}
-	r.must(found.Err())
-	return rows
+	return r.compare(`coalesce(oauth_token, '')`, func(v int) bool { return v == version })
 }
 
 func TestAMigrationOfTheAppsOwnTableThenARotation(t *testing.T) {

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -32,14 +31,8 @@ const (
 // Work implements river.Worker.
 func (w *checkWorker) Work(ctx context.Context, job *river.Job[CheckArgs]) error {
 	e := w.engine
-	run, err := e.run(ctx, job.Args.Run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if stopped, err := e.mayCallNow(ctx, run, false); err != nil || stopped != nil {
+	run, stopped, err := e.enter(ctx, job.Args.Run)
+	if err != nil || run == nil || stopped != nil {
 		return err // stopped: the supervisor sends another when it may
 	}
 	after, unclear := int64(0), 0
@@ -59,42 +52,13 @@ func (w *checkWorker) Work(ctx context.Context, job *river.Job[CheckArgs]) error
 			continue
 		}
 		after = page[len(page)-1].Position
-		seen := e.checkAll(ctx, run, page)
+		seen := sideBySide(page, func(c store.Check) (store.Checked, bool) { return e.check(ctx, run, c) })
 		unclear += len(page) - len(seen)
 		if err := e.store.WriteChecks(ctx, seen); err != nil {
 			return err
 		}
 	}
 	return nil // the supervisor sends another
-}
-
-// pause waits, or fails with ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-func (e *Engine) checkAll(ctx context.Context, run *runState, page []store.Check) []store.Checked {
-	var mu sync.Mutex
-	var seen []store.Checked
-	var checking sync.WaitGroup
-	for _, c := range page {
-		checking.Go(func() {
-			got, ok := e.check(ctx, run, c)
-			if !ok {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, got)
-		})
-	}
-	checking.Wait()
-	return seen
 }
 
 // check asks with both tokens. ok is false when an answer was neither yes nor

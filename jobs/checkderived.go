@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -44,14 +43,8 @@ const checkCanary = 5
 // Work implements river.Worker.
 func (w *checkDerivedWorker) Work(ctx context.Context, job *river.Job[CheckDerivedArgs]) error {
 	e := w.engine
-	run, err := e.run(ctx, job.Args.Run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if stopped, err := e.mayCallNow(ctx, run, false); err != nil || stopped != nil {
+	run, stopped, err := e.enter(ctx, job.Args.Run)
+	if err != nil || run == nil || stopped != nil {
 		return err // stopped: the supervisor sends another when it may
 	}
 	alive, err := e.store.AnyComputedAlive(ctx, run.id)
@@ -105,7 +98,10 @@ func (p *derivedPass) next(ctx context.Context) (more bool, err error) {
 		return false, p.write(ctx, p.refused) // too few to be believed
 	}
 	p.after = page[len(page)-1].Position
-	seen := p.engine.checkDerivedAll(ctx, p.run, page)
+	seen := sideBySide(page, func(c store.DerivedCheck) (store.DerivedChecked, bool) {
+		a := attempt{engine: p.engine, run: p.run, claim: store.Claim{RunID: p.run.id, Domain: c.Domain, Tries: c.Tries}}
+		return a.lookAtDerived(context.WithoutCancel(ctx), c)
+	})
 	if !p.alive && slices.ContainsFunc(seen, func(c store.DerivedChecked) bool { return c.Alive }) {
 		p.alive = true
 		if p.computed {
@@ -146,26 +142,6 @@ func (p *derivedPass) write(ctx context.Context, seen []store.DerivedChecked) er
 		return nil // the run is over
 	}
 	return err
-}
-
-func (e *Engine) checkDerivedAll(ctx context.Context, run *runState, page []store.DerivedCheck) []store.DerivedChecked {
-	var mu sync.Mutex
-	var seen []store.DerivedChecked
-	var checking sync.WaitGroup
-	for _, c := range page {
-		checking.Go(func() {
-			a := attempt{engine: e, run: run, claim: store.Claim{RunID: run.id, Domain: c.Domain, Tries: c.Tries}}
-			got, ok := a.lookAtDerived(context.WithoutCancel(ctx), c)
-			if !ok {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, got)
-		})
-	}
-	checking.Wait()
-	return seen
 }
 
 // lookAtDerived asks with a derived token. ok is false when no call was made.

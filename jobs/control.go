@@ -81,7 +81,10 @@ type runState struct {
 	// client's own way; pinned what the probe found here.
 	configured *haravan.Wire
 	pinned     *pin
-	probe      *wireProbe
+	// probeTurn is held by the one attempt that exchanges while the wire variant is
+	// not pinned yet; hints is what such attempts learned with the credentials of now.
+	probeTurn chan struct{}
+	hints     *haravan.Hints
 	// polledAt is when this process last thought of the app's health, under the
 	// lock of runs.
 	polledAt time.Time
@@ -106,15 +109,17 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 	if was.Settings.WireProbe && !c.Settings.WireProbe {
 		r.configured, r.pinned = wireOf(c), nil
 	}
-	if c.Held != rotation.HeldNot {
-		return changed, false
+	if c.Held == rotation.HeldNot {
+		resumed = was.Held != rotation.HeldNot
+		if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
+			r.tripped, resumed = false, true
+			r.breaker = rotation.NewBreaker()
+		}
 	}
-	if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
-		r.tripped = false
-		r.breaker = rotation.NewBreaker()
-		return changed, true
+	if resumed || was.NewSecretID != c.NewSecretID || was.RefreshTokenID != c.RefreshTokenID {
+		r.hints = &haravan.Hints{}
 	}
-	return changed, was.Held != rotation.HeldNot
+	return changed, resumed
 }
 
 // end closes a run that is cancelled or closed, also for attempts that still
@@ -271,7 +276,8 @@ type runs struct {
 	open map[int64]*runState
 }
 
-// get returns the run's state, loading it on first sight.
+// run returns the run's state, loading it on first sight: nil for one that is
+// closed or cancelled.
 func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 	e.runs.mu.Lock()
 	r := e.runs.open[id]
@@ -284,10 +290,7 @@ func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 	}
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
-	if r := e.runs.open[id]; r != nil {
-		return r, nil
-	}
-	return nil, fmt.Errorf("run %d: %w", id, store.ErrNotFound)
+	return e.runs.open[id], nil
 }
 
 // refreshControls reads what may be done now and tells which runs were resumed
@@ -312,14 +315,14 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			}
 			e.runs.open[c.RunID] = r
 		}
+		if c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld) {
+			if err := e.reloadApp(ctx, r, c.AppID); err != nil {
+				return err
+			}
+		}
 		changed, resumed := r.update(c, began, at)
 		if resumed {
 			e.resumed.Store(true)
-		}
-		if resumed {
-			if err := e.reloadApp(ctx, r); err != nil {
-				return err
-			}
 		}
 		if changed || resumed {
 			e.kickNow()
@@ -350,13 +353,15 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
 	}
 	return &runState{
-		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c), probe: newWireProbe(),
+		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),
+		probeTurn: make(chan struct{}, 1), hints: &haravan.Hints{},
 	}, nil
 }
 
-// reloadApp takes up a client id that was corrected while the run was held.
-func (e *Engine) reloadApp(ctx context.Context, r *runState) error {
-	app, err := e.store.AppByID(ctx, r.view().AppID)
+// reloadApp takes up a client id that was corrected while the run was held, before
+// a call can be made with the old one.
+func (e *Engine) reloadApp(ctx context.Context, r *runState, appID int64) error {
+	app, err := e.store.AppByID(ctx, appID)
 	if err != nil {
 		return err
 	}

@@ -251,9 +251,9 @@ func TestDrainLeavesNothingUnknown(t *testing.T) {
 	r.tokens()
 }
 
-func TestPostgresGoneForTenSeconds(t *testing.T) {
-	t.Parallel()
-	const shops = 1500
+// mortal is a database on a server of its own, which the test may kill.
+func mortal(t *testing.T) (*pgembed.Cluster, *storetest.DB) {
+	t.Helper()
 	cluster, err := pgembed.Ephemeral(t.Context(), pgembed.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -271,7 +271,14 @@ func TestPostgresGoneForTenSeconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool.Close()
-	r := rigOn(t, storetest.Open(t, cluster.URL(), keys), slow(shops))
+	return cluster, storetest.Open(t, cluster.URL(), keys)
+}
+
+func TestPostgresGoneForTenSeconds(t *testing.T) {
+	t.Parallel()
+	const shops = 1500
+	cluster, db := mortal(t)
+	r := rigOn(t, db, slow(shops))
 	r.worker()
 	r.start(operate.StartOptions{BatchSize: 100, InFlight: 32})
 	r.arm()

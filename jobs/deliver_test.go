@@ -13,9 +13,6 @@ import (
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/internal/deliver"
-	"github.com/haravan-rotator/rotator/internal/pgembed"
-	"github.com/haravan-rotator/rotator/internal/secret"
-	"github.com/haravan-rotator/rotator/migrations"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -214,24 +211,8 @@ func TestKilledBetweenTheAnswerAndItsCommit(t *testing.T) {
 func TestPostgresAwayWhileTheAppAnswers(t *testing.T) {
 	t.Parallel()
 	const shops = 40
-	cluster, err := pgembed.Ephemeral(t.Context(), pgembed.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Close() })
-	keys, err := secret.NewKeyring()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := store.Connect(t.Context(), secret.New(cluster.URL()), "migrate", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
-	pool.Close()
-	r := rigOn(t, storetest.Open(t, cluster.URL(), keys), haravansim.Options{Shops: shops})
+	cluster, db := mortal(t)
+	r := rigOn(t, db, haravansim.Options{Shops: shops})
 	under, back := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	app := newApp(t, func(w http.ResponseWriter, _ told) {

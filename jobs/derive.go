@@ -39,16 +39,11 @@ type deriveWorker struct {
 // Work implements river.Worker.
 func (w *deriveWorker) Work(ctx context.Context, job *river.Job[DeriveArgs]) error {
 	e := w.engine
-	run, err := e.run(ctx, job.Args.Run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // closed or cancelled
-	}
-	if err != nil {
+	run, stopped, err := e.enter(ctx, job.Args.Run)
+	switch {
+	case err != nil, run == nil:
 		return err
-	}
-	if stopped, err := e.mayCallNow(ctx, run, false); err != nil {
-		return err
-	} else if stopped != nil {
+	case stopped != nil:
 		return e.later() // not taken: whoever resumes the run grants it anew
 	}
 	derive, err := e.deriver(ctx, run)

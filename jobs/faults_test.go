@@ -182,6 +182,12 @@ func TestWindowEndsAndASecondTokenContinues(t *testing.T) {
 	if first.Counts.Proven == 0 || first.Counts.Open() == 0 {
 		t.Fatalf("the window was to end in the middle: %+v", first.Counts)
 	}
+	// What there was no time for was not taken again and again.
+	var taken, batches int
+	r.must(r.db.Pool.QueryRow(r.ctx, "select sum(fence), count(*) from rotator.batches where run_id = $1", r.run.ID).Scan(&taken, &batches))
+	if taken > 2*batches {
+		t.Errorf("%d batches were taken %d times", batches, taken)
+	}
 	minted := r.sim.Counts().Minted
 	if minted > first.Counts.Proven+first.Counts.Exchanged {
 		t.Errorf("%d tokens were minted for %d shops", minted, first.Counts.Proven)

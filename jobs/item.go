@@ -23,16 +23,11 @@ type itemWorker struct {
 // Work implements river.Worker.
 func (w *itemWorker) Work(ctx context.Context, job *river.Job[ItemArgs]) error {
 	e := w.engine
-	run, err := e.run(ctx, job.Args.Run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	run, stopped, err := e.enter(ctx, job.Args.Run)
+	switch {
+	case err != nil, run == nil:
 		return err
-	}
-	if stopped, err := e.mayCallNow(ctx, run, false); err != nil {
-		return err
-	} else if stopped != nil {
+	case stopped != nil:
 		return e.store.Postpone(ctx, job.Args.due(), postponeBy)
 	}
 	claim, err := e.store.ClaimDue(ctx, job.Args.due(), e.id, itemLease)

@@ -6,10 +6,8 @@ import (
 	"time"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
-	"github.com/haravan-rotator/rotator/internal/pgembed"
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/internal/shopfile"
-	"github.com/haravan-rotator/rotator/migrations"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -384,24 +382,8 @@ func TestKilledMigratingWorkerLosesNothing(t *testing.T) {
 func TestPostgresGoneWhileDeriving(t *testing.T) {
 	t.Parallel()
 	const shops = 2000
-	cluster, err := pgembed.Ephemeral(t.Context(), pgembed.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Close() })
-	keys, err := secret.NewKeyring()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := store.Connect(t.Context(), secret.New(cluster.URL()), "migrate", 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
-	pool.Close()
-	r := legacyRigOn(t, storetest.Open(t, cluster.URL(), keys), haravansim.Options{Shops: shops})
+	cluster, db := mortal(t)
+	r := legacyRigOn(t, db, haravansim.Options{Shops: shops})
 	r.worker()
 	r.sim.CreateTestApp()
 	r.migrate(operate.MigrationOptions{CheckSample: 20, BatchSize: 5})

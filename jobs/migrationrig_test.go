@@ -1,8 +1,6 @@
 package jobs_test
 
 import (
-	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -23,36 +21,12 @@ func legacyRig(t *testing.T, o haravansim.Options) *rig {
 
 func legacyRigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	t.Cleanup(cancel)
-	if o.Seed == 0 {
-		o.Seed = 1
-	}
 	if o.Legacy == 0 {
 		o.Legacy = o.Shops
 	}
-	sim, err := haravansim.Start(context.Background(), o, "127.0.0.1:0", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sim.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	r := &rig{t: t, ctx: ctx, db: db, sim: sim}
-	r.log = slog.New(slog.NewTextHandler(t.Output(), nil))
-	r.op = operate.Operator{Store: r.db.Store, Actor: storetest.Actor}
-	none := 0
-	r.app, err = r.db.SetApp(ctx, storetest.Actor, store.App{
-		Name: "demo", ClientID: sim.App().ClientID,
-		Settings: store.AppSettings{GraceSeconds: &none, CheckSample: -1},
-	})
-	r.must(err)
-	_, err = r.db.AddSecret(ctx, storetest.Actor, r.app.ID, secret.New(sim.Secrets()[0].Value))
-	r.must(err)
+	r := appOn(t, db, o, 3*time.Minute)
 	var rows []shopfile.Row
-	for s := range sim.Shops {
+	for s := range r.sim.Shops {
 		rows = append(rows, shopfile.Row{
 			Domain: s.Domain, AccessToken: secret.New(s.AccessToken),
 			LegacyToken: secret.New(s.LegacyToken), LegacyPassword: secret.New(s.LegacyPassword),

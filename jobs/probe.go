@@ -12,15 +12,6 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
-// wireProbe is what this process knows of a run whose wire variant is not
-// pinned yet. turn is held by the one attempt that exchanges meanwhile.
-type wireProbe struct {
-	turn  chan struct{}
-	hints haravan.Hints
-}
-
-func newWireProbe() *wireProbe { return &wireProbe{turn: make(chan struct{}, 1)} }
-
 // pin is a variant that was found and that the database may not know yet.
 type pin struct {
 	wire  haravan.Wire
@@ -34,6 +25,18 @@ func (r *runState) probing() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.control.Settings.WireProbe && r.pinned == nil
+}
+
+// newProbe looks for the variant with what is known of it so far. Its hints are
+// its caller's alone, who has the turn.
+func (r *runState) newProbe() *haravan.Probe {
+	first := haravan.DefaultWire()
+	if w := r.wire(); w != nil {
+		first = *w
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return haravan.NewProbe(first, r.hints)
 }
 
 // wire is how the run spells its exchanges: as pinned, else as it was started.
@@ -69,7 +72,7 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 			return nil, false, err
 		}
 		select {
-		case r.probe.turn <- struct{}{}:
+		case r.probeTurn <- struct{}{}:
 		case <-tick.C:
 			continue
 		}
@@ -79,10 +82,10 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 				if err := e.store.LeaveProbe(ctx, r.id, e.id); err != nil {
 					e.log.Warn("cannot leave the wire probe; it is free when this worker ends", "run", r.id, "error", err)
 				}
-				<-r.probe.turn
+				<-r.probeTurn
 			}, true, nil
 		}
-		<-r.probe.turn
+		<-r.probeTurn
 		if err != nil {
 			e.quietly(ctx, "cannot take the wire probe", err)
 		}
@@ -95,11 +98,7 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 // the platform takes one, which is then pinned for the run. It is an attempt
 // like any other: the shop is claimed, and a token is stored and proven.
 func (a *attempt) search(ctx context.Context, creds credentials) {
-	first := haravan.DefaultWire()
-	if w := a.run.wire(); w != nil {
-		first = *w
-	}
-	p := haravan.NewProbe(first, &a.run.probe.hints)
+	p := a.run.newProbe()
 	lives := false
 	for {
 		wire, ok := p.Next()

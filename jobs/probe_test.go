@@ -232,9 +232,17 @@ func TestAWrongClientIDIsMendedInPlace(t *testing.T) {
 	r.app.ClientID = right
 	r.app, err = r.db.SetApp(r.ctx, "test", r.app)
 	r.must(err)
+	refused := r.sim.Counts().Exchanges
 	r.must(r.op.Resume(r.ctx, r.run.ID))
 	r.until("proven", inPhase(rotation.PhaseProven))
 	r.tokens()
+	// What the wrong id was answered says nothing of the spelling.
+	if n := r.sim.Counts().Exchanges - refused; n != 60 {
+		t.Errorf("%d exchanges of 60 shops with the right client id", n)
+	}
+	if w, _ := r.pinned(); w != haravan.DefaultWire() {
+		t.Errorf("pinned %s", w)
+	}
 }
 
 // Killed while it looks for the spelling, a worker leaves the probe to another.

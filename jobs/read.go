@@ -29,10 +29,7 @@ const readTimeout = 30 * time.Minute
 func (w *readWorker) Work(ctx context.Context, job *river.Job[ReadArgs]) error {
 	e := w.engine
 	run, err := e.run(ctx, job.Args.Run)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // closed or cancelled
-	}
-	if err != nil {
+	if err != nil || run == nil {
 		return err
 	}
 	var seen time.Time
@@ -71,7 +68,7 @@ func (e *Engine) readBound(ctx context.Context, snap rotation.Snapshot) (reading
 	if !snap.Bound.Due || snap.Held != rotation.HeldNot {
 		return false, nil
 	}
-	args := ReadArgs{Run: snap.RunID, Slot: snap.Now.Unix() / 60}
+	args := ReadArgs{Run: snap.RunID}
 	if !snap.Bound.ReadAt.IsZero() {
 		args.Seen = snap.Bound.ReadAt.UnixMicro()
 	}

@@ -42,7 +42,25 @@ func newRig(t *testing.T, o haravansim.Options) *rig {
 
 func rigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	r := appOn(t, db, o, 90*time.Second)
+	fresh, err := r.sim.CreateSecret()
+	r.must(err)
+	_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(fresh.Value))
+	r.must(err)
+	r.db.Import(t, r.app, func(yield func(string, string) bool) {
+		for s := range r.sim.Shops {
+			if !yield(s.Domain, s.AccessToken) {
+				return
+			}
+		}
+	})
+	return r
+}
+
+// appOn is a rig with an app under its first secret, and none of its shops.
+func appOn(t *testing.T, db *storetest.DB, o haravansim.Options, within time.Duration) *rig {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	t.Cleanup(cancel)
 	if o.Seed == 0 {
 		o.Seed = 1
@@ -59,25 +77,14 @@ func rigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 	r := &rig{t: t, ctx: ctx, db: db, sim: sim}
 	r.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	r.op = operate.Operator{Store: r.db.Store, Actor: storetest.Actor}
-	fresh, err := sim.CreateSecret()
-	r.must(err)
 	none := 0
 	r.app, err = r.db.SetApp(ctx, storetest.Actor, store.App{
 		Name: "demo", ClientID: sim.App().ClientID,
 		Settings: store.AppSettings{GraceSeconds: &none, CheckSample: -1},
 	})
 	r.must(err)
-	for _, v := range []string{sim.Secrets()[0].Value, fresh.Value} {
-		_, err := r.db.AddSecret(ctx, storetest.Actor, r.app.ID, secret.New(v))
-		r.must(err)
-	}
-	r.db.Import(t, r.app, func(yield func(string, string) bool) {
-		for s := range sim.Shops {
-			if !yield(s.Domain, s.AccessToken) {
-				return
-			}
-		}
-	})
+	_, err = r.db.AddSecret(ctx, storetest.Actor, r.app.ID, secret.New(sim.Secrets()[0].Value))
+	r.must(err)
 	return r
 }
 
@@ -114,14 +121,7 @@ func (r *rig) worker() (stop func()) {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	started, ended := make(chan struct{}), make(chan error, 1)
-	e, err := jobs.New(jobs.Config{
-		Store: r.db.Store, Log: r.log, InFlight: 64, Version: "test",
-		Started: func() { close(started) },
-		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
-			return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: 64, Timeout: 5 * time.Second})
-		},
-	})
-	r.must(err)
+	e := r.engine(false, func() { close(started) })
 	go func() { ended <- e.Run(ctx) }()
 	select {
 	case <-started:
@@ -146,14 +146,19 @@ func (r *rig) worker() (stop func()) {
 // once runs an engine until nothing is left that it could do.
 func (r *rig) once() {
 	r.t.Helper()
+	r.must(r.engine(true, nil).Run(r.ctx))
+}
+
+func (r *rig) engine(once bool, started func()) *jobs.Engine {
+	r.t.Helper()
 	e, err := jobs.New(jobs.Config{
-		Store: r.db.Store, Log: r.log, InFlight: 64, Version: "test", Once: true,
+		Store: r.db.Store, Log: r.log, InFlight: 64, Version: "test", Once: once, Started: started,
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
 			return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: 64, Timeout: 5 * time.Second})
 		},
 	})
 	r.must(err)
-	r.must(e.Run(r.ctx))
+	return e
 }
 
 // until waits for the run to be as wanted, and returns it.

@@ -137,6 +137,30 @@ func TestRootsOwnDataFolderIsOpenedForTheServer(t *testing.T) {
 	}
 }
 
+// A umask that closes new folders to others closes none to the server, and opens
+// none that was there.
+func TestRootsUmaskKeepsNoServerOut(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	base := publicFolder(t)
+	there := filepath.Join(base, "there")
+	must(t, os.Mkdir(there, 0o751))
+	dir := filepath.Join(there, "new", "data", "postgres")
+	a := cast(t, "", "open-masked", dir)
+	f := a.tells(t)
+	defer func() { must(t, Stop(context.Background(), dir)) }()
+	if f.Err != "" {
+		t.Fatal(f.Err)
+	}
+	for path, want := range map[string]os.FileMode{
+		there: 0o751, filepath.Join(there, "new"): 0o711, filepath.Join(there, "new", "data"): 0o711, dir: 0o700,
+	} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, want %v: %v", path, info.Mode(), want, err)
+		}
+	}
+}
+
 func TestWaitingForAnotherStarterEndsWithTheContextAndIsSaid(t *testing.T) {
 	t.Parallel()
 	dir := publicFolder(t)

@@ -105,7 +105,7 @@ func makeClusterFolder(dir string, a account) error {
 	if a.other() {
 		mode = 0o711 // pass through, without listing
 	}
-	if err := os.MkdirAll(parent, mode); err != nil {
+	if err := makeFolders(parent, mode); err != nil {
 		return fmt.Errorf("make folder for PostgreSQL: %w: choose another with ROTATOR_DATA_DIR", err)
 	}
 	if a.other() {
@@ -120,6 +120,23 @@ func makeClusterFolder(dir string, a account) error {
 		return fmt.Errorf("make folder for PostgreSQL: %w", err)
 	}
 	return nil
+}
+
+// makeFolders makes dir and what is missing above it with that very mode: a umask
+// would keep the server out. Folders that were there stay as they are.
+func makeFolders(dir string, mode os.FileMode) error {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return os.MkdirAll(dir, mode) // knows what else is wrong
+	}
+	if err := makeFolders(filepath.Dir(dir), mode); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, mode); errors.Is(err, os.ErrExist) {
+		return os.MkdirAll(dir, mode) // another process was faster
+	} else if err != nil {
+		return err
+	}
+	return os.Chmod(dir, mode)
 }
 
 // adoptEmptyFolder gives an existing empty dir to a, so that an operator can

@@ -51,6 +51,9 @@ func play(role string, args []string) int {
 	switch role {
 	case "open":
 		c, err = Open(ctx, Options{Dir: args[0]})
+	case "open-masked":
+		syscall.Umask(0o077)
+		c, err = Open(ctx, Options{Dir: args[0]})
 	case "open-default":
 		if err = os.Setenv("ROTATOR_DATA_DIR", args[0]); err == nil {
 			c, err = Open(ctx, Options{})
