@@ -14,7 +14,7 @@ func (e *Engine) enter(ctx context.Context, id int64) (run *runState, stopped, e
 	if run, err = e.run(ctx, id); err != nil || run == nil {
 		return nil, nil, err
 	}
-	stopped, err = e.mayCallNow(ctx, run, false)
+	stopped, err = e.mayCallNow(ctx, run)
 	return run, stopped, err
 }
 
