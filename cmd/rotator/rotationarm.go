@@ -115,6 +115,9 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	if err != nil {
 		return err
 	}
+	if st.Held != nil {
+		c.notef("The token is stored, and the run is still held for another reason: it wants `rotator rotation resume`, too.")
+	}
 	return c.printStep(st)
 }
 
