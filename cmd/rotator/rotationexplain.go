@@ -106,6 +106,7 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 	if err != nil {
 		return err
 	}
+	next = o.words.step(next)
 	if c.asJSON {
 		return c.printJSON(struct {
 			Run      int64               `json:"run"`
