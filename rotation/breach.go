@@ -84,8 +84,9 @@ func wrongSecret(s Snapshot, why string) (Step, bool) {
 	case s.Counts.Exchanged+s.Counts.Proven > 0:
 		return Step{}, false
 	}
-	return human(s, "use-secret --confirm "+s.App, why+fmt.Sprintf("; if the new secret was entered wrongly: `rotator secret add` with the right one, then this, then `%[1]s`; "+
-		"if it is right: check client id and hosts with `rotator doctor`, then `%[1]s`", command(s, "resume"))), true
+	use := "use-secret --confirm " + s.App
+	return human(s, use, why+fmt.Sprintf("; if the new secret was entered wrongly: `rotator secret add` with the right one, `%[1]s`, then `%[2]s`; "+
+		"if it is right: check client id and hosts with `rotator doctor`, then `%[2]s`", command(s, use), command(s, "resume"))), true
 }
 
 // Down is how many shops of a contained run have no working token yet, as far as
