@@ -67,7 +67,7 @@ func (w appWords) step(s rotation.Step) rotation.Step {
 
 // status completes what a status says to type.
 func (w appWords) status(st runStatus) runStatus {
-	st.Next, st.HeldWhy = w.step(st.Next), w.text(st.HeldWhy)
+	st.words, st.Next, st.HeldWhy = w, w.step(st.Next), w.text(st.HeldWhy)
 	for i := range st.Gate {
 		st.Gate[i].Evidence = w.text(st.Gate[i].Evidence)
 	}

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 func TestACommandIsGivenItsApp(t *testing.T) {
@@ -35,6 +38,19 @@ func TestACommandIsGivenItsApp(t *testing.T) {
 	const want = "look at `rotator rotation report --app second` and `psql`, then `rotator rotation waive DOMAIN --reason … --app second`"
 	if got := words.text(prose); got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The hint of an estimate beyond the window is one of status's own.
+func TestAStatusThatDoesNotFitNamesTheApp(t *testing.T) {
+	t.Parallel()
+	at, fits := time.Now(), false
+	st := runStatus{State: runOpen, Kind: rotation.KindRotation, Mode: rotation.ModePlanned, Phase: rotation.PhaseExchanging, ETA: statusETA{P50: &at, P90: &at, FitsWindow: &fits}}
+	words := appWords{"second", newRoot(newCLI(nil, nil, nil, nil))}
+	for want, st := range map[string]runStatus{"(rotator rotation tune)": st, "(rotator rotation tune --app second)": words.status(st)} {
+		if got := (statusView{st}).Render(0); !strings.Contains(got, want) {
+			t.Errorf("%s does not say %s", got, want)
+		}
 	}
 }
 
