@@ -3,9 +3,10 @@ package haravan
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/haravan-rotator/rotator/internal/outbound"
 )
 
 // DefaultAPIURL sends every call to the shop's own host, as documented.
@@ -55,7 +56,7 @@ func parseAddress(raw string) (address, error) {
 			return address{}, fmt.Errorf("api url has a host that continues after %s: %s", shopPlaceholder, example)
 		}
 	}
-	if a.scheme == "http" && (a.perShop || !loopback(u.Hostname())) {
+	if a.scheme == "http" && (a.perShop || !outbound.Loopback(u.Hostname())) {
 		return address{}, errors.New("api url is plain http to a host that is not loopback: use https")
 	}
 	return a, nil
@@ -68,12 +69,4 @@ func (a address) url(shop, path string) *url.URL {
 		host = shop + strings.TrimPrefix(a.host, shopPlaceholder)
 	}
 	return &url.URL{Scheme: a.scheme, Host: host, Path: path}
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/haravan-rotator/rotator/internal/outbound"
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 )
@@ -55,7 +56,7 @@ func Classify(a Answer, sent ...secret.String) Verdict {
 	}
 	v := a.classify()
 	if a.Status/100 != 2 {
-		v.RetryAfter = parseRetryAfter(first(a.Header, "Retry-After"), a.clock())
+		v.RetryAfter = outbound.RetryAfter(first(a.Header, "Retry-After"), a.clock())
 	}
 	v.Detail = limited(mask(v.Detail, sent...))
 	if mask(v.Code, sent...) != v.Code {

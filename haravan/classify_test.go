@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/haravan-rotator/rotator/internal/outbound"
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 )
@@ -280,7 +281,7 @@ func FuzzClassify(f *testing.F) {
 			if strings.Contains(v.Detail+v.Code, value) {
 				t.Fatalf("detail %q, code %q repeat the secret", v.Detail, v.Code)
 			}
-			if v.RetryAfter < 0 || v.RetryAfter > maxRetryAfter {
+			if v.RetryAfter < 0 || v.RetryAfter > outbound.MaxRetryAfter {
 				t.Fatalf("retry after %s", v.RetryAfter)
 			}
 		}

@@ -1,16 +1,16 @@
 package haravan
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/haravan-rotator/rotator/internal/outbound"
 )
 
 // Defaults of Config.
@@ -112,27 +112,9 @@ func exchangeHeader(contentType string, agent []string) http.Header {
 }
 
 // newTransport tunes the one transport.
-//
-// The environment's proxy is honoured: networks that have one let nothing out
-// beside it, and it sees host names only, since every call that leaves the
-// machine is TLS through CONNECT and loopback is never proxied.
 func newTransport(c Config, at address) *http.Transport {
-	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs},
-		TLSHandshakeTimeout: 10 * time.Second,
-		// A TLSClientConfig switches HTTP/2 off unless it is asked for.
-		ForceAttemptHTTP2: true,
-		// Answers are a hundred bytes, and a bounded body must not unpack into
-		// an unbounded one.
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxBody,
-		MaxIdleConns:           c.InFlight,
-		MaxIdleConnsPerHost:    c.InFlight,
-		IdleConnTimeout:        30 * time.Second,
-	}
+	t := outbound.Transport(c.RootCAs, maxBody)
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = c.InFlight, c.InFlight
 	if at.perShop {
 		// A shop's connection serves its exchange and, moments later, its
 		// identity read; after that nobody comes back.

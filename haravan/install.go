@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/haravan-rotator/rotator/internal/outbound"
 	"github.com/haravan-rotator/rotator/internal/shopdomain"
 )
 
@@ -50,7 +51,7 @@ func checkRedirectURI(raw string) error {
 	switch {
 	case err != nil || u.Host == "" || u.Fragment != "" || u.User != nil:
 		return errors.New("the redirect uri is not an absolute URL without user name and fragment")
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !outbound.Loopback(u.Hostname())):
 		return errors.New("the redirect uri is not https")
 	}
 	return nil

@@ -1,17 +1,11 @@
 package haravan
 
 import (
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// maxRetryAfter caps what a Retry-After header may ask for. The longest block
-// that Haravan documents after a 429 is five minutes; anything far beyond that
-// would let one answer park a shop past the refresh token's hour.
-const maxRetryAfter = 10 * time.Minute
 
 // The rate bucket's header, in its current and in its old spelling, as
 // net/http canonicalises them.
@@ -66,28 +60,4 @@ func parseCallLimit(s string) (used, size int, ok bool) {
 		return 0, 0, false
 	}
 	return used, size, true
-}
-
-// parseRetryAfter reads seconds, with decimals as Haravan sends them ("2.0"),
-// or an HTTP date, which it compares with now (RFC 9110, section 10.2.3). It is
-// zero when s is neither or lies in the past, and at most maxRetryAfter.
-func parseRetryAfter(s string, now time.Time) time.Duration {
-	s = strings.TrimSpace(s)
-	if s == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
-		switch {
-		case math.IsNaN(seconds) || seconds <= 0:
-			return 0
-		case seconds >= maxRetryAfter.Seconds():
-			return maxRetryAfter
-		}
-		return time.Duration(seconds * float64(time.Second))
-	}
-	at, err := http.ParseTime(s)
-	if err != nil {
-		return 0
-	}
-	return min(max(at.Sub(now), 0), maxRetryAfter)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
 	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
@@ -164,7 +165,7 @@ func TestAWrongSecretInABreachIsHeldAtTheCanaryAndReplaced(t *testing.T) {
 			if err := r.op.Cancel(r.ctx, r.run.ID, r.app.Name); err == nil || !strings.Contains(err.Error(), "200 shops are without a working token") {
 				t.Errorf("cancel: %v", err)
 			}
-			if next := rotation.Next(snap); !strings.Contains(next.Why, "use-secret") {
+			if next := rotation.Next(snap); next.Command != "rotator rotation use-secret --confirm demo" || !strings.Contains(next.Why, "use-secret") {
 				t.Errorf("next: %+v", next)
 			}
 			right, err := r.sim.CreateSecret()
@@ -172,6 +173,11 @@ func TestAWrongSecretInABreachIsHeldAtTheCanaryAndReplaced(t *testing.T) {
 			_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(right.Value))
 			r.must(err)
 			r.must(r.op.UseSecret(r.ctx, r.run.ID, r.app.Name))
+			snap, _, err = r.db.Snapshot(r.ctx, r.run.ID, store.Counted)
+			r.must(err)
+			if next := rotation.Next(snap); next.Command != "rotator rotation resume" {
+				t.Errorf("next after use-secret: %+v", next)
+			}
 			r.must(r.op.Resume(r.ctx, r.run.ID))
 			snap = r.until("in the check", inPhase(rotation.PhaseRevoked))
 			if snap.Counts.Proven != 200 {

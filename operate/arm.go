@@ -39,7 +39,7 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 		var err error
 		if rt, err = tx.Arm(ctx, o.Actor, run.ID, token, life); err != nil {
 			if errors.Is(err, store.ErrConflict) {
-				return refuse("arm", err.Error(), snap)
+				return refuseConflict("arm", err, snap)
 			}
 			return err
 		}

@@ -117,7 +117,7 @@ func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string) 
 		case errors.Is(err, store.ErrNotFound):
 			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
 		case errors.Is(err, store.ErrConflict):
-			return refuse(what, err.Error(), snap)
+			return refuseConflict(what, err, snap)
 		}
 		return err
 	})

@@ -336,7 +336,7 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 	return o.onOpen(ctx, runID, "waive", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		err := tx.Waive(ctx, o.Actor, run.ID, domain, reason)
 		if errors.Is(err, store.ErrConflict) {
-			return refuse("waive", err.Error(), snap)
+			return refuseConflict("waive", err, snap)
 		}
 		return err
 	})

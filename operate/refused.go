@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
 )
 
 // Refused says why an operation is not allowed now.
@@ -36,6 +37,12 @@ type DoesNotFit struct{ Verdict rotation.Verdict }
 // Error implements error.
 func (d *DoesNotFit) Error() string {
 	return "the window is too short: " + d.Verdict.Words
+}
+
+// refuseConflict is refuse by what the store says of a conflict, without the
+// tail that only says that it is one.
+func refuseConflict(what string, conflict error, s rotation.Snapshot) *Refused {
+	return refuse(what, strings.TrimSuffix(conflict.Error(), ": "+store.ErrConflict.Error()), s)
 }
 
 func refuse(what, why string, s rotation.Snapshot) *Refused {

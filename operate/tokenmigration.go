@@ -109,6 +109,23 @@ func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why 
 	return secrets[i], ""
 }
 
+// notOldest says what it means to derive from another version than the app's
+// oldest; one that was discarded unused does not count.
+func notOldest(secrets []store.Secret, from store.Secret) string {
+	i := slices.IndexFunc(secrets, func(s store.Secret) bool {
+		return s.Version < from.Version && (s.State != store.SecretRevoked || s.ActivatedAt != nil)
+	})
+	switch {
+	case i < 0:
+		return ""
+	case secrets[i].State == store.SecretRevoked:
+		return fmt.Sprintf("not the oldest, version %d is revoked: legacy tokens that were issued under it can be derived no more; "+
+			"what is derived for them is refused, as the check before the cutover shows, and their merchants install the app again", secrets[i].Version)
+	}
+	return fmt.Sprintf("not the oldest, version %d is %s: the derived tokens are right only if version %d was current when the legacy tokens were issued",
+		secrets[i].Version, secrets[i].State, from.Version)
+}
+
 func nothingToDerive(l store.Legacy) string {
 	switch {
 	case l.Underived > 0:

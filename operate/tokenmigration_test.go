@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -117,6 +118,33 @@ func TestMigrationPlanCountsByWhatWouldBecomeOfAShop(t *testing.T) {
 	}
 	if next := p.Next(); next.Command != "rotator tokenmigration start" || !next.Human {
 		t.Errorf("next is %+v", next)
+	}
+}
+
+// A default that is not the version which the tokens were issued under is said.
+func TestMigrationPlanTellsWhatItsSecretVersionMeans(t *testing.T) {
+	t.Parallel()
+	was := revoked
+	was.ActivatedAt = new(time.Time)
+	for name, tt := range map[string]struct {
+		secrets []store.Secret
+		version int
+		want    string
+	}{
+		"the oldest":        {[]store.Secret{retiring, active}, 0, ""},
+		"the only":          {[]store.Secret{active}, 0, ""},
+		"the oldest, named": {[]store.Secret{retiring, active}, 1, ""},
+		"revoked is passed": {[]store.Secret{was, active}, 0, "not the oldest, version 1 is revoked: legacy tokens that were issued under it can be derived no more"},
+		"revoked, unused":   {[]store.Secret{revoked, active}, 0, ""},
+		"a later, named":    {[]store.Secret{retiring, active}, 2, "not the oldest, version 1 is retiring: the derived tokens are right only if version 2 was current"},
+	} {
+		p, err := operate.MakeMigrationPlan(t.Context(), stored{rows: []shopfile.Row{token("a", "0123")}, secrets: tt.secrets}, store.App{ID: 1, Name: "main"}, tt.version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(p.SecretNote, tt.want) || (p.SecretNote == "") != (tt.want == "") {
+			t.Errorf("%s: %q, want %q", name, p.SecretNote, tt.want)
+		}
 	}
 }
 

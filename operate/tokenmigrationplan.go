@@ -37,8 +37,11 @@ type MigrationPlan struct {
 	Neither   int `json:"have_neither"`
 	Excluded  int `json:"excluded"`
 	// SecretVersion is what tokens would be derived from, 0 if nothing can be.
-	SecretVersion int  `json:"secret_version"`
-	Vectors       bool `json:"vectors_pass"`
+	SecretVersion int `json:"secret_version"`
+	// SecretNote says what it means that an older version was in use before that
+	// one; "" if none was.
+	SecretNote string `json:"secret_note,omitempty"`
+	Vectors    bool   `json:"vectors_pass"`
 	// MissingScopes are those of the app's that no derived token carries: then
 	// every merchant must authorize the app again.
 	NeededScopes  []string `json:"needed_scopes"`
@@ -97,7 +100,7 @@ func (p *MigrationPlan) lookAtSecret(ctx context.Context, r LegacyReader, app st
 		p.Problems = append(p.Problems, why)
 		return nil
 	}
-	p.SecretVersion = from.Version
+	p.SecretVersion, p.SecretNote = from.Version, notOldest(secrets, from)
 	if _, err := r.SecretValue(ctx, from.ID); err != nil {
 		p.Problems = append(p.Problems, unusable(from, err))
 	}

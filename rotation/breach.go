@@ -72,13 +72,21 @@ func nextBreach(s Snapshot) (Step, bool) {
 
 const reportTimeline = "the incident's timeline is `rotator rotation report --timeline`"
 
-// wrongSecret tells the way out of a new secret that was entered wrongly: a
-// breach run cannot be cancelled for another.
-func wrongSecret(s Snapshot) string {
-	if s.Mode != ModeBreach {
-		return ""
+// wrongSecret is the way out of a new secret that was entered wrongly: a breach
+// run cannot be cancelled for another. It is one as long as the platform made no
+// token with that secret and no other took its place.
+func wrongSecret(s Snapshot, why string) (Step, bool) {
+	switch {
+	case !s.Contained():
+		return Step{}, false
+	case s.SecretReplaced:
+		return human(s, "resume", why+"; the run has had another new secret since: resume"), true
+	case s.Counts.Exchanged+s.Counts.Proven > 0:
+		return Step{}, false
 	}
-	return "; if the new secret was entered wrongly: `rotator secret add`, then `" + command(s, fmt.Sprintf("use-secret --confirm %s", s.App)) + "`"
+	use := "use-secret --confirm " + s.App
+	return human(s, use, why+fmt.Sprintf("; if the new secret was entered wrongly: `rotator secret add` with the right one, `%[1]s`, then `%[2]s`; "+
+		"if it is right: check client id and hosts with `rotator doctor`, then `%[2]s`", command(s, use), command(s, "resume"))), true
 }
 
 // Down is how many shops of a contained run have no working token yet, as far as

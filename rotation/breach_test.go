@@ -81,8 +81,12 @@ func TestNextInABreach(t *testing.T) {
 		"old token lives":   {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 9, 1 }, "rotator rotation confirm revoked --confirm shopbot", "still answer"},
 		"checked":           {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", "signed by the leaked secret"},
 		"single":            {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", "report --timeline"},
-		"wrong secret":      {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held = rotation.HeldWaiting }, "rotator rotation resume", "rotator rotation use-secret --confirm shopbot"},
-		"window expired":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held = rotation.HeldWindowExpired }, "rotator rotation arm", "another refresh token"},
+		"wrong secret":      {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held = rotation.HeldWaiting }, "rotator rotation use-secret --confirm shopbot", "rotator secret add` with the right one, `rotator rotation use-secret --confirm shopbot`, then `rotator rotation resume`"},
+		"secret replaced":   {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.SecretReplaced = rotation.HeldWaiting, true }, "rotator rotation resume", "another new secret"},
+		"secret made tokens": {rotation.PhaseExchanging, func(s *rotation.Snapshot) {
+			s.Held, s.Counts = rotation.HeldWaiting, rotation.Counts{Total: 10, Proven: 1, Retrying: 9}
+		}, "rotator rotation resume", "rotator doctor"},
+		"window expired": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held = rotation.HeldWindowExpired }, "rotator rotation arm", "another refresh token"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

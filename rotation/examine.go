@@ -113,14 +113,14 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	case s.Workers == 0:
 		add(CodeNoWorker, SeverityWarning, "rotator worker", "no worker is alive, and the run has work for one in phase %s", s.Phase)
 	case still >= p.StalledAfter:
-		add(CodeStalled, SeverityCritical, "rotator rotation explain", "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
+		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
 	}
 	if b, ok := Burning(s, f.Rate); ok && b.Behind {
-		add(CodeWindow, SeverityCritical, "rotator rotation status", "%s are left of the window: %s; raise --inflight with `rotator rotation tune`, or have another refresh token ready",
+		add(CodeWindow, SeverityCritical, command(s, "status"), "%s are left of the window: %s; raise --inflight with `rotator rotation tune`, or have another refresh token ready",
 			span(s.Window.Left(s.Now)), b.Words())
 	}
 	if n := s.Counts.Parked; n > 0 {
-		add(CodeParked, SeverityWarning, "rotator rotation report", "%d shops are parked: retry them, or waive them by name", n)
+		add(CodeParked, SeverityWarning, command(s, "report"), "%d shops are parked: retry them, or waive them by name", n)
 	}
 	if n := s.Revocation.NewDead; n > 0 {
 		add(CodeBroken, SeverityCritical, "rotator rotation report", "%d shops have no working token since the revoke: send the re-install links of the report", n)
@@ -167,7 +167,7 @@ func nextCommand(s Snapshot) string {
 	if c := Next(s).Command; c != "" {
 		return c
 	}
-	return "rotator rotation status"
+	return command(s, "status")
 }
 
 // named is how many shops a finding names.

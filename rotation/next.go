@@ -85,8 +85,14 @@ func nextHeld(s Snapshot) Step {
 		if s.Bound.concerns(s.HeldWhy) {
 			return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
 		}
-		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume"+wrongSecret(s))
+		if step, ok := wrongSecret(s, why); ok {
+			return step
+		}
+		return human(s, "resume", why+"; check secret, client id and hosts with `rotator doctor`, then resume")
 	case HeldBreakerOpen:
+		if s.Window.Refused {
+			return human(s, "arm", why+fmt.Sprintf("; the refresh token is refused, too: enter a fresh one of this app, look at `%s`, then `%s`", command(s, "report"), command(s, "resume")))
+		}
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
 		return human(s, "resume", why)

@@ -50,19 +50,20 @@ func TestNext(t *testing.T) {
 		"revoked again, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
 			s.Attested[rotation.PhaseRevoked] = rotation.Attestation{Actor: "operator", At: noon.Add(-time.Minute)}
 		}, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:59:00Z"},
-		"no worker, walk open":   {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator rotation confirm webhooks_dual", true, "start `rotator worker` meanwhile"},
-		"no worker, walk done":   {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
-		"no worker, armed":       {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},
-		"no worker, exchanging":  {rotation.PhaseExchanging, noWorker, "rotator worker", true, "no worker is alive"},
-		"no worker, proven":      {rotation.PhaseProven, noWorker, "rotator rotation confirm revoked --confirm shopbot", true, ""},
-		"no worker, checking":    {rotation.PhaseRevoked, func(s *rotation.Snapshot) { noWorker(s); s.Revocation.OldDead = 0 }, "rotator worker", true, "no worker is alive"},
-		"no worker, checked":     {rotation.PhaseRevoked, noWorker, "rotator rotation confirm webhooks_single", true, ""},
-		"no worker, but held":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.Held = rotation.HeldPaused }, "rotator rotation resume", true, ""},
-		"held: paused":           {rotation.PhaseExchanging, held(rotation.HeldPaused, "lunch"), "rotator rotation resume", true, "held (paused): lunch"},
-		"held: window expired":   {rotation.PhaseExchanging, held(rotation.HeldWindowExpired, "the hour ended"), "rotator rotation arm", true, "another refresh token"},
-		"held: breaker open":     {rotation.PhaseExchanging, held(rotation.HeldBreakerOpen, "half failed"), "rotator rotation resume", true, "mend the cause"},
-		"held: token refused":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.Window.Refused = rotation.HeldWaiting, true }, "rotator rotation arm", true, "a fresh refresh token"},
-		"held: something of our": {rotation.PhaseExchanging, held(rotation.HeldWaiting, "secret refused"), "rotator rotation resume", true, "rotator doctor"},
+		"no worker, walk open":                      {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator rotation confirm webhooks_dual", true, "start `rotator worker` meanwhile"},
+		"no worker, walk done":                      {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
+		"no worker, armed":                          {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},
+		"no worker, exchanging":                     {rotation.PhaseExchanging, noWorker, "rotator worker", true, "no worker is alive"},
+		"no worker, proven":                         {rotation.PhaseProven, noWorker, "rotator rotation confirm revoked --confirm shopbot", true, ""},
+		"no worker, checking":                       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { noWorker(s); s.Revocation.OldDead = 0 }, "rotator worker", true, "no worker is alive"},
+		"no worker, checked":                        {rotation.PhaseRevoked, noWorker, "rotator rotation confirm webhooks_single", true, ""},
+		"no worker, but held":                       {rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.Held = rotation.HeldPaused }, "rotator rotation resume", true, ""},
+		"held: paused":                              {rotation.PhaseExchanging, held(rotation.HeldPaused, "lunch"), "rotator rotation resume", true, "held (paused): lunch"},
+		"held: window expired":                      {rotation.PhaseExchanging, held(rotation.HeldWindowExpired, "the hour ended"), "rotator rotation arm", true, "another refresh token"},
+		"held: breaker open":                        {rotation.PhaseExchanging, held(rotation.HeldBreakerOpen, "half failed"), "rotator rotation resume", true, "mend the cause"},
+		"held: breaker open, and the token refused": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.Window.Refused = rotation.HeldBreakerOpen, true }, "rotator rotation arm", true, "then `rotator rotation resume`"},
+		"held: token refused":                       {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.Window.Refused = rotation.HeldWaiting, true }, "rotator rotation arm", true, "a fresh refresh token"},
+		"held: something of our":                    {rotation.PhaseExchanging, held(rotation.HeldWaiting, "secret refused"), "rotator rotation resume", true, "rotator doctor"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -93,6 +93,9 @@ type Snapshot struct {
 
 	// SecretsDiffer is false when old and new secret are the same value.
 	SecretsDiffer bool
+	// SecretReplaced tells that the new secret came to its place after the run was
+	// held.
+	SecretReplaced bool
 	// KeyringOpens tells that both secrets could be unsealed.
 	KeyringOpens bool
 	// Attested holds the operator's word, by the phase that it let the run enter.

@@ -122,10 +122,11 @@ func Judge(l Load) Verdict {
 	// The first window is what is left of it, the others are whole.
 	v.InFlight = max(l.InFlight, l.MaxInFlight)
 	l.InFlight = v.InFlight
-	rest := max(0, Foresee(l).Total.Seconds()-usable)
+	f = Foresee(l)
+	rest := max(0, f.Total.Seconds()-usable)
 	v.Outlook = OutlookWindows
 	v.Windows = 1 + int(math.Ceil(rest/(WindowLength.Seconds()*(1-Safety))))
-	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other, with %d in flight: %s", v.Windows, v.InFlight, sum)
+	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other, with %d in flight: %s", v.Windows, v.InFlight, l.sum(f))
 	return v
 }
 

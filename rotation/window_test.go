@@ -80,7 +80,7 @@ func TestJudge(t *testing.T) {
 		"one shop too many":  {load(func(l *rotation.Load) { l.Shops = 1531 }), rotation.OutlookWindows, 3062, 1, 2, "needs 2 refresh tokens"},
 		"fits if raised":     {load(func(l *rotation.Load) { l.MaxInFlight = 2 }), rotation.OutlookRaise, 3400, 2, 1, "fits if in-flight is raised to 2"},
 		"raised to the most": {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_300, 10 }), rotation.OutlookRaise, 30_600, 10, 1, "raised to 10"},
-		"over the most":      {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_301, 10 }), rotation.OutlookWindows, 30_602, 10, 2, "needs 2 refresh tokens, one after the other, with 10 in flight"},
+		"over the most":      {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_301, 10 }), rotation.OutlookWindows, 30_602, 10, 2, "needs 2 refresh tokens, one after the other, with 10 in flight: 15301 shops × 2 calls × 1s × 1.00 ÷ 10 in flight = 51m0s"},
 		"three windows":      {load(func(l *rotation.Load) { l.Shops = 4590 }), rotation.OutlookWindows, 9180, 1, 3, "needs 3 refresh tokens"},
 		"a window half used": {load(func(l *rotation.Load) { l.Left, l.Shops = 30*time.Minute, 1530 }), rotation.OutlookWindows, 3060, 1, 2, "needs 2 refresh tokens"},
 		"retries count":      {load(func(l *rotation.Load) { l.Shops, l.Retries = 1000, 0.5 }), rotation.OutlookFits, 3000, 1, 1, "× 1.50 ÷ 1 in flight = 50m0s"},

@@ -74,7 +74,7 @@ func (t *Tx) enteredBefore(ctx context.Context, runID int64, rt *RefreshToken) e
 	case !before:
 		return nil
 	case inUse && !rt.ExpiresAt.Before(ends.Add(-time.Second)):
-		return fmt.Errorf("this refresh token was entered before: %w", ErrConflict)
+		return fmt.Errorf("this refresh token was entered before, and its hour does not begin anew: %w", ErrConflict)
 	}
 	if err := t.tx.QueryRow(ctx, shortenRefreshToken, rt.ID, ends).Scan(&rt.ExpiresAt, &left); err != nil {
 		return fmt.Errorf("keep the refresh token's hour: %w", err)

@@ -130,6 +130,10 @@ func (e *examiner) apps(ctx context.Context, s *store.Store, keyring rotation.Ke
 	if len(apps) == 0 {
 		e.nothing("no app is set in this database")
 	}
+	words, err := e.appWords(ctx, s, "")
+	if err != nil {
+		return nil, err
+	}
 	due := false
 	for _, a := range apps {
 		policy := a.Settings.Policy()
@@ -160,7 +164,11 @@ func (e *examiner) apps(ctx context.Context, s *store.Store, keyring rotation.Ke
 		}
 		due = due || facts.RotationDue(policy)
 		e.result.Apps = append(e.result.Apps, looked)
-		e.found(rotation.Examine(facts, policy)...)
+		words.app = a.Name
+		for _, f := range rotation.Examine(facts, policy) {
+			f.Words, f.Next = words.text(f.Words), words.command(f.Next)
+			e.found(f)
+		}
 	}
 	e.found(rotation.ExamineKeyring(keyring, due)...)
 	return platform, nil

@@ -68,13 +68,9 @@ func (c *cli) listDeliveries(ctx context.Context, cmd *cobra.Command, states []s
 		return err
 	}
 	defer done()
-	var from int64
-	if after != "" {
-		shop, err := c.shop(ctx, cmd, s, a, after)
-		if err != nil {
-			return err
-		}
-		from = shop.ID
+	from, err := c.afterShop(ctx, cmd, s, a, after)
+	if err != nil {
+		return err
 	}
 	if a.Settings.DeliverURL == "" {
 		c.notef("App %s has no deliver URL: nothing is sent.", a.Name)
@@ -84,29 +80,23 @@ func (c *cli) listDeliveries(ctx context.Context, cmd *cobra.Command, states []s
 		c.notef("The app has acknowledged nothing since %s: it is asked with one shop at a time.", moment(down))
 	}
 	var rows [][]string
-	for listed := 0; limit == 0 || listed < limit; {
-		size := shopPage
-		if limit > 0 {
-			size = min(size, limit-listed)
-		}
+	err = pages(limit, func(size int) (int, error) {
 		page, err := s.Deliveries(ctx, a.ID, from, states, size)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for _, d := range page {
 			if !c.asJSON {
 				rows = append(rows, deliveryRow(d))
 			} else if err := c.printJSON(d); err != nil {
-				return err
+				return 0, err
 			}
 			from = d.ShopID
 		}
-		if listed += len(page); len(page) < size {
-			break
-		}
-	}
-	if c.asJSON {
-		return nil
+		return len(page), nil
+	})
+	if err != nil || c.asJSON {
+		return err
 	}
 	return c.printTable([]string{"SHOP", "STATE", "GENERATION", "TRIES", "SWAPPED", "NEXT ATTEMPT", "LAST ANSWER"}, rows)
 }

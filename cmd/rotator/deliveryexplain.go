@@ -24,7 +24,7 @@ func (o onRun) explainDelivery(ctx context.Context, shop string, st runStatus, n
 	if stuck && next.Command == "" {
 		next = rotation.Step{Command: "rotator delivery retry " + d.Domain, Human: true, Why: "mend what receives the app's deliveries, then tell it again"}
 		if st.Deliveries.Required && !d.Waived {
-			next.Why += "; or accept that it does not know: rotator rotation waive " + d.Domain + " --reason TEXT"
+			next.Why += "; or accept that it does not know: `rotator rotation waive " + d.Domain + " --reason TEXT`"
 		}
 	}
 	return &d, next, nil

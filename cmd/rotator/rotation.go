@@ -56,6 +56,7 @@ type onRun struct {
 	app   store.App
 	run   store.Run
 	op    operate.Operator
+	words appWords
 }
 
 // withRun opens the store, finds the run and calls do. What do was refused is
@@ -65,7 +66,7 @@ func (c *cli) withRun(ctx context.Context, want wantedRun, do func(onRun) error)
 	return c.withApp(ctx, want, func(o onRun) error {
 		switch run := o.run; {
 		case run.ID == 0:
-			return exitWith(exitFailed, fmt.Errorf("app %s has no %s yet", o.app.Name, want.kind.Words()), fmt.Sprintf("rotator %s start", want.kind.Noun()))
+			return exitWith(exitFailed, fmt.Errorf("app %s has no %s yet", o.app.Name, want.kind.Words()), o.words.command(fmt.Sprintf("rotator %s start", want.kind.Noun())))
 		case run.Kind != want.kind:
 			return exitWith(exitRefused, fmt.Errorf("run %d of app %s is a %s, not a %s", run.ID, o.app.Name, run.Kind.Words(), want.kind.Words()), o.otherNoun(want))
 		}
@@ -100,7 +101,10 @@ func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store
 	if o.app, o.run, err = c.findRun(ctx, s, want); err != nil {
 		return err
 	}
-	return refusal(want.kind, do(o))
+	if o.words, err = c.appWords(ctx, s, o.app.Name); err != nil {
+		return err
+	}
+	return refusal(want.kind, o.words, do(o))
 }
 
 // findRun is the run with that id or, without one, the app's open run, else its
@@ -138,7 +142,7 @@ func (c *cli) findRun(ctx context.Context, s *store.Store, want wantedRun) (stor
 }
 
 // refusal gives an operation's error its exit code and next step.
-func refusal(k rotation.Kind, err error) error {
+func refusal(k rotation.Kind, words appWords, err error) error {
 	var refused *operate.Refused
 	var noFit *operate.DoesNotFit
 	var told *failure
@@ -146,11 +150,12 @@ func refusal(k rotation.Kind, err error) error {
 	case errors.As(err, &told):
 		return err
 	case errors.As(err, &refused):
-		return exitWith(exitRefused, err, stepLine(typeable(refused.Next)))
+		refused.Why = words.text(refused.Why)
+		return exitWith(exitRefused, err, stepLine(words.step(typeable(refused.Next))))
 	case errors.As(err, &noFit):
 		return exitWith(exitNoFit, err, "")
 	case errors.Is(err, store.ErrConflict):
-		return exitWith(exitFailed, err, fmt.Sprintf("look at `rotator %s status`, then try again", k.Noun()))
+		return exitWith(exitFailed, err, words.text(fmt.Sprintf("look at `rotator %s status`, then try again", k.Noun())))
 	}
 	return err
 }
@@ -188,7 +193,7 @@ func (o onRun) where(ctx context.Context) (runStatus, error) {
 	if err != nil {
 		return runStatus{}, err
 	}
-	st := makeStatus(snap, run, workers, 0)
+	st := o.words.status(makeStatus(snap, run, workers, 0))
 	return st, st.foresee(ctx, o.store, snap, run)
 }
 

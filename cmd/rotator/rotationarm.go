@@ -115,6 +115,9 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	if err != nil {
 		return err
 	}
+	if st.Held != nil {
+		c.notef("The token is stored, and the run is still held for another reason: it wants %s, too.", o.words.text("`rotator rotation resume`"))
+	}
 	return c.printStep(st)
 }
 
@@ -141,7 +144,7 @@ func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags) (*operate.
 		c.notef("warning: %s", p.Verdict.Words)
 	default:
 		return nil, exitWith(exitNoFit, fmt.Errorf("the refresh token is not stored: %w", &operate.DoesNotFit{Verdict: p.Verdict}),
-			remedy(p.Verdict, "rotator rotation arm"))
+			o.words.text(remedy(p.Verdict, "rotator rotation arm")))
 	}
 	return &p, nil
 }

@@ -44,10 +44,18 @@ func TestNoStepOfABreachShowsASecret(t *testing.T) {
 	if got := do("", "worker", "--once"); !strings.Contains(got.stdout, "waiting_for_operator") {
 		t.Fatalf("a wrong secret does not hold the run: %s", got.stdout)
 	}
+	next := func(command string) {
+		t.Helper()
+		if got := do("", "rotation", "next"); !strings.Contains(got.stdout, " "+command+"\n") {
+			t.Errorf("next is not %s: %s", command, got.stdout)
+		}
+	}
+	next("rotator rotation use-secret --confirm main")
 	do("", "rotation", "cancel", "--confirm", "main")
 	do(right.Value, "secret", "add")
 	do("", "rotation", "use-secret")
 	do("", "rotation", "use-secret", "--confirm", "main")
+	next("rotator rotation resume")
 	do("", "rotation", "resume")
 	do("", "worker", "--once")
 	do("", "rotation", "retry")

@@ -106,6 +106,7 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 	if err != nil {
 		return err
 	}
+	next = o.words.step(next)
 	if c.asJSON {
 		return c.printJSON(struct {
 			Run      int64               `json:"run"`
@@ -158,7 +159,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	noun := "rotator " + st.Kind.Noun()
 	retry := rotation.Step{
 		Command: noun + " retry " + i.Domain, Human: true,
-		Why: "mend the cause, then try it again; or accept it: " + noun + " waive " + i.Domain + " --reason TEXT",
+		Why: "mend the cause, then try it again; or accept it: `" + noun + " waive " + i.Domain + " --reason TEXT`",
 	}
 	follow := rotation.Step{Why: "the run takes care of it"}
 	if st.Held != nil || st.Next.Command == workerCommand {
@@ -176,7 +177,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		return "its new token is stored, the proof is due", follow
 	case rotation.ItemRetrying:
 		if i.Class == rotation.ClassRateLimited && follow.Command == "" {
-			follow.Why += " when its pause is over; to call it at once: rotator rotation retry --shop " + i.Domain + " --ignore-cooldown"
+			follow.Why += " when its pause is over; to call it at once: `rotator rotation retry --shop " + i.Domain + " --ignore-cooldown`"
 		}
 		return "it failed in a way that passes, and is tried again", follow
 	case rotation.ItemUnknown:
@@ -185,7 +186,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		return "a human must look", retry
 	case rotation.ItemSkipped:
 		if strings.HasPrefix(i.Detail, "excluded: ") {
-			return "an operator left it out", rotation.Step{Why: "to take it in again: rotator shop exclude " + i.Domain + " --undo"}
+			return "an operator left it out", rotation.Step{Why: "to take it in again: `rotator shop exclude " + i.Domain + " --undo`"}
 		}
 		return "it needs no token", rotation.Step{Why: "if it should have one, the merchant installs the app again"}
 	case rotation.ItemWaived:
@@ -194,7 +195,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	if i.NewAlive != nil && !*i.NewAlive {
 		return "its new token was proven, but is dead after the revoke", rotation.Step{
 			Command: noun + " report", Human: true,
-			Why: "send the merchant the re-install link, then: " + noun + " waive " + i.Domain + " --reason TEXT",
+			Why: "send the merchant the re-install link, then: `" + noun + " waive " + i.Domain + " --reason TEXT`",
 		}
 	}
 	return "its new token is current and was proven", rotation.Step{Why: "nothing is left to do for it"}

@@ -135,7 +135,7 @@ func (c *cli) plan(ctx context.Context, o onRun, f planFlags) error {
 	if err != nil || p.Verdict.Outlook == rotation.OutlookFits {
 		return err
 	}
-	c.notef("  %s", remedy(p.Verdict, "rotator rotation plan"))
+	c.notef("  %s", o.words.text(remedy(p.Verdict, "rotator rotation plan")))
 	return exitWith(exitNoFit, nil, "")
 }
 
@@ -255,5 +255,5 @@ func remedy(v rotation.Verdict, command string) string {
 	case rotation.OutlookWindows:
 		return fmt.Sprintf("have %d refresh tokens ready, one after the other, and enter the first with `rotator rotation arm --accept-windows`; more workers on more machines help if in-flight is raised with them", v.Windows)
 	}
-	return "look at --inflight and --assume-latency, then repeat " + command
+	return "look at --inflight and --assume-latency, then repeat `" + command + "`"
 }

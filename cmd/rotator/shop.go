@@ -60,34 +60,51 @@ func (c *cli) listShops(ctx context.Context, cmd *cobra.Command, limit int, afte
 		return err
 	}
 	defer done()
-	var from int64
-	if after != "" {
-		shop, err := c.shop(ctx, cmd, s, a, after)
-		if err != nil {
-			return err
-		}
-		from = shop.ID
+	from, err := c.afterShop(ctx, cmd, s, a, after)
+	if err != nil {
+		return err
 	}
+	var last store.Shop
+	listed := 0
+	err = pages(limit, func(size int) (int, error) {
+		page, err := s.Shops(ctx, a.ID, from, size)
+		if err == nil {
+			err = c.printShops(page, listed == 0)
+		}
+		if listed += len(page); len(page) > 0 {
+			last = page[len(page)-1]
+			from = last.ID
+		}
+		return len(page), err
+	})
+	if err != nil || c.asJSON || limit == 0 || listed < limit {
+		return err
+	}
+	return c.moreShops(ctx, s, a, last)
+}
+
+// afterShop is the id to begin a list after: that of the shop, if one is named.
+func (c *cli) afterShop(ctx context.Context, cmd *cobra.Command, s *store.Store, a store.App, spelling string) (int64, error) {
+	if spelling == "" {
+		return 0, nil
+	}
+	shop, err := c.shop(ctx, cmd, s, a, spelling)
+	return shop.ID, err
+}
+
+// pages reads page after page of at most the asked size until there are no more,
+// or limit shops were read; 0 for all.
+func pages(limit int, read func(size int) (int, error)) error {
 	for listed := 0; limit == 0 || listed < limit; {
-		want := shopPage
+		size := shopPage
 		if limit > 0 {
-			want = min(shopPage, limit-listed)
+			size = min(size, limit-listed)
 		}
-		page, err := s.Shops(ctx, a.ID, from, want)
-		if err != nil {
+		n, err := read(size)
+		if err != nil || n < size {
 			return err
 		}
-		if err := c.printShops(page, listed == 0); err != nil {
-			return err
-		}
-		if len(page) < want {
-			return nil
-		}
-		listed += len(page)
-		from = page[len(page)-1].ID
-		if listed == limit && !c.asJSON {
-			return c.moreShops(ctx, s, a, page[len(page)-1])
-		}
+		listed += n
 	}
 	return nil
 }

@@ -12,10 +12,9 @@ var errNotBindable = errors.New("nothing was bound: the table has problems")
 
 // bindTable checks the table, adds the column if asked, reads the rows without
 // storing them, and binds.
-func (c *cli) bindTable(ctx context.Context, s *store.Store, a store.App, f bindFlags) error {
+func (c *cli) bindTable(ctx context.Context, s *store.Store, a store.App, f bindFlags) (err error) {
 	b := f.binding
 	answer := bindAnswer{App: a.Name, Binding: &b, DryRun: f.dryRun}
-	var err error
 	if answer.BoundCheck, err = s.CheckBinding(ctx, b, f.createColumn); err != nil {
 		return err
 	}
@@ -28,6 +27,11 @@ func (c *cli) bindTable(ctx context.Context, s *store.Store, a store.App, f bind
 			if err := s.CreateColumn(ctx, c.actor, a, b); err != nil {
 				return err
 			}
+			defer func() {
+				if err != nil && !answer.Bound {
+					c.notef("The column %s was added to %s and stays, empty; binding again uses it.", printable(b.OAuth), printable(b.Name()))
+				}
+			}()
 			if answer.BoundCheck, err = s.CheckBinding(ctx, b, false); err != nil {
 				return err
 			}

@@ -266,11 +266,14 @@ func (c *cli) printImport(s importSummary) error {
 	if c.asJSON {
 		return c.printJSON(s)
 	}
-	facts := []fact{{"good rows", fmt.Sprint(s.Rows)}}
-	if s.Imported {
-		facts = append(facts, fact{"added", fmt.Sprint(s.Added)}, fact{"updated", fmt.Sprint(s.Updated)}, fact{"unchanged", fmt.Sprint(s.Unchanged)})
-	} else {
-		facts = append(facts, fact{"stored", "nothing"})
+	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported), fact{"bad rows", fmt.Sprint(s.Bad)}, fact{"duplicates", fmt.Sprint(s.Duplicates)}, fact{"stale tokens", fmt.Sprint(s.Stale)})...)
+}
+
+// storedFacts tell what became of the good rows of an import.
+func storedFacts(r store.ImportResult, imported bool) []fact {
+	facts := []fact{{"good rows", fmt.Sprint(r.Rows)}}
+	if !imported {
+		return append(facts, fact{"stored", "nothing"})
 	}
-	return c.printFacts(append(facts, fact{"bad rows", fmt.Sprint(s.Bad)}, fact{"duplicates", fmt.Sprint(s.Duplicates)}, fact{"stale tokens", fmt.Sprint(s.Stale)})...)
+	return append(facts, fact{"added", fmt.Sprint(r.Added)}, fact{"updated", fmt.Sprint(r.Updated)}, fact{"unchanged", fmt.Sprint(r.Unchanged)})
 }

@@ -94,13 +94,7 @@ func (c *cli) printBoundImport(s boundSummary) error {
 	if c.asJSON {
 		return c.printJSON(s)
 	}
-	facts := []fact{{"good rows", fmt.Sprint(s.Rows)}}
-	if s.Imported {
-		facts = append(facts, fact{"added", fmt.Sprint(s.Added)}, fact{"updated", fmt.Sprint(s.Updated)}, fact{"unchanged", fmt.Sprint(s.Unchanged)})
-	} else {
-		facts = append(facts, fact{"stored", "nothing"})
-	}
-	return c.printFacts(append(facts,
+	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported),
 		fact{"without a token", fmt.Sprint(s.WithoutToken)},
 		fact{"bad rows", fmt.Sprint(s.Bad)},
 		fact{"duplicates", fmt.Sprint(s.Duplicates)},

@@ -50,6 +50,9 @@ type runStatus struct {
 	Revocation *rotation.Revocation `json:"revocation,omitempty"`
 	// Migration is a token migration's.
 	Migration *rotation.Migration `json:"migration,omitempty"`
+
+	// words name the app in what it says to type.
+	words appWords
 }
 
 // runState tells whether a run can still move.

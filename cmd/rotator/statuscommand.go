@@ -106,6 +106,7 @@ JSON: one object ` + movedJSON + `.`,
 type statusReader struct {
 	store *store.Store
 	run   int64
+	words appWords
 	speed speedometer
 }
 
@@ -118,7 +119,7 @@ func (r *statusReader) read(ctx context.Context) (runStatus, error) {
 	if err != nil {
 		return runStatus{}, err
 	}
-	st := makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled()))
+	st := r.words.status(makeStatus(snap, run, workers, r.speed.saw(snap.Now, snap.Counts.Settled())))
 	return st, errors.Join(st.foresee(ctx, r.store, snap, run), st.nameWorst(ctx, r.store))
 }
 

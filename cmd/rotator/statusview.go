@@ -70,7 +70,7 @@ func (v statusView) addPace(add func(string, string, ...any)) {
 		if e.FitsWindow == nil {
 			fits = ""
 		} else if !*e.FitsWindow {
-			fits = ", does not fit the window: raise what limits the speed (rotator rotation tune) or have another refresh token ready"
+			fits = fmt.Sprintf(", does not fit the window: raise what limits the speed (%s) or have another refresh token ready", v.words.command("rotator rotation tune"))
 		}
 		add("eta", "%s to %s%s", moment(e.P50), moment(e.P90), fits)
 	}

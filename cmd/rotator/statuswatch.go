@@ -24,7 +24,7 @@ const (
 
 // watch shows the run until it is over or waits for a human.
 func (c *cli) watch(ctx context.Context, o onRun) error {
-	reader := &statusReader{store: o.store, run: o.run.ID}
+	reader := &statusReader{store: o.store, run: o.run.ID, words: o.words}
 	show := c.newWatchOutput()
 	var failedSince time.Time
 	workerSeen := time.Now()

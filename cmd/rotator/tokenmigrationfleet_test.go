@@ -95,6 +95,10 @@ func TestWrongSecretVersionIsHeldAtOnce(t *testing.T) {
 	r, sim := newLegacyFleet(t, haravansim.Options{Shops: 60, Legacy: 60, Seed: 4})
 	r.ok("another-secret-of-the-same-app", "secret", "add")
 	sim.CreateTestApp()
+	plan := r.ok("", "tokenmigration", "plan", "--secret-version", "2")
+	if want := "version 2, not the oldest, version 1 is active: the derived tokens are right only if"; !strings.Contains(plan.stdout, want) {
+		t.Errorf("the plan does not say %q: %s", want, plan.stdout)
+	}
 	r.ok("", "tokenmigration", "start", "--secret-version", "2")
 	got := r.exits(exitWaiting, "", "worker", "--once")
 	for _, want := range []string{"waiting_for_operator", "secret version 2", "--secret-version"} {

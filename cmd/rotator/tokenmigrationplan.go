@@ -23,8 +23,8 @@ The exit code is 0 when all is well, 4 when legacy values are malformed, and 6
 when a start would be refused.
 
 JSON: one object {app, shops, derive, passwords, malformed, malformed_shops[{domain,
-problem}], have_oauth_token, have_neither, excluded, secret_version, vectors_pass,
-needed_scopes, missing_scopes, problems, next{command, why, human}}.`,
+problem}], have_oauth_token, have_neither, excluded, secret_version, secret_note,
+vectors_pass, needed_scopes, missing_scopes, problems, next{command, why, human}}.`,
 		Example: `  rotator tokenmigration plan
   rotator tokenmigration plan --secret-version 2 --json`,
 		Args: takesNone,
@@ -48,7 +48,10 @@ func (c *cli) planMigration(ctx context.Context, o onRun, version int) error {
 	if err != nil {
 		return err
 	}
-	next := p.Next()
+	for i := range p.Problems {
+		p.Problems[i] = o.words.text(p.Problems[i])
+	}
+	next := o.words.step(p.Next())
 	if c.asJSON {
 		err = c.printJSON(struct {
 			App string `json:"app"`
@@ -76,6 +79,9 @@ func (c *cli) printMigrationPlan(app string, p operate.MigrationPlan, next rotat
 	}
 	if p.SecretVersion == 0 {
 		version = "none"
+	}
+	if p.SecretNote != "" {
+		version += ", " + p.SecretNote
 	}
 	err := c.printFacts(
 		fact{"shops", strconv.Itoa(p.Shops)},

@@ -151,7 +151,11 @@ func (c *cli) onceResult(ctx context.Context, s *store.Store, quiet bool) error 
 			return err
 		}
 		snap.Workers = max(1, snap.Workers) // whoever runs this comes again
-		st := makeStatus(snap, run, nil, 0)
+		words, err := c.appWords(ctx, s, snap.App)
+		if err != nil {
+			return err
+		}
+		st := words.status(makeStatus(snap, run, nil, 0))
 		if code == exitDone {
 			code = st.exitFor()
 		}

@@ -1,9 +1,10 @@
 package config
 
 import (
-	"net"
 	"net/url"
 	"strings"
+
+	"github.com/haravan-rotator/rotator/internal/outbound"
 )
 
 // shopPlaceholder stands for a shop's domain in APIURL.
@@ -60,17 +61,12 @@ func checkURL(value string, withPath bool) string {
 		return "a URL here has no path: write scheme and host only"
 	case !isHost(u.Hostname()) || u.Port() != "" && !isPort(u.Port()) || strings.HasSuffix(u.Host, ":"):
 		return "host or port is wrong: write a URL such as https://host:8443"
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !outbound.Loopback(u.Hostname()):
 		return "plain http goes only to this machine (localhost, 127.0.0.1, [::1]): write https"
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "write a URL that begins with https://"
 	}
 	return ""
-}
-
-func isLoopback(name string) bool {
-	ip := net.ParseIP(name)
-	return ip != nil && ip.IsLoopback() || name == "localhost"
 }
 
 // shownURL shows a wrong URL without what may be a password.

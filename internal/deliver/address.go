@@ -2,9 +2,10 @@ package deliver
 
 import (
 	"errors"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/haravan-rotator/rotator/internal/outbound"
 )
 
 // maxURL is longer than any URL that proxies and servers reliably take.
@@ -29,18 +30,10 @@ func parseURL(raw string) (*url.URL, error) {
 		return nil, errors.New("deliver url holds a user name or password: remove it, the signature proves who sends")
 	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
 		return nil, errors.New("deliver url has a fragment, which is never sent: " + example)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !outbound.Loopback(u.Hostname()):
 		return nil, errors.New("deliver url is plain http to a host that is not loopback, and tokens would travel in clear: use https")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("deliver url has a scheme other than https: " + example)
 	}
 	return u, nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }

@@ -6,17 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
-)
 
-// maxRetryAfter caps what a Retry-After may ask for.
-const maxRetryAfter = 10 * time.Minute
+	"github.com/haravan-rotator/rotator/internal/outbound"
+)
 
 // Answer is what one try came to.
 type Answer struct {
@@ -52,29 +48,9 @@ func read(status int, header http.Header, now time.Time) Answer {
 		a.Problem += ": redirects are not followed, set the URL that it leads to"
 	}
 	if !a.Gone() {
-		a.RetryAfter = parseRetryAfter(header.Get("Retry-After"), now)
+		a.RetryAfter = outbound.RetryAfter(header.Get("Retry-After"), now)
 	}
 	return a
-}
-
-// parseRetryAfter reads seconds, a fraction included, or a date (RFC 9110,
-// 10.2.3); 0 for what is neither.
-func parseRetryAfter(s string, now time.Time) time.Duration {
-	s = strings.TrimSpace(s)
-	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
-		switch {
-		case math.IsNaN(seconds) || seconds <= 0:
-			return 0
-		case seconds >= maxRetryAfter.Seconds():
-			return maxRetryAfter
-		}
-		return time.Duration(seconds * float64(time.Second))
-	}
-	at, err := http.ParseTime(s)
-	if err != nil {
-		return 0
-	}
-	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
 // problem puts a failed request into words of our own: the transport's may

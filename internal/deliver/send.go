@@ -3,14 +3,13 @@ package deliver
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/haravan-rotator/rotator/internal/outbound"
 	"github.com/haravan-rotator/rotator/internal/secret"
 )
 
@@ -41,8 +40,7 @@ type Sender struct {
 	now       func() time.Time
 }
 
-// NewSender makes a Sender. The environment's proxy is honoured; it sees host
-// names only, since all that leaves the machine is TLS.
+// NewSender makes a Sender.
 func NewSender(c Config) *Sender {
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
@@ -50,23 +48,9 @@ func NewSender(c Config) *Sender {
 	if c.UserAgent == "" {
 		c.UserAgent = "rotator"
 	}
-	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	return &Sender{
-		timeout: c.Timeout, agent: c.UserAgent, now: time.Now,
-		transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dialer.DialContext,
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs},
-			TLSHandshakeTimeout: 10 * time.Second,
-			// A TLSClientConfig switches HTTP/2 off unless it is asked for.
-			ForceAttemptHTTP2:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxAnswer,
-			MaxIdleConns:           4 * maxIdle,
-			MaxIdleConnsPerHost:    maxIdle,
-			IdleConnTimeout:        30 * time.Second,
-		},
-	}
+	transport := outbound.Transport(c.RootCAs, maxAnswer)
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 4*maxIdle, maxIdle
+	return &Sender{timeout: c.Timeout, agent: c.UserAgent, now: time.Now, transport: transport}
 }
 
 // Send makes one try. It always comes back with an Answer: whatever went wrong

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/haravan-rotator/rotator/internal/outbound"
 	"github.com/haravan-rotator/rotator/internal/secret"
 )
 
@@ -226,21 +227,6 @@ func TestTrustedTLS(t *testing.T) {
 	}
 }
 
-func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "1", "0.5", "-3", "1e99", "NaN", "Inf", " 7 ", "Wed, 21 Oct 2026 07:28:00 GMT", "0x1p4"} {
-		f.Add(s)
-	}
-	now := time.Date(2026, 10, 21, 7, 27, 0, 0, time.UTC)
-	if got := parseRetryAfter("Wed, 21 Oct 2026 07:28:00 GMT", now); got != time.Minute {
-		f.Errorf("a date: %s", got)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if d := parseRetryAfter(s, now); d < 0 || d > maxRetryAfter {
-			t.Errorf("%q: %s", s, d)
-		}
-	})
-}
-
 func FuzzURL(f *testing.F) {
 	f.Add("https://h/")
 	f.Add("http://u:p@[::1%25lo]:8/?q#f")
@@ -249,7 +235,7 @@ func FuzzURL(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if u.User != nil || u.Host == "" || u.Scheme != "https" && !loopback(u.Hostname()) {
+		if u.User != nil || u.Host == "" || u.Scheme != "https" && !outbound.Loopback(u.Hostname()) {
 			t.Errorf("%q is accepted", raw)
 		}
 		if _, err := http.NewRequest(http.MethodPost, u.String(), nil); err != nil {

@@ -18,7 +18,7 @@ const module = "github.com/haravan-rotator/rotator"
 // floors are the rooms from the ground up. A room imports lower floors only, so
 // two rooms on one floor never import each other.
 var floors = [][]string{
-	{"internal/secret", "internal/shopdomain", "internal/pgembed", "internal/house", "migrations", "rotation", "runbooks", "haravan/haravansim"},
+	{"internal/secret", "internal/shopdomain", "internal/outbound", "internal/pgembed", "internal/house", "migrations", "rotation", "runbooks", "haravan/haravansim"},
 	{"internal/shopfile", "internal/config", "internal/deliver"},
 	{"store", "haravan"},
 	{"jobs", "operate", "store/storetest"},
