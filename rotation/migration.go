@@ -23,7 +23,7 @@ type Migration struct {
 	LegacyLeft int `json:"legacy_left"`
 	// LegacyOnly counts skipped shops that have no other credential than a legacy
 	// one, or had none when it was scrubbed: after the scrub nobody can call them.
-	LegacyOnly int `json:"-"`
+	LegacyOnly int `json:"legacy_only"`
 	// Counted tells that LegacyLeft and LegacyOnly were counted: until then their
 	// zero says nothing.
 	Counted bool `json:"-"`

@@ -166,7 +166,7 @@ func (e *examiner) apps(ctx context.Context, s *store.Store, keyring rotation.Ke
 		e.result.Apps = append(e.result.Apps, looked)
 		words.app = a.Name
 		for _, f := range rotation.Examine(facts, policy) {
-			f.Words, f.Next = words.text(f.Words), words.command(f.Next)
+			f.Words, f.Next = words.text(f.Words), words.command(noted(f.Next))
 			e.found(f)
 		}
 	}

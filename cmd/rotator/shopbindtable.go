@@ -128,6 +128,11 @@ func (c *cli) printBound(ctx context.Context, s *store.Store, a store.App, answe
 	if answer.DryRun {
 		return nil
 	}
+	words, err := c.appWords(ctx, s, a.Name)
+	if err != nil {
+		return err
+	}
+	read := words.command("rotator shop import --bound")
 	run, open, err := openRunOf(ctx, s, a)
 	switch {
 	case err != nil:
@@ -135,9 +140,9 @@ func (c *cli) printBound(ctx context.Context, s *store.Store, a store.App, answe
 	case open:
 		c.notef("Run %d is open: it reads the table now, and writes the tokens that it replaces from here on.", run.ID)
 	case r != nil && r.Faulty():
-		c.notef("Next: mend the rows above, then rotator shop import --bound")
+		c.notef("Next: mend the rows above, then %s", read)
 	default:
-		c.notef("Next: rotator shop import --bound")
+		c.notef("Next: %s", read)
 	}
 	return nil
 }

@@ -254,12 +254,17 @@ func nextStep(snap rotation.Snapshot, run store.Run) rotation.Step {
 	return typeable(rotation.Next(snap))
 }
 
-// typeable completes a step's command line by the note that confirm wants.
 func typeable(step rotation.Step) rotation.Step {
-	if strings.Contains(step.Command, " confirm ") && !strings.Contains(step.Command, " confirm closed") && !strings.Contains(step.Command, " --note ") {
-		step.Command += ` --note "HOW YOU KNOW"`
-	}
+	step.Command = noted(step.Command)
 	return step
+}
+
+// noted completes a command line by the note that confirm wants.
+func noted(command string) string {
+	if strings.Contains(command, " confirm ") && !strings.Contains(command, " confirm closed") && !strings.Contains(command, " --note ") {
+		return command + ` --note "HOW YOU KNOW"`
+	}
+	return command
 }
 
 // waitsForCertificate: the gate to the revoke opens a moment after the phase

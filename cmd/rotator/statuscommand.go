@@ -36,10 +36,10 @@ wire{pinned, words}, gate[{name, met, evidence}],
 waves[{number, name, released, settled, failed, failed_by, items}],
 workers[{id, host, pid, inflight, limit, shops_per_s, throttled_by,
 heartbeat_at}], certificate, revocation, migration{secret_version, check_planned,
-check_done, check_alive, check_dead, legacy_left}, deliveries{pending, failing,
-acknowledged, waived, oldest_seconds, down_since, required}}. held, expires_at,
-eta, verdict, health and down_since are null when there is none. With --watch:
-JSON Lines.`,
+check_done, check_alive, check_dead, legacy_left, legacy_only},
+deliveries{pending, failing, acknowledged, waived, oldest_seconds, down_since,
+required}}. held, expires_at, eta, verdict, health and down_since are null when
+there is none. With --watch: JSON Lines.`,
 		Example: `  rotator rotation status
   rotator rotation status --watch
   rotator rotation status --json | jq .items`,

@@ -80,8 +80,8 @@ authorize_url}.
 The exit code is 4 while shops are parked, else 0.
 
 JSON: one object as of rotator rotation report, with migration{secret_version,
-check_planned, check_done, check_alive, check_dead, legacy_left, needed_scopes,
-missing_scopes, consent_shops}.`
+check_planned, check_done, check_alive, check_dead, legacy_left, legacy_only,
+needed_scopes, missing_scopes, consent_shops}.`
 
 // about replaces what a shared command says of itself where a token migration
 // means something else; an empty example stays.
