@@ -25,8 +25,8 @@ func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
 // and empties them. Its columns are position, shop, generation, token, run and
 // the secret that the run exchanged under.
 func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
-	found, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (Outcome, error) {
-		var o Outcome
+	found, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (*Outcome, error) {
+		o := &Outcome{}
 		var sealed []byte
 		if err := row.Scan(&o.Claim.Position, &o.Claim.ShopID, &o.Claim.Generation, &sealed, &o.Claim.RunID, &o.SecretID); err != nil {
 			return o, err
@@ -41,7 +41,7 @@ func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(found, func(o Outcome) bool { return o.New.IsZero() })
+	found = slices.DeleteFunc(found, func(o *Outcome) bool { return o.New.IsZero() })
 	// A shop whose token was replaced meanwhile has a newer one: it keeps that.
 	if err := t.adoptTokens(ctx, found); err != nil {
 		return err

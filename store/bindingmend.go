@@ -62,7 +62,7 @@ func (t *Tx) pushCurrent(ctx context.Context, b *boundTable, shops []int64) (wri
 // adoptTokens swaps tokens that no proof stands behind, and writes them into
 // their shops' rows as far as these can be written now: the next reading of the
 // table restores the others.
-func (t *Tx) adoptTokens(ctx context.Context, group []Outcome) error {
+func (t *Tx) adoptTokens(ctx context.Context, group []*Outcome) error {
 	t.writesBound = true
 	defer func() { t.writesBound = false }()
 	if _, err := t.swapTokens(ctx, group); err != nil {

@@ -30,11 +30,9 @@ func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdic
 	if err != nil {
 		return nil, err
 	}
-	var rest []Outcome
-	for _, o := range outcomes {
-		if _, ok := bound[o.Claim.key()]; !ok {
-			rest = append(rest, o)
-		}
+	rest := outcomes
+	if len(bound) > 0 {
+		rest = slices.DeleteFunc(slices.Clone(outcomes), func(o Outcome) bool { _, ok := bound[o.Claim.key()]; return ok })
 	}
 	var written []Verdict
 	if len(rest) > 0 || len(bound) == 0 {

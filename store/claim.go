@@ -134,7 +134,7 @@ func (s *Store) ClaimBatch(ctx context.Context, l Lease, from int64, n int, work
 	if err != nil {
 		return nil, fmt.Errorf("read open items of batch %d: %w", l.Number, err)
 	}
-	open, err := s.collectClaims(rows)
+	open, err := s.collectClaims(rows, n)
 	if err != nil || len(open) == 0 {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (s *Store) ClaimBatch(ctx context.Context, l Lease, from int64, n int, work
 	if rows, err = s.pool.Query(ctx, claimBatch, l.RunID, l.Number, l.Fence, from, last, worker); err != nil {
 		return nil, fmt.Errorf("claim items of batch %d: %w", l.Number, err)
 	}
-	single, err := s.collectClaims(rows)
+	single, err := s.collectClaims(rows, found-len(claims))
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (s *Store) ClaimDue(ctx context.Context, d Due, worker uuid.UUID, lease tim
 	if err != nil {
 		return Claim{}, fmt.Errorf("claim item %d: %w", d.Position, err)
 	}
-	claims, err := s.collectClaims(rows)
+	claims, err := s.collectClaims(rows, 1)
 	if err != nil {
 		return Claim{}, err
 	}
@@ -206,15 +206,16 @@ func (s *Store) Postpone(ctx context.Context, d Due, delay time.Duration) error 
 	return nil
 }
 
-func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
-	now := time.Now()
-	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
-		c := Claim{at: now}
-		var current, fresh []byte
-		err := row.Scan(&c.RunID, &c.Position, &c.ShopID, &c.Domain, &c.Attempt, &c.Was, &c.Generation, &c.SecretID, &c.Excluded, &c.Tries, &c.Acted, &current, &fresh, &c.IgnoreCooldown)
-		if err != nil {
-			return c, err
-		}
+// collectClaims reads about n claims.
+func (s *Store) collectClaims(rows pgx.Rows, n int) ([]Claim, error) {
+	claims := make([]Claim, 0, n)
+	row := Claim{at: time.Now()}
+	var current, fresh []byte
+	_, err := pgx.ForEachRow(rows, []any{
+		&row.RunID, &row.Position, &row.ShopID, &row.Domain, &row.Attempt, &row.Was, &row.Generation, &row.SecretID,
+		&row.Excluded, &row.Tries, &row.Acted, &current, &fresh, &row.IgnoreCooldown,
+	}, func() error {
+		c := row
 		if current != nil {
 			c.Current, c.Broken = s.opened("its stored token", current, accessTokenAt(c.ShopID))
 		}
@@ -224,7 +225,8 @@ func (s *Store) collectClaims(rows pgx.Rows) ([]Claim, error) {
 				c.Broken = broken
 			}
 		}
-		return c, nil
+		claims = append(claims, c)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim items: %w", err)

@@ -49,7 +49,7 @@ func (s *Store) SkipWithToken(ctx context.Context, o Outcome) (written bool, err
 			if written = tag.RowsAffected() == 1; !written {
 				return nil
 			}
-			return tx.adoptTokens(ctx, []Outcome{o}) // an install that was faster stays
+			return tx.adoptTokens(ctx, []*Outcome{&o}) // an install that was faster stays
 		})
 	})
 	return written, err

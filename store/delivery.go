@@ -76,8 +76,8 @@ var (
 
 // oweDeliveries notes, in the transaction of the swap, that the apps of the
 // swapped shops are to be told of their new tokens.
-func (t *Tx) oweDeliveries(ctx context.Context, group []Outcome, swapped map[int64]bool) error {
-	var shops, generations, runs []int64
+func (t *Tx) oweDeliveries(ctx context.Context, group []*Outcome, swapped map[int64]bool) error {
+	shops, generations, runs := make([]int64, 0, len(group)), make([]int64, 0, len(group)), make([]int64, 0, len(group))
 	for _, o := range group {
 		if swapped[o.Claim.ShopID] {
 			shops, generations, runs = append(shops, o.Claim.ShopID), append(generations, o.Claim.Generation), append(runs, o.Claim.RunID)

@@ -280,10 +280,10 @@ func (t *Tx) writeProven(ctx context.Context, group []*Outcome, written map[key]
 	if err := t.collectKeys(ctx, proven, writeProven, c.held(olds, classes, details, agesOfToken)...); err != nil {
 		return nil, fmt.Errorf("write proofs: %w", err)
 	}
-	swaps := make([]Outcome, 0, len(group))
+	swaps := make([]*Outcome, 0, len(group))
 	for _, o := range group {
 		if proven[o.Claim.key()] {
-			swaps = append(swaps, *o)
+			swaps = append(swaps, o)
 		}
 	}
 	maps.Copy(written, proven)

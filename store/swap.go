@@ -20,13 +20,12 @@ var swapTokens = sql(`update rotator.shops s set access_token = x.token, access_
 // the items whose shop's token was replaced by someone else meanwhile. Shops
 // that are bound to an app's own table are refused (*boundMet) unless the caller
 // said that it writes their rows in the same transaction (writesBound).
-func (t *Tx) swapTokens(ctx context.Context, group []Outcome) (unswapped map[key]bool, err error) {
+func (t *Tx) swapTokens(ctx context.Context, group []*Outcome) (unswapped map[key]bool, err error) {
 	if len(group) == 0 {
 		return nil, nil
 	}
-	var shops, generations, secrets []int64
-	var tokens [][]byte
-	var fingerprints []string
+	shops, generations, secrets := make([]int64, 0, len(group)), make([]int64, 0, len(group)), make([]int64, 0, len(group))
+	tokens, fingerprints := make([][]byte, 0, len(group)), make([]string, 0, len(group))
 	for _, o := range group {
 		token, err := t.keys.Seal(o.New, accessTokenAt(o.Claim.ShopID))
 		if err != nil {
