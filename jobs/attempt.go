@@ -20,6 +20,9 @@ type attempt struct {
 	engine *Engine
 	run    *runState
 	claim  store.Claim
+	// until is the last moment for an exchange to begin: after it the claim may
+	// be another's. Zero is for ever.
+	until time.Time
 	// latency is the exchange's, whose token was committed at mintedAt and minted
 	// under secretID, 0 before one.
 	latency  time.Duration

@@ -24,6 +24,9 @@ type batchWorker struct {
 	engine *Engine
 }
 
+// Timeout implements river.Worker.
+func (*batchWorker) Timeout(*river.Job[BatchArgs]) time.Duration { return batchTimeout }
+
 // Work implements river.Worker.
 func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error {
 	e := w.engine
@@ -48,19 +51,20 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 		return err
 	}
 	stopped, err = e.workBatch(ctx, run, lease)
-	if err != nil {
-		// Left in order, what was not sent is not taken for unknown.
-		return errors.Join(err, e.store.LeaveBatch(ctx, lease))
+	settled, last := false, false
+	if err == nil {
+		settled, last, err = e.store.SettleBatch(ctx, lease)
 	}
-	settled, last, err := e.store.SettleBatch(ctx, lease)
 	if last {
 		e.kickNow()
 	}
-	if err != nil || settled {
+	if settled {
 		e.kick()
 		return err
 	}
-	if err := e.store.LeaveBatch(ctx, lease); err != nil {
+	// Left in order, whatever ended the job, what was not sent is not taken for
+	// unknown.
+	if err := errors.Join(err, e.store.LeaveBatch(context.WithoutCancel(ctx), lease)); err != nil {
 		return err
 	}
 	if stopped == nil && run.view().Kind == rotation.KindRotation {
@@ -77,9 +81,10 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 // or no call may be made (stopped tells why).
 func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease) (stopped, err error) {
 	var working sync.WaitGroup
-	stopped, err = e.claimAll(ctx, run, lease, func(c store.Claim) {
+	end := time.Now().Add(batchBudget)
+	stopped, err = e.claimAll(ctx, run, lease, end, func(c store.Claim) {
 		working.Add(1)
-		a := attempt{engine: e, run: run, claim: c}
+		a := attempt{engine: e, run: run, claim: c, until: end.Add(batchPatience)}
 		e.crew.do(a.at(), func() {
 			defer working.Done()
 			a.do(ctx)
@@ -94,10 +99,10 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 	return stopped, err
 }
 
-// claimAll claims in order, a chunk ahead of the calls.
-func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, work func(store.Claim)) (stopped, err error) {
+// claimAll claims in order, a chunk ahead of the calls, and begins none after end.
+func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, end time.Time, work func(store.Claim)) (stopped, err error) {
 	from := lease.First
-	for begin := time.Now(); time.Since(begin) < batchBudget; {
+	for time.Now().Before(end) {
 		if stopped := e.mayCall(run, false, 0); stopped != nil {
 			return stopped, nil
 		}
@@ -110,7 +115,7 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 		for _, c := range chunk {
 			from = max(from, c.Position+1)
 			// Pending shops go back with the batch; others were claimed for good.
-			if c.Fence == 0 || e.roomFor(run, begin.Add(batchBudget)) {
+			if c.Fence == 0 || e.roomFor(run, end) {
 				work(c)
 			}
 		}

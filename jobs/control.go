@@ -23,6 +23,7 @@ var (
 	errPhase    = errors.New("the run is in another phase")
 	errWindow   = errors.New("too little of the window is left")
 	errLease    = errors.New("the database has not heard of this worker for too long")
+	errLate     = errors.New("its turn did not come in time")
 	errDraining = errors.New("the worker is stopping")
 	errExcluded = errors.New("the shop was excluded meanwhile")
 )

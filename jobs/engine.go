@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -81,12 +82,18 @@ const (
 	beatEvery    = 2 * time.Second
 	// leaseMargin: this worker stops calling before others may take over.
 	leaseMargin = 4 * time.Second
-	// A batch is left to a fresh job after batchBudget; jobTimeout only guards
+	// A batch is left to a fresh job after batchBudget: it claims no more, and
+	// after batchPatience besides, whose turn has not come is not sent.
+	batchBudget   = 45 * time.Second
+	batchPatience = 30 * time.Second
+	// batchTimeout is out of any run's reach: a batch that waits for a database
+	// that is away must not be given to another job. jobTimeout only guards
 	// against bugs, and rescueAfter finds jobs of dead clients.
-	batchBudget = 45 * time.Second
-	jobTimeout  = 2 * time.Minute
-	rescueAfter = 3 * time.Minute
-	// itemLease outlives jobTimeout, so that a live attempt is never doubled.
+	batchTimeout = 2 * rotation.WindowLength
+	jobTimeout   = 2 * time.Minute
+	rescueAfter  = 3 * time.Minute
+	// itemLease outlives jobTimeout, after which its attempt begins no exchange, so
+	// that a live one is never doubled.
 	itemLease = jobTimeout + 30*time.Second
 	// claimChunk shops are read in one statement, ahead of their calls.
 	claimChunk = 200

@@ -30,6 +30,7 @@ func (w *itemWorker) Work(ctx context.Context, job *river.Job[ItemArgs]) error {
 	case stopped != nil:
 		return e.store.Postpone(ctx, job.Args.due(), postponeBy)
 	}
+	begin := time.Now()
 	claim, err := e.store.ClaimDue(ctx, job.Args.due(), e.id, itemLease)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // claimed or settled since
@@ -37,7 +38,7 @@ func (w *itemWorker) Work(ctx context.Context, job *river.Job[ItemArgs]) error {
 	if err != nil {
 		return err
 	}
-	a := attempt{engine: e, run: run, claim: claim}
+	a := attempt{engine: e, run: run, claim: claim, until: begin.Add(jobTimeout)}
 	a.do(ctx)
 	return nil
 }

@@ -87,6 +87,10 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 		e.pace.Return()
 		return err
 	}
+	if a.late(exchange) {
+		e.pace.Return()
+		return errLate
+	}
 	// Given back, it is skipped by its next claim, which reads why.
 	if exchange && !a.claim.Acted && a.run.excludes(a.claim.ShopID) {
 		e.pace.Return()
@@ -112,12 +116,23 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 // place waits for the run's rate and then for a place among the calls in flight.
 func (a *attempt) place(ctx context.Context, exchange bool) error {
 	e := a.engine
-	if err := a.run.rate.Wait(exchange, a.at(), func() error { return e.mayCall(a.run, exchange, 0) }); err != nil {
+	may := func() error {
+		if a.late(exchange) {
+			return errLate
+		}
+		return e.mayCall(a.run, exchange, 0)
+	}
+	if err := a.run.rate.Wait(exchange, a.at(), may); err != nil {
 		return err
 	}
 	defer a.run.rate.Begun()
 	defer e.waits.place.since(time.Now())
 	return e.pace.Acquire(ctx, exchange, a.at())
+}
+
+// late reports whether an exchange may not begin any more.
+func (a *attempt) late(exchange bool) bool {
+	return exchange && !a.until.IsZero() && time.Now().After(a.until)
 }
 
 func (a *attempt) at() place { return place{a.run.id, a.claim.Position} }
