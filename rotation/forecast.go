@@ -197,7 +197,7 @@ func (r ramp) bound() Bottleneck {
 		calls = r.most / r.latency / r.calls
 	}
 	switch {
-	case r.rate <= calls && r.rate <= r.machine:
+	case !math.IsInf(r.rate, 1) && r.rate <= calls && r.rate <= r.machine:
 		return BoundRate
 	case r.machine < calls:
 		return BoundMachine

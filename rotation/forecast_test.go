@@ -98,6 +98,7 @@ func TestForeseeBound(t *testing.T) {
 		"machine":         {func(l *rotation.Load) { l.InFlight, l.Ceiling = 4096, 100 }, rotation.BoundMachine, 100},
 		"two machines":    {func(l *rotation.Load) { l.InFlight, l.Ceiling, l.Workers = 4096, 100, 2 }, rotation.BoundMachine, 200},
 		"rate":            {func(l *rotation.Load) { l.Rate, l.Workers = 10, 2 }, rotation.BoundRate, 10},
+		"nothing":         {func(l *rotation.Load) { l.Latency = 0 }, rotation.BoundInFlight, math.Inf(1)},
 		"no latency":      {func(l *rotation.Load) { l.Latency, l.Ceiling = 0, 50 }, rotation.BoundMachine, 50},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,9 +23,9 @@ var (
 	// What was measured last; a few are enough.
 	lastLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0) from (
 			select i.latency_ms from rotator.items i where i.run_id =
-				(select id from rotator.runs r where r.app_id = $1 and exists
-					(select from rotator.items x where x.run_id = r.id and x.latency_ms > 0) order by id desc limit 1)
-			and i.latency_ms > 0 limit 1000) measured`)
+				(select id from rotator.runs r where r.app_id = $1 and r.kind = 'rotation' and exists
+					(select from rotator.items x where x.run_id = r.id and x.state = 'proven' and x.latency_ms > 0) order by id desc limit 1)
+			and i.state = 'proven' and i.latency_ms > 0 limit 1000) measured`)
 	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
 		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at))`)
 	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
@@ -78,8 +78,8 @@ func (s *Store) Tiers(ctx context.Context, appID int64) ([]rotation.Tier, error)
 	return collect(ctx, s.pool, "count shops by priority", pgx.RowToStructByPos[rotation.Tier], readTiers, appID)
 }
 
-// LastLatency is the median time of a call in the app's newest run that
-// exchanged any shop; 0 when none did.
+// LastLatency is the median time of a call in the app's newest rotation that
+// proved any shop; 0 when none did.
 func (s *Store) LastLatency(ctx context.Context, appID int64) (time.Duration, error) {
 	var ms int
 	if err := s.pool.QueryRow(ctx, lastLatency, appID).Scan(&ms); err != nil {

@@ -137,9 +137,14 @@ func TestTheLatencyMeasuredLast(t *testing.T) {
 		t.Errorf("of no exchange: %s, %v", got, err)
 	}
 	r.walk(t)
-	exec(t, r.DB, "update rotator.items set latency_ms = position * 100 where run_id = $1", r.run.ID)
+	exec(t, r.DB, "update rotator.items set latency_ms = position * 100, state = case when position = 1 then 'pending' else 'proven' end, proven_at = case when position > 1 then now() end where run_id = $1", r.run.ID)
 	if got, err := r.LastLatency(t.Context(), r.app.ID); err != nil || got != 100*time.Millisecond {
-		t.Errorf("of 100, 200 and 300 ms for two calls: %s, %v", got, err)
+		t.Errorf("of 200 and 300 ms for two calls, and 100 for one: %s, %v", got, err)
+	}
+	// The only call of a shop in a token migration is its proof.
+	exec(t, r.DB, "update rotator.runs set kind = 'token_migration' where id = $1", r.run.ID)
+	if got, err := r.LastLatency(t.Context(), r.app.ID); err != nil || got != 0 {
+		t.Errorf("of a token migration: %s, %v", got, err)
 	}
 }
 
