@@ -12,24 +12,50 @@ import (
 
 var (
 	openMigration = sql(`select id from rotator.runs where app_id = $1 and kind = $2 and closed_at is null and cancelled_at is null`)
-	// A token that was proven after the cutover is its shop's own by now.
-	readDerived = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.new_token, case when i.state = 'proven' then s.access_token end
+	// A token that was proven or adopted, after the cutover, is its shop's own by
+	// now. One that was refused, or is another shop's, will never be.
+	readDerived = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.new_token, case when i.new_token is null then s.access_token end
 		from rotator.items i join rotator.shops s on s.id = i.shop_id
-		where i.run_id = $1 and i.position > $2 and (i.new_token is not null or i.state = 'proven') order by i.position limit $3`)
+		where i.run_id = $1 and i.position > $2 and ` + hasDerived + ` and not ` + refusedDerived + ` order by i.position limit $3`)
+	countRefused = sql(`select count(*) from rotator.items i join rotator.shops s on s.id = i.shop_id
+		where i.run_id = $1 and ` + hasDerived + ` and ` + refusedDerived)
+)
+
+const (
+	hasDerived     = `(i.new_token is not null or i.state in ('proven', 'skipped', 'waived') and s.access_token_fingerprint = s.derived_fingerprint)`
+	refusedDerived = `coalesce(i.class in ('wrong_shop', 'unauthorized'), false)`
 )
 
 // ExportDerived calls yield for every shop of the app's open token migration
 // that has a derived token, with its domain and that token alone, in the order
-// of the walk. ErrNotFound when no token migration is open.
-func (s *Store) ExportDerived(ctx context.Context, appID int64, yield func(shopfile.Row) error) error {
-	var run int64
-	if err := s.pool.QueryRow(ctx, openMigration, appID, rotation.KindTokenMigration).Scan(&run); err != nil {
-		return one(err, "an open token migration")
+// of the walk. refused counts the shops that were left out because the platform
+// refused theirs or answered as another shop. ErrNotFound when no token
+// migration is open, or it ended meanwhile: then the list is not complete.
+func (s *Store) ExportDerived(ctx context.Context, appID int64, yield func(shopfile.Row) error) (refused int, err error) {
+	run, err := s.openMigration(ctx, appID)
+	if err != nil {
+		return 0, err
 	}
-	return exportPages(yield, func(after *int64) ([]shopfile.Row, error) {
+	err = exportPages(yield, func(after *int64) ([]shopfile.Row, error) {
 		scan := func(row pgx.CollectableRow) (shopfile.Row, error) { return s.derivedRow(row, after) }
 		return collect(ctx, s.pool, "read derived tokens", scan, readDerived, run, *after, exportPage)
 	})
+	if err != nil {
+		return 0, err
+	}
+	if err := s.pool.QueryRow(ctx, countRefused, run).Scan(&refused); err != nil {
+		return 0, fmt.Errorf("count refused tokens: %w", err)
+	}
+	// A cancel takes derived tokens away page by page.
+	if still, err := s.openMigration(ctx, appID); err != nil || still != run {
+		return 0, fmt.Errorf("run %d ended during the export, the list is not complete: %w", run, ErrNotFound)
+	}
+	return refused, nil
+}
+
+func (s *Store) openMigration(ctx context.Context, appID int64) (run int64, err error) {
+	err = s.pool.QueryRow(ctx, openMigration, appID, rotation.KindTokenMigration).Scan(&run)
+	return run, one(err, "an open token migration")
 }
 
 func (s *Store) derivedRow(row pgx.CollectableRow, position *int64) (shopfile.Row, error) {

@@ -16,15 +16,19 @@ func TestExportOfDerivedTokens(t *testing.T) {
 	t.Parallel()
 	const shops = 25
 	r := newMigration(t, legacyFleet(shops)...)
+	refused := 0
 	derivedTokens := func() map[string]string {
 		t.Helper()
 		got := map[string]string{}
-		err := r.ExportDerived(t.Context(), r.app.ID, func(row shopfile.Row) error {
+		n, err := r.ExportDerived(t.Context(), r.app.ID, func(row shopfile.Row) error {
 			got[row.Domain] = row.AccessToken.Reveal()
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if n != refused {
+			t.Errorf("%d refused tokens, want %d", n, refused)
 		}
 		return got
 	}
@@ -39,8 +43,15 @@ func TestExportOfDerivedTokens(t *testing.T) {
 	if diff := cmp.Diff(want, derivedTokens()); diff != "" {
 		t.Errorf("derived tokens (-want +got):\n%s", diff)
 	}
+	// Another shop's token is nobody's.
+	exec(t, r.DB, "update rotator.items set state = 'parked', class = 'wrong_shop', detail = 'x' where position = 1")
+	delete(want, "legacy-0.myharavan.com")
+	refused = 1
+	if diff := cmp.Diff(want, derivedTokens()); diff != "" {
+		t.Errorf("derived tokens (-want +got):\n%s", diff)
+	}
 	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.reread(t)) })
-	if err := r.ExportDerived(t.Context(), r.app.ID, nil); !errors.Is(err, store.ErrNotFound) {
+	if _, err := r.ExportDerived(t.Context(), r.app.ID, nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("without an open token migration: %v", err)
 	}
 }

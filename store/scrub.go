@@ -28,16 +28,16 @@ var (
 			from rotator.items i where s.id = i.shop_id and ` + scrubbed + ` and s.id <> all($4)
 			returning i.position, i.state = 'skipped' and s.access_token is null as bereft
 		)
-		update rotator.items i set detail = coalesce(i.detail, '') || '` + bereft + `' from gone
-		where gone.bereft and i.run_id = $1 and i.position = gone.position and coalesce(i.detail, '') not like '%` + bereft + `'`)
+		update rotator.items i set detail = coalesce(i.detail, '') || '` + Bereft + `' from gone
+		where gone.bereft and i.run_id = $1 and i.position = gone.position and coalesce(i.detail, '') not like '%` + Bereft + `'`)
 	countLegacyLeft = sql(`select count(*) filter (where x.stored), count(*) filter (where x.bare and (x.stored or x.bereft))
 		from (select s.legacy_token is not null and not (` + needsDerivation + `) as stored,
-				i.state = 'skipped' and s.access_token is null and i.new_token is null as bare, i.detail like '%` + bereft + `' as bereft
+				i.state = 'skipped' and s.access_token is null and i.new_token is null as bare, i.detail like '%` + Bereft + `' as bereft
 			from rotator.items i join rotator.shops s on s.id = i.shop_id where i.run_id = $1) x`)
 )
 
-// bereft ends the detail of a skipped item whose shop lost its only credential.
-const bereft = `; its legacy credential, the only one, was removed`
+// Bereft ends the detail of a skipped item whose shop lost its only credential.
+const Bereft = `; its legacy credential, the only one, was removed`
 
 // ScrubLegacy empties the legacy credentials of the run's shops, page by page,
 // each with the legacy column of its row in the app's own table. It may be stopped

@@ -26,6 +26,7 @@ type cli struct {
 	cmd     *cobra.Command // the command that runs
 	asJSON  bool           // --json
 	appName string         // --app; "" means the only one
+	words   appWords       // of the app that the command is about, once it is known
 
 	// log writes to stderr; its format and level are the configuration's once
 	// settings has been called.

@@ -100,6 +100,6 @@ func (c *cli) report(ctx context.Context, err error) {
 		}
 	}
 	if f != nil && f.next != "" {
-		c.notef("  %s", f.next)
+		c.notef("  %s", c.words.text(c.words.command(f.next)))
 	}
 }

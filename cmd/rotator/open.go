@@ -82,6 +82,9 @@ func (c *cli) openApp(ctx context.Context) (*store.Store, store.App, func(), err
 		return nil, store.App{}, nil, err
 	}
 	a, err := c.app(ctx, s)
+	if err == nil {
+		c.words, err = c.appWords(ctx, s, a.Name)
+	}
 	if err != nil {
 		done()
 		return nil, a, nil, err

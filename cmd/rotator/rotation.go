@@ -104,6 +104,7 @@ func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store
 	if o.words, err = c.appWords(ctx, s, o.app.Name); err != nil {
 		return err
 	}
+	c.words = o.words
 	return refusal(want.kind, o.words, do(o))
 }
 

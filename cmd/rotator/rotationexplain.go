@@ -185,6 +185,9 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	case rotation.ItemParked:
 		return "a human must look", retry
 	case rotation.ItemSkipped:
+		if strings.HasSuffix(i.Detail, store.Bereft) {
+			return "an operator left it out, and no credential of it is stored any more", rotation.Step{Why: "the merchant installs the app again"}
+		}
 		if strings.HasPrefix(i.Detail, "excluded: ") {
 			return "an operator left it out", rotation.Step{Why: "to take it in again: `rotator shop exclude " + i.Domain + " --undo`"}
 		}

@@ -162,7 +162,7 @@ func (c *cli) start(cmd *cobra.Command, options operate.StartOptions, waves wave
 			return o.startRefused(ctx, err)
 		}
 		if shops == 0 {
-			c.notef("warning: no shop of app %s is stored yet: rotator shop import FILE", o.app.Name)
+			c.notef("warning: no shop of app %s is stored yet: %s", o.app.Name, o.words.command("rotator shop import FILE"))
 		}
 		o.run = run
 		return c.printMoved(ctx, o, fmt.Sprintf("run %d is open: %s", run.ID, plural(shops, "shop")))

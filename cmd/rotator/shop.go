@@ -189,8 +189,7 @@ func (c *cli) shop(ctx context.Context, cmd *cobra.Command, s *store.Store, a st
 	}
 	shop, err := s.Shop(ctx, a.ID, domain)
 	if errors.Is(err, store.ErrNotFound) {
-		words, wordsErr := c.appWords(ctx, s, a.Name)
-		return shop, exitWith(exitFailed, errors.Join(fmt.Errorf("app %s: %w", a.Name, err), wordsErr), words.text("`rotator shop list` shows the stored shops"))
+		return shop, exitWith(exitFailed, fmt.Errorf("app %s: %w", a.Name, err), "`rotator shop list` shows the stored shops")
 	}
 	return shop, err
 }

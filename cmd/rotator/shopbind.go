@@ -195,7 +195,8 @@ func (c *cli) unbind(ctx context.Context, s *store.Store, a store.App) error {
 		return err
 	}
 	if open {
-		c.notef("Run %d is open and goes on without %s: give the app its new tokens with `rotator shop export --changed-since %d`.", run.ID, printable(b.Name()), run.ID)
+		c.notef("Run %d is open and goes on without %s: give the app its new tokens with %s.", run.ID, printable(b.Name()),
+			c.words.text(fmt.Sprintf("`rotator shop export --changed-since %d`", run.ID)))
 	}
 	if c.asJSON {
 		return c.printJSON(bindAnswer{App: a.Name, BoundCheck: noCheck()})

@@ -128,11 +128,7 @@ func (c *cli) printBound(ctx context.Context, s *store.Store, a store.App, answe
 	if answer.DryRun {
 		return nil
 	}
-	words, err := c.appWords(ctx, s, a.Name)
-	if err != nil {
-		return err
-	}
-	read := words.command("rotator shop import --bound")
+	read := c.words.command("rotator shop import --bound")
 	run, open, err := openRunOf(ctx, s, a)
 	switch {
 	case err != nil:

@@ -41,7 +41,8 @@ The number of a run is in rotator rotation status.
 
 With --derived the tokens are those that the open token migration has derived,
 before and after the cutover, as domain and access_token: for the column of your
-own that the new version of the app reads. Do not import that list.
+own that the new version of the app reads. Tokens that were refused, or answered
+for another shop, are left out. Do not import that list.
 
 JSON, with --output FILE only: one object {shops, output, format}.`,
 		Example: `  rotator shop export --output shops.csv
@@ -208,7 +209,10 @@ func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, f exp
 	var err error
 	switch {
 	case f.derived:
-		err = s.ExportDerived(ctx, a.ID, write)
+		var refused int
+		if refused, err = s.ExportDerived(ctx, a.ID, write); refused > 0 {
+			c.notef("Left out: %s whose derived token was refused or answers for another shop; see rotator tokenmigration report.", plural(refused, "shop"))
+		}
 	case f.changedSince != 0:
 		err = s.ExportChanged(ctx, a.ID, f.changedSince, write)
 	default:
