@@ -3,6 +3,7 @@ package rotation
 import (
 	"cmp"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -63,13 +64,16 @@ const (
 	forecastWalk   = 20e-6
 )
 
-// StepOf is the engine's step on a machine where so many waves after the canary,
-// of so few shops that their calls took little, came and went and the next one
-// began, this long after the canary's last proof. It stays near DefaultStep: one
-// look may have met a moment in which something else had the machine.
-func StepOf(took time.Duration, waves int) time.Duration {
-	steps := forecastTurn + float64(waves)*(forecastTurn+CallsPerShop*forecastCommit)
-	return min(max(seconds(took.Seconds()/steps), DefaultStep/3), 2*DefaultStep)
+// StepOf is the engine's step on a machine where these times passed from the last
+// proof of a wave to the first claim of the next: the middle one, because one
+// look may have met a moment in which something else had the machine, and near
+// DefaultStep in any case.
+func StepOf(turns []time.Duration) time.Duration {
+	if len(turns) == 0 {
+		return DefaultStep
+	}
+	turns = slices.Sorted(slices.Values(turns))
+	return min(max(turns[len(turns)/2], DefaultStep/3), 2*DefaultStep)
 }
 
 // Of the calls that are made again most are at once. The others, mostly 429,

@@ -66,21 +66,20 @@ func TestForeseeAgainstRehearsals(t *testing.T) {
 	}
 }
 
-// TestStepOf: what a forecast with a step says of the first waves leads back to
-// that step.
 func TestStepOf(t *testing.T) {
 	t.Parallel()
-	const step = 200 * time.Millisecond
-	begin := forecastLoad(445, 0, func(l *rotation.Load) { l.Step, l.Begun = step, true })
-	// The end and the last wave's commits come after what is looked at.
-	waves := rotation.Foresee(begin).Total - step*84/100
+	const ms = time.Millisecond
 	for name, tt := range map[string]struct {
-		took time.Duration
-		want time.Duration
+		turns []time.Duration
+		want  time.Duration
 	}{
-		"as foreseen": {waves, step}, "at once": {0, rotation.DefaultStep / 3}, "for ever": {time.Hour, 2 * rotation.DefaultStep},
+		"nothing seen":  {nil, rotation.DefaultStep},
+		"one disturbed": {[]time.Duration{90 * ms, 900 * ms, 80 * ms}, 90 * ms},
+		"one hurried":   {[]time.Duration{120 * ms, 10 * ms, 130 * ms}, 120 * ms},
+		"at once":       {[]time.Duration{0, ms, 2 * ms}, rotation.DefaultStep / 3},
+		"for ever":      {[]time.Duration{time.Hour}, 2 * rotation.DefaultStep},
 	} {
-		if got := rotation.StepOf(tt.took, 2); (got - tt.want).Abs() > step/50 {
+		if got := rotation.StepOf(tt.turns); got != tt.want {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}

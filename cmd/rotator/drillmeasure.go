@@ -9,6 +9,7 @@ import (
 
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
 )
 
 // drillResult is what a rehearsal came to. Its JSON is a contract.
@@ -144,7 +145,7 @@ const measureShops = 8000
 
 // measureMachine exchanges a fleet on a platform that takes no time. The ceiling
 // is the speed between its first fifth and its last tenth, which are in the last
-// wave; what came between the canary and that wave shows the engine's step.
+// wave; what came between the waves shows the engine's step.
 func (c *cli) measureMachine(ctx context.Context, f drillFlags) (m machine, err error) {
 	c.notef("measuring what this machine manages")
 	l := c.leg(drillFlags{shops: measureShops, seed: f.seed, inflight: f.inflight}, m)
@@ -157,24 +158,43 @@ func (c *cli) measureMachine(ctx context.Context, f drillFlags) (m machine, err 
 		if err != nil {
 			return err
 		}
-		first, err := l.on.store.Items(ctx, l.on.run.ID, []rotation.ItemState{rotation.ItemProven}, last.First-1, 1)
+		// To the first shop of the last wave.
+		items, err := l.on.store.Items(ctx, l.on.run.ID, []rotation.ItemState{rotation.ItemProven}, 0, int(last.First))
 		if err != nil {
 			return err
 		}
-		if len(at) != 2 || len(first) != 1 || first[0].ClaimedAt == nil {
+		if len(at) != 2 || len(items) != int(last.First) {
 			return errors.New("measure the machine: not every shop was proven on a simulator that is calm")
 		}
 		m.ceiling = measureShops * (to - from) / max(at[1].Sub(at[0]).Seconds(), 1e-3)
-		canary := waves[0].Len()
-		until, err := l.provenUntil(ctx, int(canary))
-		if err != nil {
-			return err
-		}
-		working := time.Duration(float64(last.First-canary) / m.ceiling * float64(time.Second))
-		m.step = rotation.StepOf(first[0].ClaimedAt.Sub(until)-working, len(waves)-2)
+		m.step = rotation.StepOf(turns(items, waves))
 		return nil
 	})
 	return m, err
+}
+
+// turns are the times from the last proof of a wave to the first claim of the next.
+func turns(items []store.ItemInfo, waves []rotation.Wave) (all []time.Duration) {
+	var before time.Time
+	for k, w := range waves {
+		var claimed, proven time.Time
+		for _, i := range items {
+			if i.Position < w.First || i.Position > w.Last || i.ClaimedAt == nil || i.ProvenAt == nil {
+				continue
+			}
+			if claimed.IsZero() || i.ClaimedAt.Before(claimed) {
+				claimed = *i.ClaimedAt
+			}
+			if i.ProvenAt.After(proven) {
+				proven = *i.ProvenAt
+			}
+		}
+		if k > 0 {
+			all = append(all, claimed.Sub(before))
+		}
+		before = proven
+	}
+	return all
 }
 
 func (c *cli) leg(f drillFlags, m machine) *drillLeg {
