@@ -229,7 +229,7 @@ func (c *cli) printStep(st runStatus) error {
 	if next == "" {
 		next = "nothing to do"
 	}
-	return c.printFacts(append(facts, fact{"next", next}, fact{"why", st.Next.Why})...)
+	return c.printFacts(append(facts, fact{"next", next}, fact{"why", st.why()})...)
 }
 
 // domain normalises a shop's domain given as an argument.

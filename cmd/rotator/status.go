@@ -254,6 +254,16 @@ func nextStep(snap rotation.Snapshot, run store.Run) rotation.Step {
 	return typeable(rotation.Next(snap))
 }
 
+// why is the reason of the next step, for a page that shows the hold by itself:
+// what to do must not stand at the end of what was read already.
+func (st runStatus) why() string {
+	if st.Held == nil {
+		return st.Next.Why
+	}
+	said := fmt.Sprintf("held (%s): %s; ", *st.Held, st.HeldWhy)
+	return strings.TrimPrefix(st.Next.Why, said)
+}
+
 func typeable(step rotation.Step) rotation.Step {
 	step.Command = noted(step.Command)
 	return step

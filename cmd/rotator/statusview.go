@@ -44,9 +44,9 @@ func (v statusView) Render(width int) string {
 	v.addLists(add)
 	if v.Next.Command != "" {
 		add("next", "%s", v.Next.Command)
-		add("", "%s", v.Next.Why)
+		add("", "%s", v.why())
 	} else {
-		add("next", "nothing to do: %s", v.Next.Why)
+		add("next", "nothing to do: %s", v.why())
 	}
 	return b.String()
 }
