@@ -42,11 +42,13 @@ var (
 	// A row that is under way stays with who has it: the outcome of an older
 	// token makes the newer one due. A run that waits for its app owes it every
 	// token, also while the app has no URL.
-	oweDeliveries = sql(`insert into rotator.deliveries as d (shop_id, app_id, run_id, generation, next_attempt_at)
-		select x.shop_id, a.id, r.id, x.generation + 1, now()
-		from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (shop_id, generation, run_id)
-			join rotator.runs r on r.id = x.run_id join rotator.apps a on a.id = r.app_id
-		where a.settings ->> 'deliver_url' <> '' or (r.settings ->> 'require_delivery')::boolean
+	oweDeliveries = sql(`with told as materialized (
+			select r.id as run_id, a.id as app_id from rotator.runs r join rotator.apps a on a.id = r.app_id
+			where r.id = any($3) and (a.settings ->> 'deliver_url' <> '' or (r.settings ->> 'require_delivery')::boolean)
+		)
+		insert into rotator.deliveries as d (shop_id, app_id, run_id, generation, next_attempt_at)
+		select x.shop_id, told.app_id, told.run_id, x.generation + 1, now()
+		from told join unnest($1::bigint[], $2::bigint[], $3::bigint[]) as x (shop_id, generation, run_id) on x.run_id = told.run_id
 		order by x.shop_id
 		on conflict (shop_id) do update set run_id = excluded.run_id, generation = excluded.generation, swapped_at = now(),
 			tries = 0, stopped_at = null, last_status = null, last_error = null,
