@@ -41,7 +41,7 @@ func runPart(ctx context.Context, name string) int {
 		return 2
 	}
 	// As `rotator worker` does; the bare loop and the baseline get the same.
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(600)
 	pipe := partIO{json.NewDecoder(bufio.NewReader(os.Stdin)), json.NewEncoder(os.Stdout)}
 	if err := profiled(os.Getenv(profileVariable), func() error { return part(ctx, pipe) }); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %s: %v\n", name, err)

@@ -16,10 +16,15 @@ import (
 
 // attempt carries one claimed shop as far as it gets: exchange, commit, prove,
 // commit with the swap. Whatever happens, it leaves an outcome.
+//
+// Its steps are worked by the crew's hands. A step returns whether the attempt
+// has ended; if not, another follows when what was written is committed.
 type attempt struct {
 	engine *Engine
 	run    *runState
 	claim  store.Claim
+	// ended is called once, at the attempt's end.
+	ended func()
 	// until is the last moment for an exchange to begin: after it the claim may
 	// be another's. Zero is for ever.
 	until time.Time
@@ -30,10 +35,28 @@ type attempt struct {
 	secretID int64
 }
 
-// do is not cancelled once it began a call: a call's answer is always read and
-// committed, because it may be a token.
-func (a *attempt) do(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx)
+// begin has the crew work the attempt.
+func (a *attempt) begin() {
+	if a.claim.New.IsZero() {
+		a.queue(a.engine.crew.exchange, a.first)
+	} else {
+		a.queue(a.engine.crew.prove, a.first)
+	}
+}
+
+// queue has a step done in its turn. It is not cancelled: a call's answer is
+// always read and committed, because it may be a token.
+func (a *attempt) queue(to func(place, func()), step func(context.Context) (ended bool)) {
+	since := time.Now()
+	to(a.at(), func() {
+		a.engine.waits.place.since(since)
+		if step(context.Background()) {
+			a.ended()
+		}
+	})
+}
+
+func (a *attempt) first(ctx context.Context) (ended bool) {
 	c := a.claim
 	if c.IgnoreCooldown {
 		a.engine.shops.Forget(a.bucket())
@@ -48,55 +71,57 @@ func (a *attempt) do(ctx context.Context) {
 	case c.Current.IsZero() && c.New.IsZero():
 		a.write(store.Outcome{State: rotation.ItemSkipped, Detail: "no access token is stored"})
 	case !c.New.IsZero():
-		a.prove(ctx, c.New)
+		return a.prove(ctx, c.New)
 	case c.SecretID == a.run.view().NewSecretID:
-		a.proveInPlace(ctx)
+		return a.proveInPlace(ctx)
 	default:
-		a.exchange(ctx)
+		return a.exchange(ctx)
 	}
+	return true
 }
 
 // exchange gets the new token, commits it, and goes on to prove it.
-func (a *attempt) exchange(ctx context.Context) {
+func (a *attempt) exchange(ctx context.Context) (ended bool) {
 	creds, err := a.run.credentials(ctx, a.engine.store)
 	if err != nil {
 		a.engine.log.Error("cannot unseal the credentials of a run", "run", a.run.id, "error", err)
 		a.fail(rotation.ItemRetrying, rotation.ClassOurs, "the keyring does not open the run's credentials", 10*time.Second)
-		return
+		return true
 	}
 	if a.run.probing() {
 		leave, probe, err := a.takeProbe(ctx)
 		if err != nil {
 			a.notSent(err)
-			return
+			return true
 		}
 		if probe {
 			defer leave()
-			a.search(ctx, creds)
-			return
+			return a.search(ctx, creds)
 		}
 	}
 	var got haravan.Exchanged
 	if err := a.ladder(ctx, true, a.exchangeOnce(creds, a.run.wire(), &got)); err != nil {
 		a.exchangeFailed(ctx, creds, err)
-		return
+		return true
 	}
-	a.exchanged(ctx, creds, got, func() {})
+	a.submit(a.exchanged(creds, got), func(v store.Verdict) {
+		if v != store.Written {
+			a.ended()
+			return
+		}
+		a.mintedAt = time.Now()
+		a.queue(a.engine.crew.prove, func(ctx context.Context) bool { return a.prove(ctx, got.AccessToken) })
+	})
+	return false
 }
 
-// exchanged commits the new token and goes on to prove it. stored is called as
-// soon as the token is safe.
-func (a *attempt) exchanged(ctx context.Context, creds credentials, got haravan.Exchanged, stored func()) {
+// exchanged is the outcome of an exchange that made a token.
+func (a *attempt) exchanged(creds credentials, got haravan.Exchanged) store.Outcome {
 	a.observe("", "", 0)
 	a.run.accept(creds)
 	a.secretID = creds.secretID
 	a.latency = got.Meta.Latency
-	verdict := a.write(store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency})
-	stored()
-	if verdict == store.Written {
-		a.mintedAt = time.Now()
-		a.prove(ctx, got.AccessToken)
-	}
+	return store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency}
 }
 
 func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err error) {
@@ -173,7 +198,7 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 }
 
 // prove reads the identity behind the new token and makes it the current one.
-func (a *attempt) prove(ctx context.Context, token secret.String) {
+func (a *attempt) prove(ctx context.Context, token secret.String) (ended bool) {
 	took, err := a.identity(ctx, token)
 	proof := store.Outcome{
 		State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: cmp.Or(a.secretID, a.run.view().NewSecretID),
@@ -185,21 +210,32 @@ func (a *attempt) prove(ctx context.Context, token secret.String) {
 	if lacksScope(err) {
 		proof.Class, proof.Detail, err = rotation.ClassScope, saysScope, nil
 	}
-	if err == nil {
-		switch a.write(proof) {
+	if err != nil {
+		a.proofFailed(err, rotation.ItemExchanged)
+		return true
+	}
+	a.submit(proof, func(v store.Verdict) {
+		switch v {
+		case store.TableFailed:
+			a.queue(a.engine.crew.prove, a.tableFailed)
+			return
 		case store.Written:
 			a.engine.proven.Add(1)
-		case store.TableFailed:
-			a.observe(rotation.ClassOurs, a.why(ctx), 0)
 		}
-		return
-	}
-	a.proofFailed(err, rotation.ItemExchanged)
+		a.ended()
+	})
+	return false
+}
+
+// tableFailed tells the breaker what the app's own table answered.
+func (a *attempt) tableFailed(ctx context.Context) (ended bool) {
+	a.observe(rotation.ClassOurs, a.why(ctx), 0)
+	return true
 }
 
 // proveInPlace reads the identity behind a token that is of the new secret
 // already; a dead one is exchanged again.
-func (a *attempt) proveInPlace(ctx context.Context) {
+func (a *attempt) proveInPlace(ctx context.Context) (ended bool) {
 	_, err := a.identity(ctx, a.claim.Current)
 	var he *haravan.Error
 	switch {
@@ -208,10 +244,11 @@ func (a *attempt) proveInPlace(ctx context.Context) {
 			a.engine.proven.Add(1)
 		}
 	case errors.As(err, &he) && he.Class == rotation.ClassUnauthorized:
-		a.exchange(ctx)
+		return a.exchange(ctx)
 	default:
 		a.proofFailed(err, rotation.ItemUnknown)
 	}
+	return true
 }
 
 // identity reads the identity behind a token; took is the last try's latency.
@@ -287,10 +324,27 @@ func (a *attempt) fail(state rotation.ItemState, class rotation.Class, detail st
 	a.write(store.Outcome{State: state, Class: class, Detail: detail, Delay: delay, Latency: a.latency})
 }
 
-func (a *attempt) write(o store.Outcome) store.Verdict {
+// submit has an outcome committed; then may not wait.
+func (a *attempt) submit(o store.Outcome, then func(store.Verdict)) {
 	o.Claim = a.claim
-	defer a.engine.waits.commit.since(time.Now())
-	return a.engine.flusher.Write(o)
+	since := time.Now()
+	a.engine.flusher.Submit(o, func(v store.Verdict) {
+		a.engine.waits.commit.since(since)
+		then(v)
+	})
+}
+
+// write is submit for a step that has to know at once.
+func (a *attempt) write(o store.Outcome) (v store.Verdict) {
+	written := make(chan struct{})
+	a.submit(o, func(became store.Verdict) {
+		v = became
+		close(written)
+	})
+	a.engine.crew.aside()
+	defer a.engine.crew.back()
+	<-written
+	return v
 }
 
 // backoff is how long the shop is left alone: what it asked for at least, more

@@ -84,15 +84,26 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 	end := time.Now().Add(batchBudget)
 	stopped, err = e.claimAll(ctx, run, lease, end, func(c store.Claim) {
 		working.Add(1)
-		a := attempt{engine: e, run: run, claim: c, until: end.Add(batchPatience)}
-		e.crew.do(a.at(), func() {
-			defer working.Done()
-			a.do(ctx)
-		})
-		// While the wire variant is unknown the first shop that is exchanged
-		// finds it, the next one only if that shop cannot.
+		// While the wire variant is unknown the first shop that is exchanged finds
+		// it, the next one only if that shop cannot.
+		var ended chan struct{}
 		if run.probing() && c.New.IsZero() && c.SecretID != run.view().NewSecretID {
-			working.Wait()
+			ended = make(chan struct{})
+		}
+		a := attempt{engine: e, run: run, claim: c, until: end.Add(batchPatience), ended: func() {
+			e.crew.leave()
+			working.Done()
+			if ended != nil {
+				close(ended)
+			}
+		}}
+		e.crew.enter(a.at())
+		a.begin()
+		if ended != nil {
+			select {
+			case <-ended:
+			case <-run.found:
+			}
 		}
 	})
 	working.Wait()
@@ -102,7 +113,7 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 // claimAll claims in order, a chunk ahead of the calls, and begins none after end.
 func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease, end time.Time, work func(store.Claim)) (stopped, err error) {
 	from := lease.First
-	for time.Now().Before(end) {
+	for from <= lease.Last && time.Now().Before(end) {
 		if stopped := e.mayCall(run, false, 0); stopped != nil {
 			return stopped, nil
 		}

@@ -68,14 +68,14 @@ func (g *callRate) Wait(exchange bool, at place, stopped func() error) error {
 	if exchange {
 		waiting = &g.waiting[1]
 	}
-	turn := waiting.join(at)
+	turn, in := waiting.wait(at)
 	g.pump()
 	g.mu.Unlock()
 	look := time.NewTicker(rateLook)
 	defer look.Stop()
 	for {
 		select {
-		case <-turn.let:
+		case <-in:
 			return nil
 		case <-look.C:
 		}
@@ -89,6 +89,13 @@ func (g *callRate) Wait(exchange bool, at place, stopped func() error) error {
 			return err
 		}
 	}
+}
+
+// Limited reports whether there is a cap.
+func (g *callRate) Limited() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.limiter != nil
 }
 
 // Begun ends a turn: its call has begun, or will not.
@@ -134,7 +141,7 @@ func (g *callRate) pump() {
 			waiting = &g.waiting[1]
 		}
 		g.idle++
-		waiting.next()
+		waiting.next()()
 	}
 }
 

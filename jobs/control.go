@@ -84,8 +84,9 @@ type runState struct {
 	pinned     *pin
 	// probeTurn is held by the one attempt that exchanges while the wire variant is
 	// not pinned yet; hints is what such attempts learned with the credentials of now.
-	probeTurn chan struct{}
-	hints     *haravan.Hints
+	// found is closed once it is.
+	probeTurn, found chan struct{}
+	hints            *haravan.Hints
 	// polledAt is when this process last thought of the app's health, under the
 	// lock of runs.
 	polledAt time.Time
@@ -109,6 +110,7 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 	r.control, r.windowEnds = c, at.Add(c.WindowLeft)
 	if was.Settings.WireProbe && !c.Settings.WireProbe {
 		r.configured, r.pinned = wireOf(c), nil
+		r.noteFound()
 	}
 	if c.Held == rotation.HeldNot {
 		resumed = was.Held != rotation.HeldNot
@@ -355,7 +357,7 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	}
 	return &runState{
 		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),
-		probeTurn: make(chan struct{}, 1), hints: &haravan.Hints{},
+		probeTurn: make(chan struct{}, 1), found: make(chan struct{}), hints: &haravan.Hints{},
 	}, nil
 }
 

@@ -284,7 +284,11 @@ func TestPostgresGoneForTenSeconds(t *testing.T) {
 	r.arm()
 	r.until("midway", midway(shops))
 	r.must(cluster.Kill()) // as hard as it gets: every connection breaks at once
+	before := r.sim.Counts().Minted
 	<-time.After(10 * time.Second)
+	if n := r.sim.Counts().Minted - before; n > 3*32 {
+		t.Errorf("%d tokens were made while they could not be stored", n)
+	}
 	r.must(cluster.StartServer(r.ctx))
 	snap := r.until("proven", inPhase(rotation.PhaseProven))
 	if snap.Counts.Proven != shops {

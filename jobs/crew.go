@@ -2,53 +2,143 @@ package jobs
 
 import "sync"
 
-// crew works shops for all batches of a process: a fixed number side by side,
-// and of those who wait the first of their walk first.
+// crew works shops for all batches of a process. A shop is under way from enter
+// to leave; it has a hand only while there is something to do for it, and none
+// while it waits for a commit. Proofs come before exchanges, and of those who
+// wait the first of their walk is first.
 type crew struct {
-	work chan func()
-
-	mu      sync.Mutex
-	free    int
-	waiting line
+	mu sync.Mutex
+	// places are left for shops to get under way, and entering wait for one.
+	places            int
+	entering          line
+	proofs, exchanges line
+	// hands are at work, of most. Those who have nothing to do wait in idle, the
+	// one whose stack was used last at its end.
+	hands, most int
+	idle        []chan func()
+	stopped     bool
 }
 
-func newCrew(most int) *crew { return &crew{work: make(chan func()), free: most} }
+// newCrew returns a crew of hands that has at most underWay shops under way.
+func newCrew(hands, underWay int) *crew { return &crew{most: hands, places: underWay} }
 
-// start starts the goroutines; stop ends them.
-func (c *crew) start() {
-	for range c.free {
-		go func() {
-			for work := range c.work {
-				work()
-				c.leave()
-			}
-		}()
-	}
-}
-
-// stop ends the goroutines. Nobody may be in do.
-func (c *crew) stop() { close(c.work) }
-
-// do waits until there is somebody for the item at a place, and has them do work.
-func (c *crew) do(at place, work func()) {
+// enter waits until the shop of the item at a place may get under way.
+func (c *crew) enter(at place) {
 	c.mu.Lock()
-	if c.free > 0 {
-		c.free--
+	if c.places > 0 {
+		c.places--
 		c.mu.Unlock()
-	} else {
-		turn := c.waiting.join(at)
-		c.mu.Unlock()
-		<-turn.let
+		return
 	}
-	c.work <- work
+	_, in := c.entering.wait(at)
+	c.mu.Unlock()
+	<-in
 }
 
+// leave ends what enter began.
 func (c *crew) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting.len() > 0 {
-		c.waiting.next()
+	if c.entering.len() > 0 {
+		c.entering.next()()
 	} else {
-		c.free++
+		c.places++
 	}
+}
+
+// exchange has the next free hand do work for the item at a place.
+func (c *crew) exchange(at place, work func()) { c.add(&c.exchanges, at, work) }
+
+// prove is exchange for a token that was minted.
+func (c *crew) prove(at place, work func()) { c.add(&c.proofs, at, work) }
+
+func (c *crew) add(to *line, at place, work func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	to.join(at, work)
+	c.call()
+}
+
+// call gets a hand to work if one may.
+func (c *crew) call() {
+	if c.hands >= c.most {
+		return
+	}
+	work := c.next()
+	if work == nil {
+		return
+	}
+	c.hands++
+	if last := len(c.idle) - 1; last >= 0 {
+		c.idle[last] <- work
+		c.idle = c.idle[:last]
+		return
+	}
+	go c.hand(work)
+}
+
+// next is what is to be done next, nil for nothing.
+func (c *crew) next() (work func()) {
+	switch {
+	case c.proofs.len() > 0:
+		return c.proofs.next()
+	case c.exchanges.len() > 0:
+		return c.exchanges.next()
+	}
+	return nil
+}
+
+func (c *crew) hand(work func()) {
+	called := make(chan func(), 1)
+	for work != nil {
+		work()
+		if work = c.again(called); work == nil {
+			work = <-called
+		}
+	}
+}
+
+// again is what the hand that asks does next; nil if it is to wait until called.
+func (c *crew) again(called chan func()) (work func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hands <= c.most {
+		if work = c.next(); work != nil {
+			return work
+		}
+	}
+	c.hands--
+	if c.stopped {
+		close(called)
+	} else {
+		c.idle = append(c.idle, called)
+	}
+	return nil
+}
+
+// stop sends the hands home. Nobody may be under way.
+func (c *crew) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	for _, called := range c.idle {
+		close(called)
+	}
+	c.idle = nil
+}
+
+// aside lets another hand work while this one waits for something else than the
+// platform. It ends with back.
+func (c *crew) aside() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hands--
+	c.call()
+}
+
+// back takes the hand's part again; who works too much then ends later.
+func (c *crew) back() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hands++
 }

@@ -96,9 +96,9 @@ const (
 	// that a live one is never doubled.
 	itemLease = jobTimeout + 30*time.Second
 	// claimChunk shops are read in one statement, ahead of their calls.
-	claimChunk = 200
-	// attemptsPerCall is how many shops are worked at once for each call in
-	// flight: while some wait for their commit, others call.
+	claimChunk = 500
+	// attemptsPerCall is how many shops are under way for each call in flight:
+	// while some wait for their commit, others call.
 	attemptsPerCall = 4
 )
 
@@ -115,7 +115,7 @@ func New(c Config) (*Engine, error) {
 		vectors: sync.OnceValue(haravan.CheckVectors),
 		id:      uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
 		walked: stood{}, checked: stood{}, planned: map[int64]int{},
-		crew: newCrew(c.InFlight * attemptsPerCall), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
+		crew: newCrew(c.InFlight, c.InFlight*attemptsPerCall), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
 	if err != nil {
@@ -138,7 +138,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.beaten()
 	e.flusher = NewFlusher(e.store, e.log)
-	e.crew.start()
 	if err := e.refreshControls(ctx); err != nil {
 		return err
 	}

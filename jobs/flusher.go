@@ -11,11 +11,11 @@ import (
 )
 
 // Flusher commits the outcomes of all shops in flight in groups: a transaction
-// per hundred shops costs PostgreSQL a tenth of a transaction per shop. Write
-// returns only when its outcome has committed.
+// per hundred shops costs PostgreSQL a tenth of a transaction per shop.
 //
 // While PostgreSQL is away a group is tried again until it is back: the tokens
-// in it exist nowhere else. Those who wait make no further calls meanwhile.
+// in it exist nowhere else. The shops that wait are called no further meanwhile,
+// and keep others from getting under way.
 type Flusher struct {
 	store *store.Store
 	log   *slog.Logger
@@ -27,8 +27,7 @@ type Flusher struct {
 
 type pending struct {
 	outcome store.Outcome
-	verdict store.Verdict
-	written chan struct{}
+	then    func(store.Verdict)
 }
 
 const (
@@ -51,15 +50,13 @@ func NewFlusher(s *store.Store, log *slog.Logger) *Flusher {
 	return f
 }
 
-// Write commits one outcome and tells what became of it.
-func (f *Flusher) Write(o store.Outcome) store.Verdict {
-	p := &pending{outcome: o, written: make(chan struct{})}
-	f.in <- p
-	<-p.written
-	return p.verdict
+// Submit commits one outcome and, once it has committed, tells then what became
+// of it. then may not wait: the other outcomes of the group do.
+func (f *Flusher) Submit(o store.Outcome, then func(store.Verdict)) {
+	f.in <- &pending{outcome: o, then: then}
 }
 
-// Close commits what was written and ends the flushers. Nobody may be in Write.
+// Close commits what was submitted and ends the flushers. Nobody may submit.
 func (f *Flusher) Close() {
 	close(f.in)
 	f.done.Wait()
@@ -107,8 +104,7 @@ func (f *Flusher) flush(group []*pending, outcomes []store.Outcome) {
 		if err == nil {
 			f.failing.Store(false)
 			for i, p := range group {
-				p.verdict = verdicts[i]
-				close(p.written)
+				p.then(verdicts[i])
 			}
 			return
 		}

@@ -38,7 +38,9 @@ func (w *itemWorker) Work(ctx context.Context, job *river.Job[ItemArgs]) error {
 	if err != nil {
 		return err
 	}
-	a := attempt{engine: e, run: run, claim: claim, until: begin.Add(jobTimeout)}
-	a.do(ctx)
+	ended := make(chan struct{})
+	a := attempt{engine: e, run: run, claim: claim, until: begin.Add(jobTimeout), ended: func() { close(ended) }}
+	a.begin()
+	<-ended
 	return nil
 }

@@ -25,8 +25,16 @@ const (
 // *haravan.Error of the last try, or why no call could be made at all.
 func (a *attempt) ladder(ctx context.Context, exchange bool, call func(context.Context) (haravan.Meta, error)) error {
 	var last *haravan.Error
-	acted := false
-	err := retry.Do(ctx, a.cut(exchange), func(ctx context.Context) error {
+	acted, resting := false, false
+	back := func() {
+		if resting {
+			resting = false
+			a.engine.crew.back()
+		}
+	}
+	defer back()
+	err := retry.Do(ctx, a.cut(exchange, &resting), func(ctx context.Context) error {
+		back()
 		err := a.call(ctx, exchange, call)
 		var he *haravan.Error
 		if !errors.As(err, &he) {
@@ -54,8 +62,8 @@ func (a *attempt) ladder(ctx context.Context, exchange bool, call func(context.C
 }
 
 // cut ends the ladder when the run is held, or when the window leaves no time
-// for the pause and another call.
-func (a *attempt) cut(exchange bool) retry.Backoff {
+// for the pause and another call. The hand rests during a pause.
+func (a *attempt) cut(exchange bool, resting *bool) retry.Backoff {
 	var next retry.Backoff // few calls fail
 	return retry.BackoffFunc(func() (time.Duration, bool) {
 		if next == nil {
@@ -65,6 +73,8 @@ func (a *attempt) cut(exchange bool) retry.Backoff {
 		if stop || a.engine.mayCall(a.run, exchange, pause) != nil {
 			return 0, true
 		}
+		*resting = true
+		a.engine.crew.aside()
 		return pause, false
 	})
 }
@@ -77,7 +87,9 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 		if wait > shopWaitMost {
 			return a.crowded(wait)
 		}
+		e.crew.aside()
 		time.Sleep(wait)
+		e.crew.back()
 	}
 	if err := a.place(ctx, exchange); err != nil {
 		return err
@@ -122,12 +134,43 @@ func (a *attempt) place(ctx context.Context, exchange bool) error {
 		}
 		return e.mayCall(a.run, exchange, 0)
 	}
-	if err := a.run.rate.Wait(exchange, a.at(), may); err != nil {
+	if exchange {
+		if err := a.storable(may); err != nil {
+			return err
+		}
+	}
+	if err := a.turn(exchange, may); err != nil {
 		return err
 	}
 	defer a.run.rate.Begun()
 	defer e.waits.place.since(time.Now())
 	return e.pace.Acquire(ctx, exchange, a.at())
+}
+
+// storable waits for the database while it takes no writes: a token that is made
+// then exists nowhere else.
+func (a *attempt) storable(may func() error) error {
+	if !a.engine.flusher.Failing() {
+		return nil
+	}
+	a.engine.crew.aside()
+	defer a.engine.crew.back()
+	for a.engine.flusher.Failing() {
+		if err := may(); err != nil {
+			return err
+		}
+		time.Sleep(roomLook)
+	}
+	return nil
+}
+
+// turn waits for the run's rate.
+func (a *attempt) turn(exchange bool, may func() error) error {
+	if a.run.rate.Limited() {
+		a.engine.crew.aside()
+		defer a.engine.crew.back()
+	}
+	return a.run.rate.Wait(exchange, a.at(), may)
 }
 
 // late reports whether an exchange may not begin any more.

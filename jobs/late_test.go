@@ -18,7 +18,7 @@ func TestWhoseTurnComesTooLateIsNotSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const patience = time.Minute
-		e := &Engine{pace: NewPace(1), shops: newShopLimits(), begin: time.Now()}
+		e := &Engine{pace: NewPace(1), shops: newShopLimits(), crew: newCrew(1, 1), flusher: &Flusher{}, begin: time.Now()}
 		r := &runState{id: 1, control: store.Control{RunID: 1, Phase: rotation.PhaseExchanging, RefreshTokenID: 1}, windowEnds: time.Now().Add(time.Hour)}
 		sent := make(chan int64, 4)
 		outcome := make(chan error, 4)

@@ -18,19 +18,19 @@ type line struct {
 	came     uint64
 }
 
-// turn is one who waits; let is closed when it is their turn.
+// turn is one who waits; let is what lets them in.
 type turn struct {
 	at   place
 	came uint64
 	// index in the run's queue, -1 once out of it.
 	index int
-	let   chan struct{}
+	let   func()
 }
 
 func (l *line) len() int { return len(l.arrivals) }
 
-func (l *line) join(at place) *turn {
-	t := &turn{at: at, came: l.came, let: make(chan struct{})}
+func (l *line) join(at place, let func()) *turn {
+	t := &turn{at: at, came: l.came, let: let}
 	l.came++
 	if l.runs == nil {
 		l.runs = map[int64]*queue{}
@@ -43,12 +43,19 @@ func (l *line) join(at place) *turn {
 	return t
 }
 
-// next lets one in. Somebody must be waiting.
-func (l *line) next() {
+// next takes one out and returns what lets them in. Somebody must be waiting.
+func (l *line) next() (let func()) {
 	run := l.arrivals[0]
 	l.arrivals = l.arrivals[1:]
-	close(heap.Pop(l.runs[run]).(*turn).let)
+	let = heap.Pop(l.runs[run]).(*turn).let
 	l.tidy(run)
+	return let
+}
+
+// wait is join for one who waits for in to be closed.
+func (l *line) wait(at place) (t *turn, in <-chan struct{}) {
+	let := make(chan struct{})
+	return l.join(at, func() { close(let) }), let
 }
 
 // leave takes t out, and reports false if it had its turn already.

@@ -92,10 +92,10 @@ func (p *Pace) Acquire(ctx context.Context, exchange bool, at place) error {
 		p.mu.Unlock()
 		return nil
 	}
-	turn := waiting.join(at)
+	turn, in := waiting.wait(at)
 	p.mu.Unlock()
 	select {
-	case <-turn.let:
+	case <-in:
 		return nil
 	case <-ctx.Done():
 		p.mu.Lock()
@@ -193,7 +193,7 @@ func (p *Pace) wake() {
 	for _, waiting := range []*line{&p.reads, &p.exchanges} {
 		for p.inflight < p.limit && waiting.len() > 0 {
 			p.inflight++
-			waiting.next()
+			waiting.next()()
 		}
 	}
 }

@@ -27,6 +27,15 @@ func (r *runState) probing() bool {
 	return r.control.Settings.WireProbe && r.pinned == nil
 }
 
+// noteFound wakes those who wait for the variant. The caller has locked r.
+func (r *runState) noteFound() {
+	select {
+	case <-r.found:
+	default:
+		close(r.found)
+	}
+}
+
 // newProbe looks for the variant with what is known of it so far. Its hints are
 // its caller's alone, who has the turn.
 func (r *runState) newProbe() *haravan.Probe {
@@ -65,6 +74,8 @@ func (a *attempt) exchangeOnce(creds credentials, wire *haravan.Wire, got *harav
 // variant was found meanwhile; err tells why no call may be made.
 func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err error) {
 	e, r := a.engine, a.run
+	e.crew.aside()
+	defer e.crew.back()
 	tick := time.NewTicker(controlEvery)
 	defer tick.Stop()
 	for r.probing() {
@@ -74,6 +85,8 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 		select {
 		case r.probeTurn <- struct{}{}:
 		case <-tick.C:
+			continue
+		case <-r.found:
 			continue
 		}
 		mine, err := e.store.TakeProbe(ctx, r.id, e.id)
@@ -89,7 +102,10 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 		if err != nil {
 			e.quietly(ctx, "cannot take the wire probe", err)
 		}
-		<-tick.C
+		select {
+		case <-tick.C:
+		case <-r.found:
+		}
 	}
 	return func() {}, false, nil
 }
@@ -97,14 +113,14 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 // search exchanges one shop under one documented spelling after the other until
 // the platform takes one, which is then pinned for the run. It is an attempt
 // like any other: the shop is claimed, and a token is stored and proven.
-func (a *attempt) search(ctx context.Context, creds credentials) {
+func (a *attempt) search(ctx context.Context, creds credentials) (ended bool) {
 	p := a.run.newProbe()
 	lives := false
 	for {
 		wire, ok := p.Next()
 		if !ok || p.Refused() {
 			a.noSpelling(ctx, creds, p)
-			return
+			return true
 		}
 		var got haravan.Exchanged
 		call := a.exchangeOnce(creds, &wire, &got)
@@ -117,11 +133,16 @@ func (a *attempt) search(ctx context.Context, creds credentials) {
 		var he *haravan.Error
 		switch {
 		case err == nil:
-			a.exchanged(ctx, creds, got, func() { a.pin(ctx, wire, p) })
-			return
+			verdict := a.write(a.exchanged(creds, got))
+			a.pin(ctx, wire, p)
+			if verdict != store.Written {
+				return true
+			}
+			a.mintedAt = time.Now()
+			return a.prove(ctx, got.AccessToken)
 		case !errors.As(err, &he):
 			a.notSent(err)
-			return
+			return true
 		}
 		a.engine.log.Debug("a spelling of the exchange was not taken", "run", a.run.id, "wire", wire.String(), "answer", he.Error())
 		switch p.Hear(wire, he) {
@@ -131,13 +152,13 @@ func (a *attempt) search(ctx context.Context, creds credentials) {
 			}
 			if class, detail := a.judge(ctx, he, creds); class != rotation.ClassOurs {
 				a.settleFailure(creds, he, class, detail)
-				return
+				return true
 			}
 			lives = true
 			p.ShopLives()
 		case haravan.HeardRefusal, haravan.HeardNothing:
 			a.exchangeFailed(ctx, creds, he)
-			return
+			return true
 		}
 	}
 }
@@ -173,6 +194,7 @@ func (a *attempt) pin(ctx context.Context, wire haravan.Wire, p *haravan.Probe) 
 	a.run.pinned = &pin{wire: wire, text: text, found: map[string]any{
 		"wire": wire.String(), "shop": a.claim.Domain, "spellings_tried": p.Tried(),
 	}}
+	a.run.noteFound()
 	a.run.mu.Unlock()
 	a.engine.log.Info("wire variant pinned", "run", a.run.id, "wire", wire.String(), "shop", a.claim.Domain, "tried", p.Tried())
 	a.engine.savePin(ctx, a.run)

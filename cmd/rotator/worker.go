@@ -72,9 +72,9 @@ the exit code tells the rest. JSON Lines with --once: one object
 // that claim, the writer of results, and the supervisor.
 const workerConns = 16
 
-// workerGC lets the heap, some tens of megabytes, grow fourfold between two
+// workerGC lets the heap, ten or twenty megabytes, grow sixfold between two
 // collections: they took a tenth of a worker's processor time.
-const workerGC = 400
+const workerGC = 600
 
 func (c *cli) work(ctx context.Context, f workerFlags) error {
 	if os.Getenv("GOGC") == "" {
