@@ -101,6 +101,9 @@ func TestAPartThatFailsIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	running, stop := p.alive(t.Context())
+	defer stop()
+	<-running.Done() // nobody waits for what it cannot bring about any more
 	var r result
 	if err := p.hear(&r); err == nil || !strings.Contains(err.Error(), "bare said nothing more") || !strings.Contains(err.Error(), "exit status 1") {
 		t.Errorf("error: %v", err)

@@ -35,10 +35,12 @@ func (b *bench) deriving(ctx context.Context, shops int) (result, error) {
 	if err != nil {
 		return r, err
 	}
+	running, stop := worker.alive(ctx)
+	defer stop()
 	begin := time.Now()
 	run, err := operate.Operator{Store: f.Store, Actor: actor}.StartMigration(ctx, f.app, operate.MigrationOptions{CheckSample: 0})
 	if err == nil {
-		err = f.until(ctx, run.ID, "derived", func(r store.Run) bool { return r.Phase == rotation.PhaseDerived })
+		err = f.until(running, run.ID, "derived", func(r store.Run) bool { return r.Phase == rotation.PhaseDerived })
 	}
 	took := time.Since(begin)
 	if err != nil {

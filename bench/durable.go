@@ -32,7 +32,9 @@ func (b *bench) durable(ctx context.Context, shops int) (result, error) {
 		if err != nil {
 			return err
 		}
-		took, spent, err := f.rotate(ctx, pl, run, func(before cpu) (cpu, error) {
+		running, stop := worker.alive(ctx)
+		defer stop()
+		took, spent, err := f.rotate(running, pl, run, func(before cpu) (cpu, error) {
 			return cpuSince(before, worker.pid(), b.cluster.PID(), pl.pid())
 		})
 		if err != nil {

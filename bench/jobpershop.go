@@ -50,7 +50,9 @@ func (b *bench) jobPerShop(ctx context.Context, shops int) (result, error) {
 		if err != nil {
 			return err
 		}
-		if err := f.untilAllProven(ctx, run, shops); err != nil {
+		running, stop := p.alive(ctx)
+		defer stop()
+		if err := f.untilAllProven(running, run, shops); err != nil {
 			return errors.Join(err, p.end())
 		}
 		took := time.Since(begin)

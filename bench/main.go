@@ -64,6 +64,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if fs.NArg() > 0 || o.few < 1 || o.shops < o.few || o.imported < 10 || o.derived < 10 || o.inflight < 1 {
 		return fmt.Errorf("use --shops of at least --few, an --import and a --derive of at least 10 and no arguments: have %d, %d, %d, %d and %q", o.shops, o.few, o.imported, o.derived, fs.Args())
 	}
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o700); err != nil {
+			return fmt.Errorf("make the folder of --cpuprofile: %w", err)
+		}
+	}
 	b, err := newBench(ctx, o)
 	if err != nil {
 		return err

@@ -89,6 +89,23 @@ type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  *json.Decoder
+	// exited is closed when the part has ended, with err.
+	exited chan struct{}
+	err    error
+}
+
+// alive is a context that ends with the part: what it alone could bring about
+// is waited for no longer.
+func (p *process) alive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-p.exited:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // begin starts a part and sends it what it needs.
@@ -103,18 +120,24 @@ func (b *bench) begin(ctx context.Context, name string, spec any) (*process, err
 		cmd.Env = append(cmd.Env, profileVariable+"="+filepath.Join(b.profile, fmt.Sprintf("%s-%d.pprof", name, b.databases)))
 	}
 	cmd.Stderr = b.log
-	p := &process{name: name, cmd: cmd}
+	p := &process{name: name, cmd: cmd, exited: make(chan struct{})}
 	if p.in, err = cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	out, err := cmd.StdoutPipe()
+	// A pipe of our own: waiting for the part must not cut off what it said.
+	out, said, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p.out = json.NewDecoder(out)
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	cmd.Stdout, p.out = said, json.NewDecoder(out)
+	err = errors.Join(cmd.Start(), said.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), out.Close())
 	}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
 	if err := json.NewEncoder(p.in).Encode(spec); err != nil {
 		return nil, errors.Join(fmt.Errorf("brief %s: %w", name, err), p.end())
 	}
@@ -134,14 +157,10 @@ func (p *process) hear(into any) error {
 
 // end lets the part stop and waits for it. A part that has ended is fine.
 func (p *process) end() error {
-	if p.cmd == nil {
-		return nil
-	}
-	_ = p.in.Close() // it may have ended already, which Wait tells
-	err := p.cmd.Wait()
-	p.cmd = nil
-	if err != nil {
-		return fmt.Errorf("%s: %w", p.name, err)
+	_ = p.in.Close() // it may have ended already
+	<-p.exited
+	if p.err != nil {
+		return fmt.Errorf("%s: %w", p.name, p.err)
 	}
 	return nil
 }
