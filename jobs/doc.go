@@ -35,7 +35,8 @@
 // share of the run's cap, a limiter per shop fed by the platform's headers, and
 // the window: no call is begun that cannot be read to its end before the refresh
 // token dies. A result counts only when the group it was flushed with has
-// committed (Flusher).
+// committed (Flusher); until then its shop holds no goroutine (crew). No exchange
+// begins while the database takes no writes.
 //
 // # What stops a wave
 //
