@@ -12,7 +12,8 @@ import (
 var swapTokens = sql(`update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
 		former_fingerprints = array_remove((s.access_token_fingerprint || s.former_fingerprints)[1:4], null),
 		token_generation = s.token_generation + 1, secret_id = nullif(x.secret_id, 0), rotated_at = now(), updated_at = now()
-	from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[], $5::bigint[]) as x (shop_id, generation, token, fingerprint, secret_id)
+	from (select ($1::bigint[])[k] as shop_id, ($2::bigint[])[k] as generation, token, fingerprint, ($5::bigint[])[k] as secret_id
+		from unnest($3::bytea[], $4::text[]) with ordinality as u (token, fingerprint, k)) x
 	where s.id = x.shop_id and s.token_generation = x.generation
 	returning s.id, s.bound_key is not null`)
 
