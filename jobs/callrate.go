@@ -55,6 +55,17 @@ func (g *callRate) Set(share float64) {
 	g.pump()
 }
 
+// Free takes a turn if there is no cap. It ends with Begun.
+func (g *callRate) Free() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.limiter != nil {
+		return false
+	}
+	g.idle++ // nobody waits without a cap
+	return true
+}
+
 // Wait waits for a turn, or for stopped to tell why there is none any more. A
 // turn ends with Begun.
 func (g *callRate) Wait(exchange bool, at place, stopped func() error) error {
@@ -89,13 +100,6 @@ func (g *callRate) Wait(exchange bool, at place, stopped func() error) error {
 			return err
 		}
 	}
-}
-
-// Limited reports whether there is a cap.
-func (g *callRate) Limited() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.limiter != nil
 }
 
 // Begun ends a turn: its call has begun, or will not.

@@ -15,7 +15,7 @@ import (
 func TestTheWindowIsCountedByTheDatabasesClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // its clock begins in the year 2000
-		r := &runState{breaker: rotation.NewBreaker()}
+		r := &runState{control: &store.Control{}, breaker: rotation.NewBreaker()}
 		may := func(left time.Duration) error {
 			now := time.Now()
 			r.update(store.Control{Phase: rotation.PhaseExchanging, RefreshTokenID: 1, WindowLeft: left}, now, now)

@@ -48,8 +48,9 @@ type runState struct {
 	rate   callRate
 	burn   burnLog // the supervisor's
 
-	mu      sync.Mutex
-	control store.Control
+	mu sync.Mutex
+	// control is replaced, never changed: whoever has it may go on reading.
+	control *store.Control
 	// windowEnds is by this machine's monotonic clock, computed from the time
 	// left by the database's clock, so that a wrong clock here does not matter.
 	windowEnds time.Time
@@ -107,7 +108,7 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 	defer r.mu.Unlock()
 	was := r.control
 	changed = was.Phase != c.Phase || was.RefreshTokenID != c.RefreshTokenID
-	r.control, r.windowEnds = c, at.Add(c.WindowLeft)
+	r.control, r.windowEnds = &c, at.Add(c.WindowLeft)
 	if was.Settings.WireProbe && !c.Settings.WireProbe {
 		r.configured, r.pinned = wireOf(c), nil
 		r.noteFound()
@@ -232,7 +233,7 @@ func (e *Engine) saveTrip(ctx context.Context, r *runState) {
 }
 
 // view is the run's control now.
-func (r *runState) view() store.Control {
+func (r *runState) view() *store.Control {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.control
@@ -357,7 +358,7 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	}
 	return &runState{
 		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),
-		probeTurn: make(chan struct{}, 1), found: make(chan struct{}), hints: &haravan.Hints{},
+		control: &store.Control{}, probeTurn: make(chan struct{}, 1), found: make(chan struct{}), hints: &haravan.Hints{},
 	}, nil
 }
 

@@ -24,6 +24,14 @@ const (
 // tells the pace and the shop's limiter about each. The error is a
 // *haravan.Error of the last try, or why no call could be made at all.
 func (a *attempt) ladder(ctx context.Context, exchange bool, call func(context.Context) (haravan.Meta, error)) error {
+	if err := a.call(ctx, exchange, call); err != nil {
+		return a.climb(ctx, exchange, call, err)
+	}
+	return nil
+}
+
+// climb is the rest of a ladder whose first try came to first.
+func (a *attempt) climb(ctx context.Context, exchange bool, call func(context.Context) (haravan.Meta, error), first error) error {
 	var last *haravan.Error
 	acted, resting := false, false
 	back := func() {
@@ -35,7 +43,10 @@ func (a *attempt) ladder(ctx context.Context, exchange bool, call func(context.C
 	defer back()
 	err := retry.Do(ctx, a.cut(exchange, &resting), func(ctx context.Context) error {
 		back()
-		err := a.call(ctx, exchange, call)
+		err := first
+		if last != nil {
+			err = a.call(ctx, exchange, call)
+		}
 		var he *haravan.Error
 		if !errors.As(err, &he) {
 			return err
@@ -128,18 +139,12 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 // place waits for the run's rate and then for a place among the calls in flight.
 func (a *attempt) place(ctx context.Context, exchange bool) error {
 	e := a.engine
-	may := func() error {
-		if a.late(exchange) {
-			return errLate
-		}
-		return e.mayCall(a.run, exchange, 0)
-	}
-	if exchange {
-		if err := a.storable(may); err != nil {
+	if exchange && e.flusher.Failing() {
+		if err := a.storable(); err != nil {
 			return err
 		}
 	}
-	if err := a.turn(exchange, may); err != nil {
+	if err := a.turn(exchange); err != nil {
 		return err
 	}
 	defer a.run.rate.Begun()
@@ -147,16 +152,21 @@ func (a *attempt) place(ctx context.Context, exchange bool) error {
 	return e.pace.Acquire(ctx, exchange, a.at())
 }
 
+// may tells why the call cannot be made any more, nil if it can.
+func (a *attempt) may(exchange bool) error {
+	if a.late(exchange) {
+		return errLate
+	}
+	return a.engine.mayCall(a.run, exchange, 0)
+}
+
 // storable waits for the database while it takes no writes: a token that is made
 // then exists nowhere else.
-func (a *attempt) storable(may func() error) error {
-	if !a.engine.flusher.Failing() {
-		return nil
-	}
+func (a *attempt) storable() error {
 	a.engine.crew.aside()
 	defer a.engine.crew.back()
 	for a.engine.flusher.Failing() {
-		if err := may(); err != nil {
+		if err := a.may(true); err != nil {
 			return err
 		}
 		time.Sleep(roomLook)
@@ -165,12 +175,13 @@ func (a *attempt) storable(may func() error) error {
 }
 
 // turn waits for the run's rate.
-func (a *attempt) turn(exchange bool, may func() error) error {
-	if a.run.rate.Limited() {
-		a.engine.crew.aside()
-		defer a.engine.crew.back()
+func (a *attempt) turn(exchange bool) error {
+	if a.run.rate.Free() {
+		return nil
 	}
-	return a.run.rate.Wait(exchange, a.at(), may)
+	a.engine.crew.aside()
+	defer a.engine.crew.back()
+	return a.run.rate.Wait(exchange, a.at(), func() error { return a.may(exchange) })
 }
 
 // late reports whether an exchange may not begin any more.

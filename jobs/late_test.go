@@ -19,7 +19,7 @@ func TestWhoseTurnComesTooLateIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const patience = time.Minute
 		e := &Engine{pace: NewPace(1), shops: newShopLimits(), crew: newCrew(1, 1), flusher: &Flusher{}, begin: time.Now()}
-		r := &runState{id: 1, control: store.Control{RunID: 1, Phase: rotation.PhaseExchanging, RefreshTokenID: 1}, windowEnds: time.Now().Add(time.Hour)}
+		r := &runState{id: 1, control: &store.Control{RunID: 1, Phase: rotation.PhaseExchanging, RefreshTokenID: 1}, windowEnds: time.Now().Add(time.Hour)}
 		sent := make(chan int64, 4)
 		outcome := make(chan error, 4)
 		try := func(position int64, exchange bool, took time.Duration) {
