@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/sethvargo/go-retry"
@@ -38,7 +41,11 @@ type attempt struct {
 // begin has the crew work the attempt.
 func (a *attempt) begin() {
 	if a.claim.New.IsZero() {
-		a.queue(a.engine.crew.exchange, a.first)
+		a.run.begun.Add(1)
+		a.queue(a.engine.crew.exchange, func(ctx context.Context) bool {
+			a.run.begun.Add(-1)
+			return a.first(ctx)
+		})
 	} else {
 		a.queue(a.engine.crew.prove, a.first)
 	}
@@ -50,10 +57,25 @@ func (a *attempt) queue(to func(place, func()), step func(context.Context) (ende
 	since := time.Now()
 	to(a.at(), func() {
 		a.engine.waits.place.since(since)
-		if step(context.Background()) {
+		if a.guard(step) {
 			a.ended()
 		}
 	})
+}
+
+// guard does a step; if that panics, the shop is tried again a few times and then
+// set aside: it must not take down one worker after the other.
+func (a *attempt) guard(step func(context.Context) (ended bool)) (ended bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			// What a panic says may be made of anything.
+			a.engine.log.Error("a fault in rotator", "run", a.run.id, "shop", a.claim.Domain,
+				"kind", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			a.failUnless(attemptsNetwork, rotation.ItemUnknown, rotation.ClassOurs, "a fault in rotator: see the worker's log", 10*time.Second)
+			ended = true
+		}
+	}()
+	return step(context.Background())
 }
 
 func (a *attempt) first(ctx context.Context) (ended bool) {
@@ -88,6 +110,13 @@ func (a *attempt) exchange(ctx context.Context) (ended bool) {
 		a.fail(rotation.ItemRetrying, rotation.ClassOurs, "the keyring does not open the run's credentials", 10*time.Second)
 		return true
 	}
+	if waited, err := a.storable(); err != nil {
+		a.notSent(err)
+		return true
+	} else if waited {
+		a.queue(a.engine.crew.exchange, a.exchange)
+		return false
+	}
 	if a.run.probing() {
 		leave, probe, err := a.takeProbe(ctx)
 		if err != nil {
@@ -95,12 +124,17 @@ func (a *attempt) exchange(ctx context.Context) (ended bool) {
 			return true
 		}
 		if probe {
+			leave = sync.OnceFunc(leave)
 			defer leave()
-			return a.search(ctx, creds)
+			return a.search(ctx, creds, leave)
 		}
 	}
 	var got haravan.Exchanged
-	if err := a.ladder(ctx, true, a.exchangeOnce(creds, a.run.wire(), &got)); err != nil {
+	switch err := a.ladder(ctx, true, a.exchangeOnce(creds, a.run.wire(), &got)); {
+	case errors.Is(err, errStoring): // since it waits for its place
+		a.queue(a.engine.crew.exchange, a.exchange)
+		return false
+	case err != nil:
 		a.exchangeFailed(ctx, creds, err)
 		return true
 	}
@@ -336,13 +370,13 @@ func (a *attempt) submit(o store.Outcome, then func(store.Verdict)) {
 
 // write is submit for a step that has to know at once.
 func (a *attempt) write(o store.Outcome) (v store.Verdict) {
+	a.engine.crew.aside()
+	defer a.engine.crew.back()
 	written := make(chan struct{})
 	a.submit(o, func(became store.Verdict) {
 		v = became
 		close(written)
 	})
-	a.engine.crew.aside()
-	defer a.engine.crew.back()
 	<-written
 	return v
 }

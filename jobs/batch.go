@@ -117,7 +117,10 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 		if stopped := e.mayCall(run, false, 0); stopped != nil {
 			return stopped, nil
 		}
-		chunk, err := e.store.ClaimBatch(ctx, lease, from, claimChunk, e.id)
+		if !e.roomFor(run, end) {
+			continue
+		}
+		chunk, err := e.store.ClaimBatch(ctx, lease, from, run.rate.Few(claimChunk), e.id)
 		if err != nil || len(chunk) == 0 {
 			return nil, err
 		}
@@ -137,7 +140,7 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 // roomFor waits until the run's rate lets another shop be begun soon, and reports
 // false if that is not before end, or no call may be made any more.
 func (e *Engine) roomFor(run *runState, end time.Time) bool {
-	for run.rate.Full() {
+	for run.rate.Full(int(run.begun.Load())) {
 		if e.mayCall(run, false, 0) != nil {
 			return false
 		}

@@ -117,11 +117,24 @@ func (g *callRate) Queued() int {
 	return g.waiting[0].len() + g.waiting[1].len()
 }
 
-// Full reports whether enough wait already.
-func (g *callRate) Full() bool {
+// Full reports whether enough wait already, with those who are about to.
+func (g *callRate) Full(coming int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.limiter != nil && g.waiting[1].len() >= max(2, int(g.share*rateQueue))
+	return g.limiter != nil && g.waiting[1].len()+coming >= g.enough()
+}
+
+// enough is how many may wait under a cap.
+func (g *callRate) enough() int { return max(2, int(g.share*rateQueue)) }
+
+// Few is n, or under a cap no more than may wait.
+func (g *callRate) Few(n int) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.limiter == nil {
+		return n
+	}
+	return min(n, g.enough())
 }
 
 // pump hands out the turns that are due and comes back for the next.

@@ -86,7 +86,7 @@ func TestCallRateProvesFirstAndSavesNoTurns(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		if !g.Full() || g.Queued() != 4 {
+		if !g.Full(0) || g.Queued() != 4 {
 			t.Errorf("%d wait", g.Queued())
 		}
 		time.Sleep(10 * time.Second)

@@ -34,8 +34,9 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
 			// Batches only claim and hand out; a few are enough to keep every
-			// attempt supplied.
-			queueBatches: {MaxWorkers: max(3, e.inflight/64)},
+			// attempt supplied, but one of a run with a small rate cap holds its
+			// worker for long.
+			queueBatches: {MaxWorkers: max(3, e.inflight/32)},
 			queueItems:   {MaxWorkers: max(4, e.inflight/4)},
 			// Several for each app: a few slow shops hold up their own job only.
 			queueDeliveries: {MaxWorkers: 4 * deliverOutstanding / deliverChunk},

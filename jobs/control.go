@@ -24,6 +24,7 @@ var (
 	errWindow   = errors.New("too little of the window is left")
 	errLease    = errors.New("the database has not heard of this worker for too long")
 	errLate     = errors.New("its turn did not come in time")
+	errStoring  = errors.New("the database takes no writes at the moment")
 	errDraining = errors.New("the worker is stopping")
 	errExcluded = errors.New("the shop was excluded meanwhile")
 )
@@ -46,11 +47,15 @@ type runState struct {
 
 	client *haravan.Client
 	rate   callRate
-	burn   burnLog // the supervisor's
+	// begun counts shops that no hand has come to yet.
+	begun atomic.Int64
+	burn  burnLog // the supervisor's
 
 	mu sync.Mutex
-	// control is replaced, never changed: whoever has it may go on reading.
+	// control is replaced, never changed: whoever has it may go on reading. It was
+	// read from readAt on.
 	control *store.Control
+	readAt  time.Time
 	// windowEnds is by this machine's monotonic clock, computed from the time
 	// left by the database's clock, so that a wrong clock here does not matter.
 	windowEnds time.Time
@@ -106,6 +111,10 @@ type trip struct {
 func (r *runState) update(c store.Control, began, at time.Time) (changed, resumed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if began.Before(r.readAt) {
+		return false, false // overtaken by a later look
+	}
+	r.readAt = began
 	was := r.control
 	changed = was.Phase != c.Phase || was.RefreshTokenID != c.RefreshTokenID
 	r.control, r.windowEnds = &c, at.Add(c.WindowLeft)

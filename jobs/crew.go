@@ -102,7 +102,8 @@ func (c *crew) hand(work func()) {
 func (c *crew) again(called chan func()) (work func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.hands <= c.most {
+	// Too many after some came back from aside, but no proof waits for that.
+	if c.hands <= c.most || c.proofs.len() > 0 {
 		if work = c.next(); work != nil {
 			return work
 		}

@@ -99,3 +99,40 @@ func TestCrewLetsShopsGetUnderWayByPosition(t *testing.T) {
 		}
 	})
 }
+
+// After an outage more may be at work than hands: no proof waits until they are
+// fewer.
+func TestCrewProvesAlsoWithTooMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(1, 10)
+		defer c.stop()
+		outage := make(chan struct{})
+		ends := [3]chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+		for i, end := range ends {
+			c.exchange(place{1, int64(i)}, func() {
+				c.aside()
+				<-outage
+				c.back()
+				<-end
+			})
+		}
+		synctest.Wait()
+		close(outage)
+		synctest.Wait()
+		proved, exchanged := false, false
+		c.exchange(place{1, 8}, func() { exchanged = true })
+		c.prove(place{1, 9}, func() { proved = true })
+		close(ends[0])
+		synctest.Wait()
+		if !proved || exchanged {
+			t.Errorf("proved %v, exchanged %v", proved, exchanged)
+		}
+		close(ends[1])
+		close(ends[2])
+		synctest.Wait()
+		if !exchanged || c.hands != 0 {
+			t.Errorf("exchanged %v, %d hands", exchanged, c.hands)
+		}
+	})
+}

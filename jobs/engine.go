@@ -80,6 +80,8 @@ const (
 	// controlEvery bounds how long an arming, a pause or a tune takes to be seen.
 	controlEvery = 100 * time.Millisecond
 	beatEvery    = 2 * time.Second
+	// beatPatience is how long after a beat the database counts as writable.
+	beatPatience = 3 * beatEvery
 	// leaseMargin: this worker stops calling before others may take over.
 	leaseMargin = 4 * time.Second
 	// A batch is left to a fresh job after batchBudget: it claims no more, and
@@ -223,6 +225,15 @@ func (e *Engine) beaten() { e.lastBeat.Store(int64(time.Since(e.begin))) }
 // leased reports whether the others still take this worker for alive.
 func (e *Engine) leased() bool {
 	return time.Since(e.begin)-time.Duration(e.lastBeat.Load()) < store.LiveWithin-leaseMargin
+}
+
+// storing reports whether the database takes writes, as far as is known. A beat
+// is one: where it gets through, a group that cannot be written is not the
+// database's matter, and where none has for long the server may only hang.
+func (e *Engine) storing() bool {
+	beat := e.begin.Add(time.Duration(e.lastBeat.Load()))
+	since, failing := e.flusher.Failing()
+	return time.Since(beat) < beatPatience && !(failing && beat.Before(since))
 }
 
 // quietly logs an error of a loop that goes on; the end of ctx is none.

@@ -21,8 +21,8 @@ type Flusher struct {
 	log   *slog.Logger
 	in    chan *pending
 	done  sync.WaitGroup
-	// failing tells that the last try of a group failed.
-	failing atomic.Bool
+	// failing is when the last try of a group began that failed, nil if none did.
+	failing atomic.Pointer[time.Time]
 }
 
 type pending struct {
@@ -62,8 +62,14 @@ func (f *Flusher) Close() {
 	f.done.Wait()
 }
 
-// Failing reports whether the database takes no writes at the moment.
-func (f *Flusher) Failing() bool { return f.failing.Load() }
+// Failing reports whether a group cannot be written at the moment, and since when.
+// It may be the group's fault, or a lock's.
+func (f *Flusher) Failing() (since time.Time, failing bool) {
+	if at := f.failing.Load(); at != nil {
+		return *at, true
+	}
+	return time.Time{}, false
+}
 
 func (f *Flusher) run() {
 	timer := time.NewTimer(flushDelay)
@@ -96,19 +102,20 @@ func (f *Flusher) run() {
 func (f *Flusher) flush(group []*pending, outcomes []store.Outcome) {
 	wait := flushRetryMin
 	for {
+		begin := time.Now()
 		// A commit that takes this long has lost its server; after a lost
 		// answer to a commit the fences make the second try harmless.
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		verdicts, err := f.store.WriteOutcomes(ctx, outcomes)
 		cancel()
 		if err == nil {
-			f.failing.Store(false)
+			f.failing.Store(nil)
 			for i, p := range group {
 				p.then(verdicts[i])
 			}
 			return
 		}
-		if !f.failing.Swap(true) {
+		if f.failing.CompareAndSwap(nil, &begin) {
 			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(group), "error", err)
 		}
 		time.Sleep(wait)

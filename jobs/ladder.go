@@ -114,6 +114,10 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 		e.pace.Return()
 		return errLate
 	}
+	if exchange && !e.storing() {
+		e.pace.Return()
+		return errStoring
+	}
 	// Given back, it is skipped by its next claim, which reads why.
 	if exchange && !a.claim.Acted && a.run.excludes(a.claim.ShopID) {
 		e.pace.Return()
@@ -139,15 +143,16 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 // place waits for the run's rate and then for a place among the calls in flight.
 func (a *attempt) place(ctx context.Context, exchange bool) error {
 	e := a.engine
-	if exchange && e.flusher.Failing() {
-		if err := a.storable(); err != nil {
-			return err
-		}
-	}
 	if err := a.turn(exchange); err != nil {
 		return err
 	}
 	defer a.run.rate.Begun()
+	if e.pace.Free() {
+		return nil
+	}
+	// The limit is lower than the hands are many: then all wait in its own order.
+	e.crew.aside()
+	defer e.crew.back()
 	defer e.waits.place.since(time.Now())
 	return e.pace.Acquire(ctx, exchange, a.at())
 }
@@ -161,17 +166,17 @@ func (a *attempt) may(exchange bool) error {
 }
 
 // storable waits for the database while it takes no writes: a token that is made
-// then exists nowhere else.
-func (a *attempt) storable() error {
-	a.engine.crew.aside()
-	defer a.engine.crew.back()
-	for a.engine.flusher.Failing() {
+// then exists nowhere else. waited tells that others should have their turn first.
+// The hand stays: whatever it could do wants to be written.
+func (a *attempt) storable() (waited bool, err error) {
+	for !a.engine.storing() {
 		if err := a.may(true); err != nil {
-			return err
+			return waited, err
 		}
-		time.Sleep(roomLook)
+		time.Sleep(controlEvery)
+		waited = true
 	}
-	return nil
+	return waited, nil
 }
 
 // turn waits for the run's rate.

@@ -79,6 +79,17 @@ func (p *Pace) SetCap(most int) {
 	p.wake()
 }
 
+// Free takes a place if nobody waits for one.
+func (p *Pace) Free() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	free := p.inflight < p.limit && p.reads.len()+p.exchanges.len() == 0
+	if free {
+		p.inflight++
+	}
+	return free
+}
+
 // Acquire waits for leave to make a call, an exchange or a read, for the item at
 // a place.
 func (p *Pace) Acquire(ctx context.Context, exchange bool, at place) error {

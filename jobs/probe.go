@@ -112,8 +112,9 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 
 // search exchanges one shop under one documented spelling after the other until
 // the platform takes one, which is then pinned for the run. It is an attempt
-// like any other: the shop is claimed, and a token is stored and proven.
-func (a *attempt) search(ctx context.Context, creds credentials) (ended bool) {
+// like any other: the shop is claimed, and a token is stored and proven. leave
+// ends its turn.
+func (a *attempt) search(ctx context.Context, creds credentials, leave func()) (ended bool) {
 	p := a.run.newProbe()
 	lives := false
 	for {
@@ -135,6 +136,7 @@ func (a *attempt) search(ctx context.Context, creds credentials) (ended bool) {
 		case err == nil:
 			verdict := a.write(a.exchanged(creds, got))
 			a.pin(ctx, wire, p)
+			leave()
 			if verdict != store.Written {
 				return true
 			}

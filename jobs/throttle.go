@@ -55,7 +55,7 @@ func (e *Engine) throttledBy(p PaceState, over time.Duration) string {
 			reason = e.slowest(p, over, place, shop, commit)
 		}
 	}
-	if e.flusher.Failing() {
+	if _, failing := e.flusher.Failing(); failing {
 		return reasonDatabase
 	}
 	return reason
