@@ -131,7 +131,7 @@ func (a *attempt) exchange(ctx context.Context) (ended bool) {
 	}
 	var got haravan.Exchanged
 	switch err := a.ladder(ctx, true, a.exchangeOnce(creds, a.run.wire(), &got)); {
-	case errors.Is(err, errStoring): // since it waits for its place
+	case errors.Is(err, errStoring): // while it waited for its place
 		a.queue(a.engine.crew.exchange, a.exchange)
 		return false
 	case err != nil:

@@ -128,7 +128,14 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 		return a.crowded(quiet)
 	}
 	begin := time.Now()
+	answered := false
+	defer func() {
+		if !answered { // a panic, which costs the shop an attempt and nobody a place
+			e.pace.Return()
+		}
+	}()
 	meta, err := call(ctx)
+	answered = true
 	var class rotation.Class
 	var asked time.Duration
 	var he *haravan.Error

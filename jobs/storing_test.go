@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -83,6 +84,21 @@ func TestAPanicSetsOneShopAside(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "planted") || !strings.Contains(log.String(), "shop.myharavan.com") {
 		t.Errorf("log: %s", &log)
+	}
+}
+
+func TestAPanicKeepsNoPlace(t *testing.T) {
+	t.Parallel()
+	e := &Engine{pace: NewPace(1), shops: newShopLimits(), flusher: &Flusher{}, crew: newCrew(1, 1), begin: time.Now()}
+	r := &runState{id: 1, control: &store.Control{RunID: 1, Phase: rotation.PhaseExchanging, RefreshTokenID: 1}, windowEnds: time.Now().Add(time.Hour)}
+	a := &attempt{engine: e, run: r}
+	func() {
+		defer func() { _ = recover() }()
+		_ = a.call(t.Context(), true, func(context.Context) (haravan.Meta, error) { panic("in a call") })
+		t.Error("the panic was swallowed")
+	}()
+	if s := e.pace.State(); s.InFlight != 0 {
+		t.Errorf("%d places are kept", s.InFlight)
 	}
 }
 
