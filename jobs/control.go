@@ -42,8 +42,7 @@ const (
 
 // runState is what this process knows about one open run.
 type runState struct {
-	id  int64
-	app store.App
+	id, appID int64
 
 	client *haravan.Client
 	rate   callRate
@@ -51,7 +50,8 @@ type runState struct {
 	begun atomic.Int64
 	burn  burnLog // the supervisor's
 
-	mu sync.Mutex
+	mu  sync.Mutex
+	app store.App
 	// control is replaced, never changed: whoever has it may go on reading. It was
 	// read from readAt on.
 	control *store.Control
@@ -366,7 +366,7 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
 	}
 	return &runState{
-		id: c.RunID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),
+		id: c.RunID, appID: app.ID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),
 		control: &store.Control{}, probeTurn: make(chan struct{}, 1), found: make(chan struct{}), hints: &haravan.Hints{},
 	}, nil
 }
@@ -384,12 +384,15 @@ func (e *Engine) reloadApp(ctx context.Context, r *runState, appID int64) error 
 	return nil
 }
 
-// clientID is the app's.
-func (r *runState) clientID() string {
+// ofApp is the app as it was last read.
+func (r *runState) ofApp() store.App {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.app.ClientID
+	return r.app
 }
+
+// clientID is the app's.
+func (r *runState) clientID() string { return r.ofApp().ClientID }
 
 // wireOf is the wire variant in the run's settings, nil for none. One that
 // cannot be read has failed the making of the run's client.

@@ -203,7 +203,7 @@ func (a *attempt) late(exchange bool) bool {
 
 func (a *attempt) at() place { return place{a.run.id, a.claim.Position} }
 
-func (a *attempt) bucket() bucket { return bucket{a.run.app.ID, a.claim.Domain} }
+func (a *attempt) bucket() bucket { return bucket{a.run.appID, a.claim.Domain} }
 
 // crowded is the outcome of a call that was not made, to leave the shop alone.
 func (a *attempt) crowded(wait time.Duration) error {

@@ -38,7 +38,7 @@ func (w *readWorker) Work(ctx context.Context, job *river.Job[ReadArgs]) error {
 	}
 	ctx, stop := e.untilDraining(ctx)
 	defer stop()
-	reading, err := e.store.SyncBound(ctx, run.app, seen)
+	reading, err := e.store.SyncBound(ctx, run.ofApp(), seen)
 	var fault *store.BoundFault
 	switch {
 	case errors.Is(err, store.ErrNotBound), errors.Is(err, store.ErrConflict):
