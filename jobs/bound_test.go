@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
+	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -93,21 +94,25 @@ func (r *boundRig) sql(statement string, args ...any) {
 // both with the platform. The two are never apart, whatever was killed when.
 func (r *boundRig) asStored(mustBeNew bool) (rows int) {
 	r.t.Helper()
-	return r.compare(`coalesce(nullif(oauth_token, ''), access_token)`, func(v int) bool { return v == 2 || v != 0 && !mustBeNew })
+	return r.compare(`coalesce(nullif(a.oauth_token, ''), a.access_token)`, func(v int) bool { return v == 2 || v != 0 && !mustBeNew })
 }
 
 // compare wants every row's token to be the stored one, and of a secret that may
-// be by the platform's own books: 0 is a dead token's.
+// be by the platform's own books: 0 is a dead token's. Both are read in one
+// statement: PostgreSQL may still commit what a killed worker had sent.
 func (r *boundRig) compare(column string, may func(version int) bool) (rows int) {
 	r.t.Helper()
-	found, err := r.admin.Pool.Query(r.ctx, `select shop, `+column+` from public.app_shops order by id`)
+	found, err := r.admin.Pool.Query(r.ctx, `select a.shop, `+column+`, coalesce(s.id::text, ''), s.access_token
+		from public.app_shops a left join rotator.shops s on s.app_id = $1 and s.domain = a.shop order by a.id`, r.app.ID)
 	r.must(err)
 	defer found.Close()
 	for found.Next() {
-		var domain, token string
-		r.must(found.Scan(&domain, &token))
+		var domain, token, id string
+		var sealed []byte
+		r.must(found.Scan(&domain, &token, &id, &sealed))
 		rows++
-		if stored, err := r.db.ShopToken(r.ctx, r.app.ID, domain); err != nil || stored.Reveal() != token {
+		stored, err := r.admin.Keys.Open(sealed, secret.Column{Table: "shops", Row: id, Name: "access_token"})
+		if err != nil || stored.Reveal() != token {
 			r.t.Errorf("%s: the app's token is not the stored one: %v", domain, err)
 		}
 		if v := r.sim.TokenVersion(domain, token); !may(v) {

@@ -46,7 +46,7 @@ func (r *boundRig) together() {
 // asDerived is asStored once every row has a token of that secret.
 func (r *boundRig) asDerived(version int) (rows int) {
 	r.t.Helper()
-	return r.compare(`coalesce(oauth_token, '')`, func(v int) bool { return v == version })
+	return r.compare(`coalesce(a.oauth_token, '')`, func(v int) bool { return v == version })
 }
 
 func TestAMigrationOfTheAppsOwnTableThenARotation(t *testing.T) {
