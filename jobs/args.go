@@ -7,13 +7,6 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
-// Queues. Batches take whole ranges of shops, items are the few that wait alone.
-const (
-	queueBatches    = "batches"
-	queueItems      = "items"
-	queueDeliveries = "deliveries"
-)
-
 // WalkArgs takes the fleet into a run, page by page. The cursor makes a walk
 // that died without moving on different from the next one.
 type WalkArgs struct {
@@ -25,8 +18,8 @@ type WalkArgs struct {
 func (WalkArgs) Kind() string { return "walk" }
 
 // InsertOpts implements river.JobArgsWithInsertOpts.
-func (WalkArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+func (a WalkArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: itemQueue(a.Run), UniqueOpts: onceWhileOpen}
 }
 
 // BatchArgs works the shops of one batch, under one grant.
@@ -43,7 +36,9 @@ const BatchKind = "exchange_batch"
 func (BatchArgs) Kind() string { return BatchKind }
 
 // InsertOpts implements river.JobArgsWithInsertOpts.
-func (BatchArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: queueBatches} }
+func (a BatchArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: batchQueue(a.Run)}
+}
 
 func (a BatchArgs) grant() store.Grant {
 	return store.Grant{RunID: a.Run, Number: a.Batch, Grant: a.Grant}
@@ -61,8 +56,8 @@ func (ItemArgs) Kind() string { return "exchange_item" }
 
 // InsertOpts implements river.JobArgsWithInsertOpts. A lost item is due again
 // by its lease, so a job that keeps failing may be given up early.
-func (ItemArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueItems, MaxAttempts: 3}
+func (a ItemArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: itemQueue(a.Run), MaxAttempts: 3}
 }
 
 func (a ItemArgs) due() store.Due {
@@ -80,8 +75,8 @@ type CheckArgs struct {
 func (CheckArgs) Kind() string { return "check_revoke" }
 
 // InsertOpts implements river.JobArgsWithInsertOpts.
-func (CheckArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+func (a CheckArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: itemQueue(a.Run), UniqueOpts: onceWhileOpen}
 }
 
 // DeliverArgs tells one app of the newest tokens of some shops, each under the
@@ -128,8 +123,8 @@ type ReadArgs struct {
 func (ReadArgs) Kind() string { return "read_bound" }
 
 // InsertOpts implements river.JobArgsWithInsertOpts.
-func (ReadArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+func (a ReadArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: itemQueue(a.Run), UniqueOpts: onceWhileOpen}
 }
 
 // onlyJobs are the kinds of which a run has one job at a time.

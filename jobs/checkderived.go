@@ -25,8 +25,8 @@ type CheckDerivedArgs struct {
 func (CheckDerivedArgs) Kind() string { return "check_derived" }
 
 // InsertOpts implements river.JobArgsWithInsertOpts.
-func (CheckDerivedArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueItems, UniqueOpts: onceWhileOpen}
+func (a CheckDerivedArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: itemQueue(a.Run), UniqueOpts: onceWhileOpen}
 }
 
 // checkDerivedWorker reads the identity behind derived tokens. A read has no

@@ -32,12 +32,8 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		// River's own chatter about fetching is noise to an operator.
 		Logger:  slog.New(quiet{log.Handler()}),
 		Workers: workers,
+		// Besides those of the runs (queues.go).
 		Queues: map[string]river.QueueConfig{
-			// Batches only claim and hand out; a few are enough to keep every
-			// attempt supplied, but one of a run with a small rate cap holds its
-			// worker for long.
-			queueBatches: {MaxWorkers: max(3, e.inflight/32)},
-			queueItems:   {MaxWorkers: max(4, e.inflight/4)},
 			// Several for each app: a few slow shops hold up their own job only.
 			queueDeliveries: {MaxWorkers: 4 * deliverOutstanding / deliverChunk},
 		},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -287,6 +288,16 @@ func (r *runState) credentials(ctx context.Context, s *store.Store) (credentials
 type runs struct {
 	mu   sync.Mutex
 	open map[int64]*runState
+	// opened tells that there is another.
+	opened chan struct{}
+}
+
+func newRuns() runs { return runs{open: map[int64]*runState{}, opened: make(chan struct{}, 1)} }
+
+func (r *runs) ids() []int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.open))
 }
 
 // run returns the run's state, loading it on first sight: nil for one that is
@@ -327,6 +338,7 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 				return err
 			}
 			e.runs.open[c.RunID] = r
+			knock(e.runs.opened)
 		}
 		if c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld) {
 			if err := e.reloadApp(ctx, r, c.AppID); err != nil {

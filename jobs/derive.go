@@ -27,7 +27,9 @@ type DeriveArgs struct {
 func (DeriveArgs) Kind() string { return DeriveKind }
 
 // InsertOpts implements river.JobArgsWithInsertOpts.
-func (DeriveArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: queueBatches} }
+func (a DeriveArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{Queue: batchQueue(a.Run)}
+}
 
 // deriveWorker derives what is still underived in one batch and asks nobody.
 // Running it again, at any time and anywhere, derives the same.

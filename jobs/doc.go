@@ -13,7 +13,8 @@
 // unless it finds the token that was minted, which it proves. The tables are the truth; River's jobs
 // only carry it: a job names a batch and a grant, or an item and an attempt, and
 // does nothing when the table says that it is superseded. Losing a job loses no
-// work, running it twice doubles none.
+// work, running it twice doubles none. Every run has queues of its own, so that
+// none waits for another app's shops.
 //
 // What an app is told follows the same rule: a delivery is claimed before its
 // request and committed after it, so that a token whose answer was lost is

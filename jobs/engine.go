@@ -117,7 +117,7 @@ func New(c Config) (*Engine, error) {
 		vectors: sync.OnceValue(haravan.CheckVectors),
 		id:      uuid.New(), pace: NewPace(c.InFlight), shops: newShopLimits(),
 		walked: stood{}, checked: stood{}, planned: map[int64]int{},
-		crew: newCrew(c.InFlight, c.InFlight*attemptsPerCall), runs: runs{open: map[int64]*runState{}}, receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
+		crew: newCrew(c.InFlight, c.InFlight*attemptsPerCall), runs: newRuns(), receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
 	client, err := newClient(c.Store, c.Log, e)
 	if err != nil {
@@ -154,8 +154,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	go func() { defer close(beats); e.beatLoop(loops) }()
 	polls := make(chan struct{})
 	go func() { defer close(polls); newHealthPoller(e).loop(loops) }()
+	queues, leave := context.WithCancel(loops)
+	left := make(chan struct{})
+	go func() { defer close(left); e.queueLoop(queues) }()
 	err = e.superviseLoop(ctx)
 	e.draining.Store(true)
+	// No queue may come or go while River stops.
+	leave()
+	<-left
 	drainErr := e.drain(context.WithoutCancel(ctx))
 	stop()
 	<-beats

@@ -24,7 +24,7 @@ func legacyRigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 	if o.Legacy == 0 {
 		o.Legacy = o.Shops
 	}
-	r := appOn(t, db, o, 3*time.Minute)
+	r := appOn(t, db, "demo", o, 3*time.Minute)
 	var rows []shopfile.Row
 	for s := range r.sim.Shops {
 		rows = append(rows, shopfile.Row{

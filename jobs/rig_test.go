@@ -42,7 +42,13 @@ func newRig(t *testing.T, o haravansim.Options) *rig {
 
 func rigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 	t.Helper()
-	r := appOn(t, db, o, 90*time.Second)
+	return rigOf(t, db, "demo", o)
+}
+
+// rigOf is a rig with a fleet of the named app.
+func rigOf(t *testing.T, db *storetest.DB, name string, o haravansim.Options) *rig {
+	t.Helper()
+	r := appOn(t, db, name, o, 90*time.Second)
 	fresh, err := r.sim.CreateSecret()
 	r.must(err)
 	_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(fresh.Value))
@@ -58,7 +64,7 @@ func rigOn(t *testing.T, db *storetest.DB, o haravansim.Options) *rig {
 }
 
 // appOn is a rig with an app under its first secret, and none of its shops.
-func appOn(t *testing.T, db *storetest.DB, o haravansim.Options, within time.Duration) *rig {
+func appOn(t *testing.T, db *storetest.DB, name string, o haravansim.Options, within time.Duration) *rig {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	t.Cleanup(cancel)
@@ -79,7 +85,7 @@ func appOn(t *testing.T, db *storetest.DB, o haravansim.Options, within time.Dur
 	r.op = operate.Operator{Store: r.db.Store, Actor: storetest.Actor}
 	none := 0
 	r.app, err = r.db.SetApp(ctx, storetest.Actor, store.App{
-		Name: "demo", ClientID: sim.App().ClientID,
+		Name: name, ClientID: sim.App().ClientID,
 		Settings: store.AppSettings{GraceSeconds: &none, CheckSample: -1},
 	})
 	r.must(err)
@@ -119,9 +125,15 @@ func (r *rig) arm() {
 // worker runs an engine until the test ends or stop is called.
 func (r *rig) worker() (stop func()) {
 	r.t.Helper()
+	started := make(chan struct{})
+	return r.work(r.engine(false, func() { close(started) }), started)
+}
+
+// work is worker with an engine that closes started.
+func (r *rig) work(e *jobs.Engine, started <-chan struct{}) (stop func()) {
+	r.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	started, ended := make(chan struct{}), make(chan error, 1)
-	e := r.engine(false, func() { close(started) })
+	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
 	select {
 	case <-started:
