@@ -64,6 +64,10 @@ var (
 			and state in ('pending', 'claimed')`)
 	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null, claimed = false
 		where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
+	// What is claimed still was never told to who leaves: the answer was lost. The
+	// next holder does not look for what the one before had under way.
+	untoldItems = sql(`update rotator.items set state = 'unknown'
+		where run_id = $1 and position between $2 and $3 and next_attempt_at is null and state = 'claimed'`)
 	// Every token of a group is in its shop by then, or its item says why not.
 	settleBatch = sql(`with settled as (update rotator.batches b set settled_at = now() where b.run_id = $1 and b.number = $2 and b.fence = $3
 		and not exists (select from rotator.items i where i.run_id = b.run_id and i.position between b.first_position and b.last_position
@@ -157,7 +161,11 @@ func (s *Store) LeaveBatch(ctx context.Context, l Lease) error {
 			if err != nil || tag.RowsAffected() == 0 {
 				return err
 			}
-			return tx.settleMinted(ctx, mintedOfBatch, l.RunID, l.Number)
+			if err := tx.settleMinted(ctx, mintedOfBatch, l.RunID, l.Number); err != nil {
+				return err
+			}
+			_, err = tx.tx.Exec(ctx, untoldItems, l.RunID, l.First, l.Last)
+			return err
 		})
 	})
 	if err != nil {
