@@ -71,12 +71,20 @@ func (a *attempt) guard(step func(context.Context) (ended bool)) (ended bool) {
 			// What a panic says may be made of anything.
 			a.engine.log.Error("a fault in rotator", "run", a.run.id, "shop", a.claim.Domain,
 				"kind", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			a.failUnless(attemptsNetwork, rotation.ItemUnknown, rotation.ClassOurs, "a fault in rotator: see the worker's log", 10*time.Second)
+			state := rotation.ItemUnknown
+			if a.holdsToken() {
+				state = rotation.ItemExchanged
+			}
+			a.failUnless(attemptsNetwork, state, rotation.ClassOurs, "a fault in rotator: see the worker's log", 10*time.Second)
 			ended = true
 		}
 	}()
 	return step(context.Background())
 }
+
+// holdsToken reports whether a token is stored for the shop that is not proven
+// yet. It may be the only one that works.
+func (a *attempt) holdsToken() bool { return !a.claim.New.IsZero() || !a.mintedAt.IsZero() }
 
 func (a *attempt) first(ctx context.Context) (ended bool) {
 	c := a.claim

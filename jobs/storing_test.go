@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/haravan-rotator/rotator/haravan"
+	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -84,6 +85,28 @@ func TestAPanicSetsOneShopAside(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "planted") || !strings.Contains(log.String(), "shop.myharavan.com") {
 		t.Errorf("log: %s", &log)
+	}
+}
+
+// A token that is stored outlives a fault in its proof: the one before may be dead.
+func TestAPanicInAProofKeepsTheToken(t *testing.T) {
+	t.Parallel()
+	e := &Engine{flusher: &Flusher{in: make(chan *pending, 1)}, crew: newCrew(1, 1), log: slog.New(slog.DiscardHandler)}
+	for what, a := range map[string]*attempt{
+		"of this attempt":    {mintedAt: time.Now()},
+		"of the one before":  {claim: store.Claim{New: secret.New("minted")}},
+		"at its first tries": {claim: store.Claim{Tries: attemptsNetwork - 1}, mintedAt: time.Now()},
+	} {
+		a.engine, a.run = e, &runState{id: 1}
+		ended := make(chan bool)
+		go func() {
+			ended <- a.guard(func(context.Context) bool { panic("in a proof") })
+		}()
+		p := <-e.flusher.in
+		p.then(store.Written)
+		if !<-ended || p.outcome.State != rotation.ItemExchanged || p.outcome.Delay == 0 {
+			t.Errorf("a token %s: %s after %s", what, p.outcome.State, p.outcome.Delay)
+		}
 	}
 }
 
