@@ -30,8 +30,9 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		// A job tells which worker has it, so that a dead one's are known.
 		ID: e.id.String(),
 		// River's own chatter about fetching is noise to an operator.
-		Logger:  slog.New(quiet{log.Handler()}),
-		Workers: workers,
+		Logger:     slog.New(quiet{log.Handler()}),
+		Workers:    workers,
+		Middleware: []rivertype.Middleware{e.here.middleware()},
 		// Besides those of the runs (queues.go).
 		Queues: map[string]river.QueueConfig{
 			// Several for each app: a few slow shops hold up their own job only.

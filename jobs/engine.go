@@ -54,6 +54,7 @@ type Engine struct {
 	crew      *crew
 	runs      runs
 	receivers receivers
+	here      jobsHere
 
 	lastBeat atomic.Int64 // nanoseconds since begin
 	begin    time.Time

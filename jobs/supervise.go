@@ -92,6 +92,9 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 		if err := e.store.FreeJobs(ctx, onlyJobs, store.LiveWithin); err != nil {
 			return false, err
 		}
+		if err := e.store.FreeUnheardJobs(ctx, e.id, e.here.list(), heardWithin); err != nil {
+			return false, err
+		}
 	}
 	// Whatever the runs do: tokens that are live must reach their app.
 	busy, err = e.superviseDeliveries(ctx, repair)

@@ -29,3 +29,23 @@ func TestOnlyJobsOfDeadWorkersAreFreed(t *testing.T) {
 		t.Errorf("jobs (-want +got):\n%s", diff)
 	}
 }
+
+func TestOnlyJobsThatTheirWorkerDoesNotKnowAreFreed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	for kind, job := range map[string]struct {
+		by  string
+		ago string
+	}{"worked": {r.worker.String(), "1 hour"}, "lost": {r.worker.String(), "1 hour"}, "just given": {r.worker.String(), "1 second"}, "another's": {uuid.NewString(), "1 hour"}} {
+		exec(t, r.DB, `insert into rotator.river_job (kind, args, max_attempts, state, attempted_by, attempted_at)
+			values ($1, '{}', 25, 'running', array['before', $2], now() - $3::interval)`, kind, job.by, job.ago)
+	}
+	working := ask[int64](t, r.DB, "select id from rotator.river_job where kind = 'worked'")
+	if err := r.FreeUnheardJobs(t.Context(), r.worker, working, store.LiveWithin); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"another's running", "just given running", "lost available", "worked running"}
+	if diff := cmp.Diff(want, ask[string](t, r.DB, "select kind || ' ' || state from rotator.river_job order by kind")); diff != "" {
+		t.Errorf("jobs (-want +got):\n%s", diff)
+	}
+}
