@@ -141,12 +141,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.beaten()
 	e.flusher = NewFlusher(e.store, e.log)
-	if err := e.refreshControls(ctx); err != nil {
-		return err
-	}
-	// River's own context must outlive ctx: draining is not cancelling.
-	if err := e.river.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start River: %w", err)
+	if err := e.takeJobs(ctx); err != nil {
+		e.flusher.Close()
+		return errors.Join(err, e.signOff(ctx))
 	}
 	e.started()
 	loops, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -167,9 +164,25 @@ func (e *Engine) Run(ctx context.Context) error {
 	stop()
 	<-beats
 	<-polls
-	signOff, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	return errors.Join(err, drainErr, e.signOff(ctx))
+}
+
+func (e *Engine) takeJobs(ctx context.Context) error {
+	if err := e.refreshControls(ctx); err != nil {
+		return err
+	}
+	// River's own context must outlive ctx: draining is not cancelling.
+	if err := e.river.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start River: %w", err)
+	}
+	return nil
+}
+
+// signOff tells the others that this worker is gone.
+func (e *Engine) signOff(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(err, drainErr, e.store.StopWorker(signOff, e.id))
+	return e.store.StopWorker(ctx, e.id)
 }
 
 // drain lets running jobs end, which they do soon once draining is set.
