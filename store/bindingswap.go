@@ -19,13 +19,13 @@ func (m *boundMet) Error() string {
 	return fmt.Sprintf("%d shops are bound to rows of another table", m.shops)
 }
 
-// WriteOutcomes commits a group of outcomes, of different items, and tells what
+// writeDifferent commits a group of outcomes, of different items, and tells what
 // became of each, in order. An error means that none was written.
 //
 // Proofs of shops that are bound to an app's own table are committed after the
 // others, in a transaction with the write of their row, so that nothing that
 // befalls that table keeps a new token from being persisted.
-func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdict, error) {
+func (s *Store) writeDifferent(ctx context.Context, outcomes []Outcome) ([]Verdict, error) {
 	bound, err := s.partBound(ctx, outcomes)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdic
 		var met *boundMet
 		if errors.As(err, &met) {
 			s.bound.Store(true) // from now on they are looked for first
-			return s.WriteOutcomes(ctx, outcomes)
+			return s.writeDifferent(ctx, outcomes)
 		}
 		if err != nil {
 			return nil, err
