@@ -76,7 +76,7 @@ func ConnectReader(ctx context.Context, url secret.String, name string, conns in
 	return connect(ctx, url, name, conns, map[string]string{"default_transaction_read_only": "on"})
 }
 
-func connect(ctx context.Context, url secret.String, name string, conns int, settings map[string]string) (*pgxpool.Pool, error) {
+func poolConfig(url secret.String, name string, conns int, settings map[string]string) (*pgxpool.Config, error) {
 	cfg, err := pgxpool.ParseConfig(url.Reveal())
 	if err != nil {
 		return nil, errors.New("DATABASE_URL cannot be read as a PostgreSQL connection string")
@@ -94,6 +94,15 @@ func connect(ctx context.Context, url secret.String, name string, conns int, set
 	maps.Copy(cfg.ConnConfig.RuntimeParams, settings)
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	cfg.ConnConfig.DialFunc = dialer(cfg.ConnConfig.ConnectTimeout).DialContext
+	return cfg, nil
+}
+
+func connect(ctx context.Context, url secret.String, name string, conns int, settings map[string]string) (*pgxpool.Pool, error) {
+	cfg, err := poolConfig(url, name, conns, settings)
+	if err != nil {
+		return nil, err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
