@@ -141,7 +141,7 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 // false if that is not before end, or no call may be made any more.
 func (e *Engine) roomFor(run *runState, end time.Time) bool {
 	for run.rate.Full(int(run.begun.Load())) {
-		if e.mayCall(run, false, 0) != nil {
+		if !time.Now().Before(end) || e.mayCall(run, false, 0) != nil {
 			return false
 		}
 		time.Sleep(roomLook)

@@ -56,6 +56,25 @@ func TestWhoseTurnComesTooLateIsNotSent(t *testing.T) {
 	})
 }
 
+// A batch that waits for room under a small rate is left in time, however many
+// others keep the rate full.
+func TestABatchWaitsForRoomNoLongerThanItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := &Engine{pace: NewPace(1), begin: time.Now()}
+		r := &runState{id: 1, control: &store.Control{RunID: 1, Phase: rotation.PhaseExchanging}}
+		r.rate.Set(0.01)
+		r.begun.Store(2)
+		begin := time.Now()
+		if e.roomFor(r, begin.Add(time.Second)) {
+			t.Error("there is room")
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("it waited for %s", took)
+		}
+	})
+}
+
 // River neither cancels nor doubles the job of a batch within any run's time.
 func TestABatchIsNotTakenFromALivingWorker(t *testing.T) {
 	t.Parallel()
