@@ -60,11 +60,12 @@ func TestLoad(t *testing.T) {
 			c.Actor, c.Listen, c.LogFormat, c.LogLevel, c.NoColor = "Mai Nguyễn <mai@example.com>", "0.0.0.0:0", LogJSON, slog.LevelDebug, true
 		}},
 		{
-			"flags beat the environment, right or wrong", append(home, "ROTATOR_ACTOR=env", "ROTATOR_LISTEN=wrong", "NO_COLOR=1", "ROTATOR_API_URL=https://h"),
-			Flags{"actor": "flag", "listen": "[::1]:8080", "no-color": "false", "api-url": ""},
+			"flags beat the environment, right or wrong", append(home, "ROTATOR_ACTOR=env", "ROTATOR_LOG_LEVEL=wrong", "NO_COLOR=1", "ROTATOR_API_URL=https://h"),
+			Flags{"actor": "flag", "log-level": "warn", "no-color": "false", "api-url": ""},
 			person,
-			func(c *Config) { c.Actor, c.Listen = "flag", "[::1]:8080" },
+			func(c *Config) { c.Actor, c.LogLevel = "flag", slog.LevelWarn },
 		},
+		{"listening on an address of IPv6", append(home, "ROTATOR_LISTEN=[::1]:8080"), nil, person, func(c *Config) { c.Listen = "[::1]:8080" }},
 		{"shops on a port", append(home, "ROTATOR_API_URL=https://{shop}:8443/"), nil, person, func(c *Config) { c.APIURL = "https://{shop}:8443" }},
 		{"localhost in the clear", append(home, "ROTATOR_API_URL=http://localhost:1", "ROTATOR_ACCOUNTS_URL=http://[::1]:2"), nil, person, func(c *Config) {
 			c.APIURL, c.AccountsURL = "http://localhost:1", "http://[::1]:2"
@@ -171,7 +172,7 @@ ROTATOR_API_URL: found "http://haravan.example": plain http goes only to this ma
 ROTATOR_ACCOUNTS_URL: found a value that is not shown: a URL here holds no user name or password: remove the part before the @
 ROTATOR_WEBHOOK_URL: found "https://app.example/hook" and more: a URL here has no query and no fragment: remove what follows the ? or #
 ROTATOR_ACTOR: is not set, and the operating system does not know the user: say who acts
---listen: found ":80": name the host: 127.0.0.1:80 for this machine only, 0.0.0.0:80 for every interface
+ROTATOR_LISTEN: found ":80": name the host: 127.0.0.1:80 for this machine only, 0.0.0.0:80 for every interface
 ROTATOR_LOG_FORMAT: found "xmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxmlxml"…: write text or json
 ROTATOR_LOG_LEVEL: found "loud": write debug, info, warn or error
 --no-color: found "perhaps": write true or false
@@ -187,9 +188,9 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 		"DATABASE_URL=postgres://u:" + planted + "/x@h/d", "ROTATOR_DATA_DIR=data", "ROTATOR_API_URL=http://haravan.example",
 		"ROTATOR_ACCOUNTS_URL=https://u:" + planted + "@h", "ROTATOR_WEBHOOK_URL=https://app.example/hook?key=" + planted,
 		"ROTATOR_LOG_FORMAT=" + strings.Repeat("xml", 30), "ROTATOR_LOG_LEVEL=loud", "ROTATOR_LOGLEVEL=info",
-		"ROTATOR_TOKEN=" + planted, "ROTATOR_A\nB=1", "ROTATOR_DATABASE_URL=postgres://u:" + planted + "@h/d",
+		"ROTATOR_LISTEN=:80", "ROTATOR_TOKEN=" + planted, "ROTATOR_A\nB=1", "ROTATOR_DATABASE_URL=postgres://u:" + planted + "@h/d",
 	}
-	_, err := load(env, Flags{"listen": ":80", "no-color": "perhaps", "lissten": planted}, host{uid: 1000})
+	_, err := load(env, Flags{"no-color": "perhaps", "lissten": planted}, host{uid: 1000})
 	if err == nil {
 		t.Fatal("no error")
 	}

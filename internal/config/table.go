@@ -45,14 +45,14 @@ var variables = [...]variable{
 		show:     func(c *Config) string { return c.APIURL },
 	},
 	{
-		Variable: Variable{prefix + "ACCOUNTS_URL", "accounts-url", defaultAccountsURL, "The platform's OpenID Connect issuer"},
+		Variable: Variable{prefix + "ACCOUNTS_URL", "", defaultAccountsURL, "The platform's OpenID Connect issuer"},
 		fallback: defaultAccountsURL,
 		accept:   (*Config).acceptAccountsURL,
 		found:    shownURL,
 		show:     func(c *Config) string { return c.AccountsURL },
 	},
 	{
-		Variable: Variable{prefix + "WEBHOOK_URL", "webhook-url", "", "The app's webhook receiver, to be probed"},
+		Variable: Variable{prefix + "WEBHOOK_URL", "", "", "The app's webhook receiver, to be probed"},
 		accept:   (*Config).acceptWebhookURL,
 		found:    shownURL,
 		show:     func(c *Config) string { return c.WebhookURL },
@@ -64,7 +64,7 @@ var variables = [...]variable{
 		show:     func(c *Config) string { return c.Actor },
 	},
 	{
-		Variable: Variable{prefix + "LISTEN", "listen", "", "host:port of the HTTP surface"},
+		Variable: Variable{prefix + "LISTEN", "", "", "host:port of the HTTP surface"},
 		accept:   (*Config).acceptListen,
 		show:     func(c *Config) string { return c.Listen },
 	},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +126,26 @@ func TestVariablesInReadme(t *testing.T) {
 	}
 	if diff := gocmp.Diff(want, table(t, "Configuration")); diff != "" {
 		t.Errorf("variables in the program (-) and in README.md (+):\n%s", diff)
+	}
+}
+
+// A table that names a flag which no command has would be believed.
+func TestFlagsOfVariablesExist(t *testing.T) {
+	t.Parallel()
+	h := readHelp(t)
+	seen := 0
+	for _, v := range config.Variables() {
+		if v.Flag == "" {
+			continue
+		}
+		seen++
+		shown := regexp.MustCompile(`(?m)^ +--` + v.Flag + `[ \[].*\(` + v.Name + `\)$`)
+		if !slices.ContainsFunc(slices.Collect(maps.Values(h)), shown.MatchString) {
+			t.Errorf("%s is said to be set by --%s, which no command has", v.Name, v.Flag)
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d flags found: the search is broken", seen)
 	}
 }
 
