@@ -87,6 +87,7 @@ Without DATABASE_URL it makes and runs a private PostgreSQL of its own.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(environmentTopic(), exitCodeTopic())
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	completeFiles(root)
 	return root
 }
 
@@ -104,14 +105,16 @@ func newHelp() *cobra.Command {
 		Short:   "Explain a command or a topic",
 		Long:    "Explain a command, or one of the topics environment and exit-codes.",
 		Example: "  rotator help shop import\n  rotator help exit-codes",
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 			at, _, err := cmd.Root().Find(args)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
 			var names []string
 			for _, sub := range at.Commands() {
-				names = append(names, sub.Name())
+				if !sub.Hidden && strings.HasPrefix(sub.Name(), begun) {
+					names = append(names, sub.Name())
+				}
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
