@@ -15,6 +15,8 @@ type compose struct {
 	services, volumes []string
 	needed, mounted   []string
 	commands          []string
+	// builds counts the entries that build an image, named those that name it.
+	builds, named int
 }
 
 var (
@@ -46,6 +48,12 @@ func readCompose(t *testing.T) compose {
 			top = m[2]
 		case 2:
 			second = m[2]
+			if strings.HasPrefix(top, "x-") && second == "build" {
+				c.builds++
+			}
+			if strings.HasPrefix(top, "x-") && second == "image" {
+				c.named++
+			}
 			if top == "services" {
 				c.services = append(c.services, second)
 			} else if top == "volumes" {
@@ -78,9 +86,13 @@ func TestComposeHoldsTogether(t *testing.T) {
 	if diff := gocmp.Diff(c.volumes, c.mounted); diff != "" || len(c.volumes) == 0 {
 		t.Errorf("volumes that are declared (-) and mounted (+):\n%s", diff)
 	}
+	// Compose builds at once, and the second export to one name fails.
+	if c.builds > 0 && c.named > 0 {
+		t.Error("what is built has a name that both services would export to")
+	}
 	h := readHelp(t)
-	if len(c.commands) == 0 || len(c.needed) == 0 {
-		t.Error("no command or no dependency found: the search is broken")
+	if c.builds == 0 || len(c.commands) == 0 || len(c.needed) == 0 {
+		t.Error("no image, command or dependency found: the search is broken")
 	}
 	for _, line := range c.commands {
 		if m := h.mistake(line); m != "" {
