@@ -120,15 +120,18 @@ func (c *cli) announceSimulator(s *haravansim.Server, f simulatorFlags) error {
   curl -s -X POST %[1]s/panel/oauth            # switch the panel to OAuth`, s.ManagementURL)
 	}
 	c.notef(`
-In another terminal:
-  export ROTATOR_API_URL=%[1]s
-  rotator app set --name simulated --client-id %[2]s
+In another terminal, and in the worker's too, beside your own database:
+  export ROTATOR_DATA_DIR="${TMPDIR:-/tmp}/rotator-simulated" ROTATOR_API_URL=%[1]s
+  unset DATABASE_URL ROTATOR_KEYRING
+Then:
+  rotator app set --name main --client-id %[2]s --webhook-grace 1s
   curl -s '%[3]s/shops?format=csv' | rotator shop import -
   curl -s %[3]s/secrets                        # the secrets' values, version 1 is live
   curl -s -X POST %[3]s/secrets                # a new secret
   curl -s -X POST %[3]s/refresh-tokens         # a refresh token, good for one hour
   curl -s -X POST %[3]s/secrets/1/revoke       # revoke the old secret%[4]s
-Stop it with Ctrl-C; it then tells what a correct client would not have done.`, s.PlatformURL, client, s.ManagementURL, panel)
+Afterwards rotator db stop, and the folder can be deleted. Stop the simulator with
+Ctrl-C; it then tells what a correct client would not have done.`, s.PlatformURL, client, s.ManagementURL, panel)
 	return err
 }
 

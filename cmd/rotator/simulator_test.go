@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -87,6 +88,46 @@ func TestSimulatorFeedsAnImport(t *testing.T) {
 	}
 	if misuse, code := sim.end(t); len(misuse) > 0 || code != exitDone {
 		t.Errorf("exit code %d, %v", code, misuse)
+	}
+}
+
+// TestSimulatorPrintsWhatIsThere reads what a stranger is told to type.
+func TestSimulatorPrintsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stderr := newWatched("Ctrl-C")
+	code := make(chan int, 1)
+	go func() {
+		args := []string{"simulator", "--listen", "127.0.0.1:0", "--manage", "127.0.0.1:0", "--shops", "7", "--legacy", "2"}
+		code <- run(ctx, args, nil, strings.NewReader(""), io.Discard, stderr)
+	}()
+	<-stderr.seen
+	cancel()
+	if got := <-code; got != exitDone {
+		t.Errorf("exit code %d", got)
+	}
+	text := stderr.String()
+	for _, want := range []string{"unset DATABASE_URL ROTATOR_KEYRING", "export ROTATOR_DATA_DIR=", "app set --name main"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	root := newRoot(newCLI(nil, nil, nil, nil))
+	seen := 0
+	for _, m := range regexp.MustCompile(`(?m)(?:^  |\| |Afterwards )rotator ([^,\n]*)`).FindAllStringSubmatch(text, -1) {
+		seen++
+		cmd, rest, err := root.Find(strings.Fields(m[1]))
+		if err != nil || !cmd.Runnable() || cmd == root {
+			t.Errorf("rotator %s: %v", m[1], err)
+			continue
+		}
+		if err := cmd.ParseFlags(rest); err != nil {
+			t.Errorf("rotator %s: %v", m[1], err)
+		}
+	}
+	if seen != 3 {
+		t.Errorf("%d commands found in\n%s", seen, text)
 	}
 }
 
