@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
+	"github.com/haravan-rotator/rotator/internal/pgembed"
 	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
@@ -54,8 +55,12 @@ func newRig(t *testing.T, binaries string, s situation) *rig {
 		}
 	})
 	r.sim = sim
+	programs, err := pgembed.FindBinaries() // psql is beside them, and not always on PATH
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.env = append(foreign(os.Environ()),
-		"PATH="+binaries+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"PATH="+strings.Join([]string{binaries, os.Getenv("PATH"), programs.Dir}, string(os.PathListSeparator)),
 		"DATABASE_URL="+r.url, "ROTATOR_KEYRING="+r.path("keyring.json"), "ROTATOR_ACTOR=operator",
 		"ROTATOR_API_URL="+sim.PlatformURL, "CLIENT_ID="+sim.App().ClientID, "NO_COLOR=1")
 	r.run("rotator keyring create && rotator db migrate")
