@@ -1,6 +1,6 @@
 // Package operate is what a person may do to a run: plan, start, confirm a step,
-// arm, pause, resume, cancel, retry, waive, tune, use another secret. The command line and the HTTP
-// surface both go through it, so that a gate cannot be walked around.
+// arm, pause, resume, cancel, retry, waive, tune, use another secret. Every surface
+// goes through it, so that a gate cannot be walked around.
 //
 // Each operation reads the run's snapshot, asks package rotation whether it is
 // allowed, and writes the decision with its journal entry in one transaction
