@@ -196,8 +196,12 @@ func checkServer(ctx context.Context, conn *pgx.Conn) error {
 	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int, current_setting('server_version')").Scan(&number, &version); err != nil {
 		return fmt.Errorf("ask the server's version: %w", err)
 	}
+	return newEnough(number, version)
+}
+
+func newEnough(number int, version string) error {
 	if number < OldestServer {
-		return fmt.Errorf("PostgreSQL %s is too old: rotator needs 14 or newer", version)
+		return fmt.Errorf("PostgreSQL %s is too old: rotator needs %d or newer", version, OldestServer/10000)
 	}
 	return nil
 }
