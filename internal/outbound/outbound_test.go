@@ -1,6 +1,9 @@
 package outbound_test
 
 import (
+	"crypto/tls"
+	"net/http"
+	"reflect"
 	"testing"
 	"time"
 
@@ -60,5 +63,24 @@ func TestLoopback(t *testing.T) {
 		if got := outbound.Loopback(host); got != want {
 			t.Errorf("Loopback(%q) = %t", host, got)
 		}
+	}
+}
+
+// TestTransport holds what no test of a caller would miss: a proxy that is passed
+// over, and an answer that unpacks into a longer one than was bounded.
+func TestTransport(t *testing.T) {
+	t.Parallel()
+	tr := outbound.Transport(nil, 4<<10)
+	if tr.Proxy == nil || reflect.ValueOf(tr.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer() {
+		t.Error("the environment's proxy is passed over")
+	}
+	if !tr.DisableCompression {
+		t.Error("answers may come compressed")
+	}
+	if c := tr.TLSClientConfig; c.InsecureSkipVerify || c.MinVersion < tls.VersionTLS12 {
+		t.Errorf("TLS is %+v", c)
+	}
+	if tr.MaxResponseHeaderBytes != 4<<10 {
+		t.Errorf("heads of %d bytes are read", tr.MaxResponseHeaderBytes)
 	}
 }

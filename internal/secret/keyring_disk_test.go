@@ -216,6 +216,52 @@ func TestRotateIsOnDiskBeforeItSeals(t *testing.T) {
 	mustHoldOnly(t, path)
 }
 
+// Each opened the file for itself, as processes do: the folder's lock, and not
+// the keyring's own, keeps one from writing over what another added.
+func TestRotationsAtOnceLoseNoKey(t *testing.T) {
+	t.Parallel()
+	const keyrings, rotations = 4, 5
+	path := filepath.Join(t.TempDir(), "keyring.json")
+	first := mustSeal(t, mustCreate(t, path), "token-0", tokenColumn)
+	ended := make(chan error, keyrings)
+	sealed := make(chan []byte, keyrings*rotations)
+	for range keyrings {
+		k, err := OpenKeyring(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for range rotations {
+				err := k.Rotate()
+				var b []byte
+				if err == nil {
+					b, err = k.Seal(New("token-1"), tokenColumn)
+				}
+				if err != nil {
+					ended <- err
+					return
+				}
+				sealed <- b
+			}
+			ended <- nil
+		}()
+	}
+	for range keyrings {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	close(sealed)
+	k, err := OpenKeyring(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, k, first, tokenColumn)
+	for b := range sealed {
+		mustOpen(t, k, b, tokenColumn)
+	}
+}
+
 func TestFailedRotateChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "keyring.json")

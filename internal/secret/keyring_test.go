@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/tink-crypto/tink-go/v2/keyset"
 )
 
 var tokenColumn = Column{Table: "shops", Row: "17", Name: "access_token"}
@@ -65,6 +67,34 @@ func TestOpenTellsWhyAValueDoesNotOpen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A key that was disabled in the file opens nothing, and is named as what is
+// missing: the value is neither altered nor in a wrong place.
+func TestDisabledKeyOpensNothing(t *testing.T) {
+	t.Parallel()
+	k := newTestKeyring(t)
+	sealed := mustSeal(t, k, "token-1", tokenColumn)
+	old := k.KeyID()
+	if err := k.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	m := keyset.NewManagerFromHandle(k.keys.Load().sealing)
+	if err := m.Disable(old); err != nil {
+		t.Fatal(err)
+	}
+	h, err := m.Handle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := newKeyring(h, k.keys.Load().fingerprint, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := without.Open(sealed, tokenColumn); !errors.Is(err, ErrUnknownKey) || !got.IsZero() {
+		t.Errorf("opened with %v, want ErrUnknownKey", err)
+	}
+	mustOpen(t, without, mustSeal(t, without, "token-2", tokenColumn), tokenColumn)
 }
 
 func TestSealRefusesTheZeroString(t *testing.T) {
