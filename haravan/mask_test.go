@@ -39,6 +39,19 @@ var echoes = map[string]func(string) string{
 	"in a title":   func(v string) string { return "<html><title>Bad " + v + "</title>" },
 	"in a word":    func(v string) string { return "x" + v + "x" },
 	"twice":        func(v string) string { return v + v },
+	"in groups":    inGroups,
+}
+
+// inGroups breaks a value up as people are shown long numbers.
+func inGroups(v string) string {
+	var b strings.Builder
+	for i, c := range v {
+		if i > 0 && i%4 == 0 {
+			b.WriteString(". ")
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 func hexBytes(v string) []string {
