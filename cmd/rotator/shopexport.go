@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -110,8 +109,8 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: c.stdout})
 	if err != nil {
 		next := ""
-		if _, statErr := os.Lstat(f.output); statErr == nil && !f.force {
-			next = "--force replaces a file"
+		if errors.Is(err, shopfile.ErrExists) {
+			next = "--force replaces it"
 		}
 		return exitWith(exitFailed, err, next)
 	}
@@ -132,7 +131,12 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(w.Flush(), out.Commit()); err != nil {
+	// Only a list that was written whole is put at its place.
+	err = w.Flush()
+	if err == nil {
+		err = out.Commit()
+	}
+	if err != nil {
 		return err
 	}
 	if c.asJSON {

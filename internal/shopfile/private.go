@@ -26,6 +26,7 @@ type PrivateFile struct {
 	path      string   // "" for a stream: nothing is renamed
 	overwrite bool
 	done      bool
+	failed    error // the first write that was not taken whole
 }
 
 // CreatePrivate opens path for writing tokens. "-" is the standard output;
@@ -69,7 +70,7 @@ func createPrivate(path string, o CreateOptions) (*PrivateFile, error) {
 	case err == nil && entry.Mode()&fs.ModeSymlink != 0:
 		return nil, errors.New("it is a symbolic link: name the file itself")
 	case err == nil && !o.Overwrite:
-		return nil, errExists
+		return nil, ErrExists
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
@@ -84,7 +85,9 @@ func createPrivate(path string, o CreateOptions) (*PrivateFile, error) {
 	return &PrivateFile{w: f, file: f, path: path, overwrite: o.Overwrite}, nil
 }
 
-var errExists = errors.New("it exists: choose another name, or say that it may be overwritten")
+// ErrExists is that of CreatePrivate and Commit for a file that may not be
+// replaced.
+var ErrExists = errors.New("it exists: choose another name, or say that it may be overwritten")
 
 func privateStdout(w io.Writer) (*PrivateFile, error) {
 	if w == nil {
@@ -117,9 +120,16 @@ func checkFolder(folder string) error {
 }
 
 // Write implements io.Writer.
-func (f *PrivateFile) Write(p []byte) (int, error) { return f.w.Write(p) }
+func (f *PrivateFile) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	if f.failed == nil {
+		f.failed = err
+	}
+	return n, err
+}
 
-// Commit puts the file at its path, durably. For a stream it only closes it.
+// Commit puts the file at its path, durably. For a stream it only closes it. A
+// file of which a write failed is given up: it is half a list.
 func (f *PrivateFile) Commit() error {
 	if f.done {
 		return fmt.Errorf("commit private file %s: %w", f.path, fs.ErrClosed)
@@ -127,7 +137,10 @@ func (f *PrivateFile) Commit() error {
 	if f.path == "" {
 		return f.Close()
 	}
-	err := f.file.Sync()
+	err := f.failed
+	if err == nil {
+		err = f.file.Sync()
+	}
 	if err == nil {
 		err = f.file.Close()
 	}
@@ -153,11 +166,11 @@ func (f *PrivateFile) place() error {
 	} else {
 		switch err := os.Link(temp, f.path); {
 		case errors.Is(err, fs.ErrExist):
-			return errExists
+			return ErrExists
 		case err != nil:
 			// File systems without hard links.
 			if _, statErr := os.Lstat(f.path); !errors.Is(statErr, fs.ErrNotExist) {
-				return errExists
+				return ErrExists
 			}
 			if err := os.Rename(temp, f.path); err != nil {
 				return err

@@ -79,7 +79,7 @@ func TestPrivateFileAppearsOnCommit(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := CreatePrivate(path, CreateOptions{}); !errors.Is(err, errExists) {
+	if _, err := CreatePrivate(path, CreateOptions{}); !errors.Is(err, ErrExists) {
 		t.Errorf("existing file: %v", err)
 	}
 	f = create(t, path, CreateOptions{Overwrite: true}, "second")
@@ -107,6 +107,33 @@ func TestPrivateFileGivenUp(t *testing.T) {
 	}
 }
 
+// TestPrivateFileOfAFullDisk: the writes that failed were those of a buffer, and
+// whoever flushed it may commit all the same.
+func TestPrivateFileOfAFullDisk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "shops.csv")
+	if err := create(t, path, CreateOptions{}, "yesterday's").Commit(); err != nil {
+		t.Fatal(err)
+	}
+	f := create(t, path, CreateOptions{Overwrite: true}, "half of tod")
+	whole := f.w
+	f.w = fullDisk{}
+	if _, err := io.WriteString(f, "ay's"); !errors.Is(err, errDiskFull) {
+		t.Fatal(err)
+	}
+	f.w = whole // there is room again
+	if _, err := io.WriteString(f, "!"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); !errors.Is(err, errDiskFull) {
+		t.Errorf("commit: %v, want that the disk was full", err)
+	}
+	wantFile(t, path, "yesterday's")
+	if got := names(t, filepath.Dir(path)); got != "shops.csv" {
+		t.Errorf("folder holds %q", got)
+	}
+}
+
 func TestPrivateFileRace(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "shops.csv")
@@ -115,7 +142,7 @@ func TestPrivateFileRace(t *testing.T) {
 	if err := quick.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	if err := slow.Commit(); !errors.Is(err, errExists) {
+	if err := slow.Commit(); !errors.Is(err, ErrExists) {
 		t.Errorf("second to commit: %v", err)
 	}
 	wantFile(t, path, "quick")
