@@ -45,6 +45,7 @@ JSON: one object ` + movedJSON + `.`,
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		phase := rotation.Phase(args[0])
+		note = strings.TrimSpace(note)
 		if !slices.Contains(humanPhases(k), phase) {
 			return usagef(cmd, "PHASE %s is none that a human enters this way: choose from %s", quoted(args[0]), named(humanPhases(k)))
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +14,7 @@ import (
 
 func newRunPause(c *cli, k rotation.Kind) *cobra.Command {
 	var reason string
+	const noReason = "paused by an operator"
 	cmd := &cobra.Command{
 		Use: "pause [--reason TEXT]", Short: "Hold the run; calls in flight finish",
 		Long: `Hold the run: no worker begins another call within a second, and calls in flight
@@ -22,11 +25,12 @@ JSON: one object ` + movedJSON + `.`,
 		Args:    takesNone,
 	}
 	run := c.runFlags(cmd, k)
-	cmd.Flags().StringVar(&reason, "reason", "paused by an operator", "why, for the others who look")
+	cmd.Flags().StringVar(&reason, "reason", noReason, "why, for the others who look")
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			if err := o.op.Pause(cmd.Context(), o.run.ID, reason); err != nil {
+			// A pause is never refused for want of words.
+			if err := o.op.Pause(cmd.Context(), o.run.ID, cmp.Or(strings.TrimSpace(reason), noReason)); err != nil {
 				return err
 			}
 			return c.printMoved(cmd.Context(), o, "")
