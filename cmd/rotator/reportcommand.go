@@ -262,7 +262,7 @@ func (c *cli) listExceptions(ctx context.Context, o onRun) error {
 			return c.printJSON(l)
 		}
 		return out.Write([]string{
-			l.Domain, string(l.State), string(l.Class), l.Words, printable(l.Detail), strconv.Itoa(l.Attempts), l.InstallURL,
+			l.Domain, string(l.State), string(l.Class), l.Words, cell(l.Detail), strconv.Itoa(l.Attempts), l.InstallURL,
 		})
 	}
 	if !c.asJSON {
