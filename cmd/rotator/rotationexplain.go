@@ -90,10 +90,7 @@ func (c *cli) explainRun(ctx context.Context, o onRun) error {
 }
 
 func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
-	item, err := o.store.Item(ctx, o.run.ID, shop)
-	if errors.Is(err, store.ErrNotFound) {
-		return o.notInRun(ctx, shop)
-	}
+	item, err := o.item(ctx, shop)
 	if err != nil {
 		return err
 	}
@@ -142,10 +139,19 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 	)
 }
 
+// item is the run's item for a shop that a command line named.
+func (o onRun) item(ctx context.Context, shop string) (store.ItemInfo, error) {
+	item, err := o.store.Item(ctx, o.run.ID, shop)
+	if errors.Is(err, store.ErrNotFound) {
+		return item, o.notInRun(ctx, shop)
+	}
+	return item, err
+}
+
 // notInRun tells a stored shop that the run has not met from an unknown one.
 func (o onRun) notInRun(ctx context.Context, shop string) error {
 	if _, err := o.store.Shop(ctx, o.app.ID, shop); err != nil {
-		return exitWith(exitFailed, fmt.Errorf("explain shop: %w", err), "`rotator shop list` shows the stored shops")
+		return exitWith(exitFailed, err, "`rotator shop list` shows the stored shops")
 	}
 	next := "a worker takes it in: rotator worker"
 	if !o.run.Open() {
@@ -177,7 +183,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		return "its new token is stored, the proof is due", follow
 	case rotation.ItemRetrying:
 		if i.Class == rotation.ClassRateLimited && follow.Command == "" {
-			follow.Why += " when its pause is over; to call it at once: `rotator rotation retry --shop " + i.Domain + " --ignore-cooldown`"
+			follow.Why += " when its pause is over; to call it at once: `" + noun + " retry --shop " + i.Domain + " --ignore-cooldown`"
 		}
 		return "it failed in a way that passes, and is tried again", follow
 	case rotation.ItemUnknown:

@@ -63,7 +63,7 @@ JSON: one object {run, shops}.`,
 func (c *cli) retry(cmd *cobra.Command, o onRun, class rotation.Class, shop string, now bool) error {
 	if shop != "" {
 		// A name that the run does not know must not look like success.
-		if _, err := o.store.Item(cmd.Context(), o.run.ID, shop); err != nil {
+		if _, err := o.item(cmd.Context(), shop); err != nil {
 			return err
 		}
 	}
@@ -114,7 +114,7 @@ JSON: one object ` + movedJSON + `.`,
 			return usagef(cmd, "--reason is missing: say why %s is accepted as it is", shop)
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
-			if _, err := o.store.Item(cmd.Context(), o.run.ID, shop); err != nil {
+			if _, err := o.item(cmd.Context(), shop); err != nil {
 				return err
 			}
 			if err := o.op.Waive(cmd.Context(), o.run.ID, shop, strings.TrimSpace(reason)); err != nil {
