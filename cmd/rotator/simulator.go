@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -86,6 +87,10 @@ func (c *cli) simulate(ctx context.Context, f simulatorFlags) error {
 		return exitWith(exitUsage, err, "")
 	}
 	server, err := haravansim.Start(ctx, o, f.listen, f.manage)
+	var address *haravansim.AddressError
+	if errors.As(err, &address) {
+		return exitWith(exitUsage, err, "--listen and --manage are host:port on loopback; with --allow-remote on any address")
+	}
 	if err != nil {
 		return err
 	}

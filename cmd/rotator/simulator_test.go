@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -147,6 +148,11 @@ func TestSimulatorTellsMisuse(t *testing.T) {
 
 func TestSimulatorRefuses(t *testing.T) {
 	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	for _, tt := range []struct {
 		args []string
 		code int
@@ -154,8 +160,10 @@ func TestSimulatorRefuses(t *testing.T) {
 	}{
 		{[]string{"--shops", "-1"}, exitUsage, "shops is -1"},
 		{[]string{"--calm", "--hostile"}, exitUsage, "exclude each other"},
-		{[]string{"--listen", "0.0.0.0:0"}, exitFailed, "not loopback"},
-		{[]string{"--listen", "nonsense"}, exitFailed, "host:port"},
+		{[]string{"--listen", "0.0.0.0:0"}, exitUsage, "--allow-remote"},
+		{[]string{"--listen", "nonsense"}, exitUsage, "host:port"},
+		{[]string{"--listen", "127.0.0.1:99999"}, exitUsage, "up to 65535"},
+		{[]string{"--listen", "127.0.0.1:0", "--manage", taken.Addr().String()}, exitFailed, "in use"},
 		{[]string{"--latency", "-1s"}, exitUsage, "latency is -1s"},
 	} {
 		var stderr bytes.Buffer

@@ -56,8 +56,8 @@ func (o Options) Validate() error {
 	if o.Shops < 0 || o.Shops > MaxShops {
 		errs = append(errs, fmt.Errorf("shops is %d: use 0 to %d", o.Shops, MaxShops))
 	}
-	if o.Legacy < 0 || o.Legacy > o.Shops {
-		errs = append(errs, fmt.Errorf("legacy is %d: use 0 to the %d shops of the fleet", o.Legacy, max(o.Shops, 0)))
+	if fleet := max(o.Shops, 0); o.Legacy < 0 || o.Legacy > fleet {
+		errs = append(errs, fmt.Errorf("legacy is %d: use 0 to the %d shops of the fleet", o.Legacy, fleet))
 	}
 	if o.Latency < 0 || o.Jitter < 0 || o.Latency > maxSpan || o.Jitter > maxSpan {
 		errs = append(errs, fmt.Errorf("latency is %s and jitter %s: use 0 to ten years", o.Latency, o.Jitter))

@@ -84,14 +84,23 @@ func (s *Server) Close() error {
 	return nil
 }
 
+// AddressError is what is wrong with an address that Start was given.
+type AddressError struct{ Addr, Problem string }
+
+// Error implements error.
+func (e *AddressError) Error() string { return fmt.Sprintf("address %q: %s", e.Addr, e.Problem) }
+
 // listen refuses to show fake but working credentials to a network by accident.
 func listen(ctx context.Context, addr string, remote bool) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: write host:port: %w", addr, err)
+		return nil, &AddressError{addr, "write host:port"}
+	}
+	if _, err := net.DefaultResolver.LookupPort(ctx, "tcp", port); err != nil {
+		return nil, &AddressError{addr, "the port is a number up to 65535; 0 picks one"}
 	}
 	if ip := net.ParseIP(host); !remote && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("address %q is not loopback: allow remote clients, or use 127.0.0.1", addr)
+		return nil, &AddressError{addr, "is not loopback: allow remote clients, or use 127.0.0.1"}
 	}
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)

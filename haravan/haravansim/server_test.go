@@ -21,7 +21,7 @@ func TestStartRefuses(t *testing.T) {
 		"a public address":  {haravansim.Options{}, free, "192.0.2.1:0", "not loopback"},
 		"a name":            {haravansim.Options{}, "example.com:80", free, "not loopback"},
 		"no port":           {haravansim.Options{}, "127.0.0.1", free, "write host:port"},
-		"an impossible one": {haravansim.Options{}, "127.0.0.1:99999", free, "listen on"},
+		"an impossible one": {haravansim.Options{}, "127.0.0.1:99999", free, "up to 65535"},
 		"bad options":       {haravansim.Options{Shops: -1}, free, free, "shops is -1"},
 	} {
 		s, err := haravansim.Start(t.Context(), test.options, test.platform, test.manage)
