@@ -72,7 +72,10 @@ func (c *cli) listJournal(ctx context.Context, after, run int64, limit int) erro
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return errors.Join(err, out.Flush())
+	if flushed := out.Flush(); err == nil && flushed != nil {
+		err = fmt.Errorf("write the answer: %w", flushed)
+	}
+	return err
 }
 
 func writeEntry(w io.Writer, e store.Entry, asJSON bool) error {
@@ -104,7 +107,8 @@ func newJournalVerify(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify [FILE|-]", Short: "Check that no entry was removed, added or altered",
 		Long: `Walk the whole journal and check every hash. With FILE, the output of
-rotator journal list --json is checked instead, without a database.
+rotator journal list --json is checked instead, without a database: all of it,
+for a list of one run, or after an entry, has gaps.
 
 Keep the head somewhere else: entries cut off at the end do not show without it.
 
@@ -137,7 +141,12 @@ func (c *cli) verifyJournalFile(ctx context.Context, path string) error {
 		defer f.Close()
 		in = f
 	}
-	return c.printVerdict(verifyEntries(in))
+	entries, head, err := verifyEntries(in)
+	if err == nil && entries == 0 {
+		// An empty pipe is nearly always a command that failed before it.
+		err = errors.New("there is no journal entry to verify: is this the output of `rotator journal list --json`?")
+	}
+	return c.printVerdict(entries, head, err)
 }
 
 // verifyEntries checks JSON Lines of a journal from its first entry.
