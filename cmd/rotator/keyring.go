@@ -87,7 +87,7 @@ JSON: one object {path, key_id}.`,
 			}
 			k, err := secret.OpenKeyring(path)
 			if errors.Is(err, fs.ErrNotExist) {
-				return exitWith(exitConfig, err, "`rotator keyring create` makes one")
+				return exitWith(exitConfig, err, "restore it from its backup; for a database in which nothing is sealed yet `rotator keyring create` makes one")
 			}
 			if err != nil {
 				return exitWith(exitConfig, err, "")
