@@ -34,9 +34,9 @@ of a higher priority first; one that was never given is 0.
 
 Importing again changes nothing; a token that differs replaces the stored one.
 Every problem is reported by its line, the first 1,000 with text, and nothing is
-stored as long as there is one: a bad row, or a shop that the list names twice.
-With --skip-bad the good rows are stored (of a shop named twice the first), and
-the exit code is 4.
+stored as long as there is one: a bad row, a shop that the list names twice, or a
+stale token, which a rotation has replaced. With --skip-bad the good rows are
+stored (of a shop named twice the first), and the exit code is 4.
 
 With --bound the shops are read from the app's own table (see rotator shop bind).
 Problems are reported by the row's key. Shops whose row is gone are excluded, and
@@ -46,8 +46,9 @@ has replaced is given the present one. Runs read the table by themselves.
 Say with --secret-version which secret minted the tokens if you are sure. Shops
 without one are exchanged by every rotation, which is always safe.
 
-JSON: one object {rows, added, updated, unchanged, bad, duplicates, imported,
-dry_run, problems [{line, column, domain, message}]}. rows counts the good ones.
+JSON: one object {rows, added, updated, unchanged, duplicates, stale, bad,
+imported, dry_run, problems [{line, column, domain, message}]}. rows counts the
+good ones, duplicates and stale among them.
 With --bound also without_token, moved, renamed, left, back, restored, behind,
 unlisted, changes [text], and problems have a key instead of a line.`,
 		Example: `  rotator shop import shops.csv

@@ -7,8 +7,8 @@ import (
 
 // Problem is one thing wrong with one row. It never holds a credential.
 type Problem struct {
-	// Line is where the row begins, counted from 1.
-	Line int `json:"line"`
+	// Line is where the row begins, counted from 1; 0 for a row with a Key.
+	Line int `json:"line,omitempty"`
 	// Key names the row instead, if it was read from a table.
 	Key string `json:"key,omitempty"`
 	// Column is the column at fault; empty when the whole row is.
