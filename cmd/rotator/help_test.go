@@ -78,6 +78,38 @@ func TestEveryCommandIsExplained(t *testing.T) {
 	}
 }
 
+// TestHelpNamesOnlyFlagsThatExist: a command that two nouns share takes its
+// usage line and its examples from one of them.
+func TestHelpNamesOnlyFlagsThatExist(t *testing.T) {
+	t.Parallel()
+	root := newRoot(newCLI(nil, nil, nil, nil))
+	for _, path := range helpPages(root, "") {
+		cmd, _, err := root.Find(strings.Fields(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.FieldsFunc(cmd.Example, func(r rune) bool { return r == '\n' || r == '|' })
+		for _, line := range append(lines, cmd.UseLine()) {
+			_, line, found := strings.Cut(" "+line, " rotator ")
+			if !found {
+				continue
+			}
+			words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" []()|=", r) })
+			at, _, err := root.Find(words)
+			if err != nil {
+				t.Errorf("%s: %q is no command line of ours: %v", path, line, err)
+				continue
+			}
+			for _, word := range words {
+				name, isFlag := strings.CutPrefix(word, "--")
+				if isFlag && at.Flags().Lookup(name) == nil && at.InheritedFlags().Lookup(name) == nil {
+					t.Errorf("%s: %q names the flag %s, which %s does not have", path, line, word, at.CommandPath())
+				}
+			}
+		}
+	}
+}
+
 // TestHelpFlagEqualsHelpCommand: both spellings give one page.
 func TestHelpFlagEqualsHelpCommand(t *testing.T) {
 	t.Parallel()

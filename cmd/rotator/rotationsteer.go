@@ -42,17 +42,19 @@ JSON: one object ` + movedJSON + `.`,
 func newRunResume(c *cli, k rotation.Kind) *cobra.Command {
 	var opt operate.ResumeOptions
 	cmd := &cobra.Command{
-		Use: "resume [--accept-windows] [--ignore-health]", Short: "Let a held run go on",
+		Use: "resume [--ignore-health]", Short: "Let a held run go on",
 		Long: `Let a held run go on where it stood. A run that wants another refresh token needs
 rotator rotation arm instead. One that does not fit its window is judged again,
 by what was tuned and by the workers that are alive now.
 
 JSON: one object ` + movedJSON + `.`,
-		Example: "  rotator rotation resume\n  rotator rotation resume --accept-windows",
+		Example: "  rotator rotation resume\n  rotator rotation resume --ignore-health",
 		Args:    takesNone,
 	}
 	run := c.runFlags(cmd, k)
 	if k == rotation.KindRotation {
+		cmd.Use = "resume [--accept-windows] [--ignore-health]"
+		cmd.Example = "  rotator rotation resume\n  rotator rotation resume --accept-windows"
 		cmd.Flags().BoolVar(&opt.AcceptWindows, "accept-windows", false, "go on although this refresh token is not enough")
 	}
 	cmd.Flags().BoolVar(&opt.IgnoreHealth, "ignore-health", false, "poll the app's health URL no more in this run")

@@ -77,6 +77,9 @@ Lines: {domain, state, class, words, detail, attempts, install_url}.
 since the app needs more than a derived token may do: {domain, missing_scopes,
 authorize_url}.
 
+--timeline tells what happened when, by whom, as text, with --json as one object,
+or with --csv as a table; its exit code is 0.
+
 The exit code is 4 while shops are parked, else 0.
 
 JSON: one object as of rotator rotation report, with migration{secret_version,
