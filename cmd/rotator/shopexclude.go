@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/internal/shopfile"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -30,7 +31,12 @@ JSON: one object ` + shopJSON + `.`,
 			if reason = strings.TrimSpace(reason); (reason == "") == !undo {
 				return usagef(cmd, "say either why with --reason, or --undo")
 			}
-			return c.excludeShop(cmd.Context(), cmd, args[0], reason)
+			// What is stored can be written out as a list and read back.
+			text, err := shopfile.Reason(reason)
+			if err != nil {
+				return usagef(cmd, "--reason %w", err)
+			}
+			return c.excludeShop(cmd.Context(), cmd, args[0], text)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why the shop is left out")

@@ -1,6 +1,7 @@
 package shopfile
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -111,6 +112,18 @@ func parseInstalledAt(s string) (time.Time, string) {
 		return time.Time{}, fmt.Sprintf("is before the year %d or after 9999: leave it empty if the time is not known", firstYear)
 	}
 	return at, ""
+}
+
+// Reason returns s as a list's excluded_reason holds it, or why no list takes it.
+func Reason(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", errors.New("is not UTF-8")
+	}
+	reason, message := parseReason(s)
+	if message != "" {
+		return "", errors.New(message)
+	}
+	return reason, nil
 }
 
 func parseReason(s string) (string, string) {
