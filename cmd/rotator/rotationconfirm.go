@@ -45,7 +45,7 @@ JSON: one object ` + movedJSON + `.`,
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		phase := rotation.Phase(args[0])
-		note = strings.TrimSpace(note)
+		note = sentence(note)
 		if !slices.Contains(humanPhases(k), phase) {
 			return usagef(cmd, "PHASE %s is none that a human enters this way: choose from %s", quoted(args[0]), named(humanPhases(k)))
 		}
@@ -149,5 +149,11 @@ func (c *cli) ask(ctx context.Context, question string) (string, error) {
 		c.notef("")
 		return "", fmt.Errorf("read the answer: %w", err)
 	}
-	return strings.TrimSpace(line), nil
+	return sentence(line), nil
+}
+
+// sentence is what a person wrote, without blanks around it. A terminal that is
+// not in UTF-8 gives bytes that PostgreSQL refuses.
+func sentence(text string) string {
+	return strings.TrimSpace(strings.ToValidUTF8(text, "\ufffd"))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -110,14 +109,14 @@ JSON: one object ` + movedJSON + `.`,
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(reason) == "" {
+		if reason = sentence(reason); reason == "" {
 			return usagef(cmd, "--reason is missing: say why %s is accepted as it is", shop)
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
 			if _, err := o.item(cmd.Context(), shop); err != nil {
 				return err
 			}
-			if err := o.op.Waive(cmd.Context(), o.run.ID, shop, strings.TrimSpace(reason)); err != nil {
+			if err := o.op.Waive(cmd.Context(), o.run.ID, shop, reason); err != nil {
 				return err
 			}
 			return c.printMoved(cmd.Context(), o, fmt.Sprintf("%s is waived", shop))

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +29,7 @@ JSON: one object ` + movedJSON + `.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
 			// A pause is never refused for want of words.
-			if err := o.op.Pause(cmd.Context(), o.run.ID, cmp.Or(strings.TrimSpace(reason), noReason)); err != nil {
+			if err := o.op.Pause(cmd.Context(), o.run.ID, cmp.Or(sentence(reason), noReason)); err != nil {
 				return err
 			}
 			return c.printMoved(cmd.Context(), o, "")
