@@ -137,8 +137,11 @@ func (s *Store) App(ctx context.Context, name string) (App, error) {
 	case len(apps) == 0:
 		return App{}, fmt.Errorf("no app is set: run `rotator app set` first: %w", ErrNotFound)
 	}
-	return App{}, fmt.Errorf("%d apps are set: name one with --app", len(apps))
+	return App{}, fmt.Errorf("%d apps are set: %w", len(apps), ErrSeveralApps)
 }
+
+// ErrSeveralApps: no app was named, and it is not clear which is meant.
+var ErrSeveralApps = errors.New("name one with --app")
 
 // AppByID returns the app with that id.
 func (s *Store) AppByID(ctx context.Context, id int64) (App, error) {

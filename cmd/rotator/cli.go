@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -106,7 +107,11 @@ func (c *cli) settings() (config.Config, error) {
 
 // app is the app that --app names, or the only one.
 func (c *cli) app(ctx context.Context, s *store.Store) (store.App, error) {
-	return s.App(ctx, c.appName)
+	a, err := s.App(ctx, c.appName)
+	if errors.Is(err, store.ErrSeveralApps) || c.appName != "" && errors.Is(err, store.ErrNotFound) {
+		err = exitWith(exitFailed, err, "`rotator app list` shows their names")
+	}
+	return a, err
 }
 
 // client makes the platform's client for an app: its own settings over the

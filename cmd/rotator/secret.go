@@ -58,6 +58,9 @@ func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) er
 	switch {
 	case errors.Is(err, store.ErrSameSecret):
 		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err), "`rotator secret list` shows the stored versions")
+	case errors.Is(err, store.ErrPendingSecret):
+		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err),
+			"`rotator rotation start` does that; if it was entered wrongly, give it up: `rotator secret discard VERSION --confirm "+a.Name+"`")
 	case err != nil:
 		return fmt.Errorf("add secret to app %s: %w", a.Name, err)
 	case c.asJSON:
