@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,8 +70,8 @@ fits_if_raised, needs_windows or does_not_fit.`,
 			return err
 		}
 		switch {
-		case f.ceiling < 0:
-			return usagef(cmd, "--ceiling %g: a speed is not negative", f.ceiling)
+		case !(f.ceiling >= 0) || math.IsInf(f.ceiling, 0): // also refuses NaN
+			return usagef(cmd, "--ceiling %g: a speed is a number, and not negative", f.ceiling)
 		case f.sample < 0 || f.sample > 1000:
 			return usagef(cmd, "--sample %d: between 0 and 1000 shops can be asked", f.sample)
 		case f.latency < 0:
