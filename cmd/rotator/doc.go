@@ -21,7 +21,7 @@
 //     switch it off, and there is none when stdout is not a terminal.
 //   - Text from files, databases and hosts is stripped of control characters
 //     before it reaches a terminal.
-//   - SIGINT and SIGTERM cancel what is under way; a second one kills.
+//   - SIGINT, SIGTERM and a hangup cancel what is under way; a second one kills.
 //
 // # Secrets
 //

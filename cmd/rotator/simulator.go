@@ -26,7 +26,7 @@ func newSimulator(c *cli) *cobra.Command {
 	var f simulatorFlags
 	cmd := &cobra.Command{
 		Use: "simulator", Short: "Imitate the platform on a port, awkward on purpose",
-		Long: `Imitate the part of Haravan that a rotation meets, until SIGINT or SIGTERM: the
+		Long: `Imitate the part of Haravan that a rotation meets, until SIGINT, SIGTERM or SIGHUP: the
 token endpoint and shop.json on one port, the dashboard's actions (create a
 secret, create a refresh token, revoke) on the management port. It answers about
 four calls in a hundred badly and has some dead shops, unless it is --calm;

@@ -25,7 +25,8 @@ func newWorker(c *cli) *cobra.Command {
 	var f workerFlags
 	cmd := &cobra.Command{
 		Use: "worker [--once] [--inflight N]", Short: "Work the open runs: exchange, prove, check",
-		Long: `Work the open runs of every app until SIGINT or SIGTERM: take the fleet into a run,
+		Long: `Work the open runs of every app until SIGINT, SIGTERM or SIGHUP (unless it is
+ignored, as under nohup): take the fleet into a run,
 exchange and prove tokens, look at them after the revoke. Without an open run it
 waits for one. Any number of workers may share a database; each takes an even
 share of a run's cap, but no more than its own --inflight.
