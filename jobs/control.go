@@ -288,11 +288,15 @@ func (r *runState) credentials(ctx context.Context, s *store.Store) (credentials
 type runs struct {
 	mu   sync.Mutex
 	open map[int64]*runState
+	// left are those that it cannot work.
+	left map[int64]bool
 	// opened tells that there is another.
 	opened chan struct{}
 }
 
-func newRuns() runs { return runs{open: map[int64]*runState{}, opened: make(chan struct{}, 1)} }
+func newRuns() runs {
+	return runs{open: map[int64]*runState{}, left: map[int64]bool{}, opened: make(chan struct{}, 1)}
+}
 
 func (r *runs) ids() []int64 {
 	r.mu.Lock()
@@ -337,6 +341,9 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			if r, err = e.open(ctx, c); err != nil {
 				return err
 			}
+			if r == nil {
+				continue
+			}
 			e.runs.open[c.RunID] = r
 			knock(e.runs.opened)
 		}
@@ -368,14 +375,24 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 	return nil
 }
 
+// open makes the state of a run; nil for one that this process cannot work, which
+// is said once and keeps no other run from being worked. A worker that runs once
+// would wait for it.
 func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	app, err := e.store.AppByID(ctx, c.AppID)
 	if err != nil {
 		return nil, err
 	}
 	client, err := e.client(app, c.Settings)
-	if err != nil {
+	switch {
+	case err != nil && e.once:
 		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
+	case err != nil:
+		if !e.runs.left[c.RunID] {
+			e.runs.left[c.RunID] = true
+			e.log.Error("cannot work a run: cannot prepare its client", "run", c.RunID, "app", app.Name, "error", err)
+		}
+		return nil, nil
 	}
 	return &runState{
 		id: c.RunID, appID: app.ID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),

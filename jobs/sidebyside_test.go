@@ -1,6 +1,8 @@
 package jobs_test
 
 import (
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,25 +15,32 @@ import (
 	"github.com/haravan-rotator/rotator/store/storetest"
 )
 
+// together starts one worker for the runs of all rigs, which have one database.
+func together(client func(*rig) (*haravan.Client, error), rigs ...*rig) {
+	first := rigs[0]
+	first.t.Helper()
+	started := make(chan struct{})
+	e, err := jobs.New(jobs.Config{
+		Store: first.db.Store, Log: first.log, InFlight: 64, Version: "test", Started: func() { close(started) },
+		Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
+			return client(rigs[slices.IndexFunc(rigs, func(r *rig) bool { return r.app.ID == a.ID })])
+		},
+	})
+	first.must(err)
+	first.work(e, started)
+}
+
+func (r *rig) platformClient() (*haravan.Client, error) {
+	return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: 64, Timeout: 5 * time.Second})
+}
+
 // A breach does not wait for the fleet of another app that came before.
 func TestARunDoesNotWaitForAnotherAppsBatches(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
 	long := rigOf(t, db, "long", haravansim.Options{Shops: 6000, Latency: 50 * time.Millisecond})
 	short := rigOf(t, db, "short", haravansim.Options{Shops: 20, Seed: 2})
-	started := make(chan struct{})
-	e, err := jobs.New(jobs.Config{
-		Store: db.Store, Log: long.log, InFlight: 64, Version: "test", Started: func() { close(started) },
-		Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
-			url := long.sim.PlatformURL
-			if a.ID == short.app.ID {
-				url = short.sim.PlatformURL
-			}
-			return haravan.New(haravan.Config{APIURL: url, InFlight: 64, Timeout: 5 * time.Second})
-		},
-	})
-	long.must(err)
-	long.work(e, started)
+	together((*rig).platformClient, long, short)
 	for _, r := range []*rig{long, short} {
 		r.start(operate.StartOptions{BatchSize: 50})
 		r.until("walked", func(s rotation.Snapshot) bool { return s.WalkDone })
@@ -43,4 +52,21 @@ func TestARunDoesNotWaitForAnotherAppsBatches(t *testing.T) {
 	if s := long.until("now", func(rotation.Snapshot) bool { return true }); s.Counts.Pending < 1000 {
 		t.Errorf("20 shops of one app were proven when another app's were %+v", s.Counts)
 	}
+}
+
+func TestARunThatCannotBeWorkedStopsNoOther(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	bad := rigOf(t, db, "bad", haravansim.Options{Shops: 1})
+	good := rigOf(t, db, "good", haravansim.Options{Shops: 20, Seed: 2})
+	bad.start(operate.StartOptions{})
+	together(func(r *rig) (*haravan.Client, error) {
+		if r == bad {
+			return nil, errors.New("settings of a later version")
+		}
+		return r.platformClient()
+	}, bad, good)
+	good.start(operate.StartOptions{})
+	good.arm()
+	good.until("proven", inPhase(rotation.PhaseProven))
 }
