@@ -237,3 +237,13 @@ func TestBadTokenBodies(t *testing.T) {
 		}
 	}
 }
+
+func TestTooLongBodyIsMisuse(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, haravansim.Options{}).arm()
+	long := g.params().Encode() + "&x=" + strings.Repeat("x", 64<<10)
+	got := g.do(g.request("POST", shop1, "/admin/oauth/access_token", form, long))
+	if misuse := g.Sim.Misuse(); got.status != 413 || len(misuse) != 1 {
+		t.Errorf("%d %s, misuse %q", got.status, got.body, misuse)
+	}
+}
