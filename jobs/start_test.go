@@ -18,7 +18,7 @@ func TestAWorkerThatCouldNotStartIsSignedOff(t *testing.T) {
 	r.start(operate.StartOptions{})
 	wrong := errors.New("no such host")
 	e, err := jobs.New(jobs.Config{
-		Store: r.db.Store, Log: r.log, Version: "test",
+		Store: r.db.Store, Log: r.log, Version: "test", Once: true,
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) { return nil, wrong },
 	})
 	r.must(err)

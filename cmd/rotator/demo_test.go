@@ -87,7 +87,11 @@ func TestDemo(t *testing.T) {
 			if calm := name != "hostile"; r.Hostile == calm || calm != (len(r.Faults) == 0) {
 				t.Errorf("faults: %+v", r.Faults)
 			}
-			for _, step := range []string{"Step 1", "Step 2", "Step 3", "Step 4", "Step 5", "Step 6", "Proven:", "exchanging"} {
+			steps := []string{"Step 1", "Step 2", "Step 3", "Step 4", "Step 5", "Step 6", "Proven:"}
+			if r.Live > 1 { // one shop may be done between two looks
+				steps = append(steps, "exchanging")
+			}
+			for _, step := range steps {
 				if !strings.Contains(got.stderr, step) {
 					t.Errorf("nothing was said of %q: %s", step, got.stderr)
 				}
