@@ -274,15 +274,38 @@ func mortal(t *testing.T) (*pgembed.Cluster, *storetest.DB) {
 	return cluster, storetest.Open(t, cluster.URL(), keys)
 }
 
-func TestPostgresGoneForTenSeconds(t *testing.T) {
-	t.Parallel()
-	const shops = 1500
+// midwayOnMortal is a run of a fleet, midway, on a server that the test may kill.
+func midwayOnMortal(t *testing.T, shops int) (*rig, *pgembed.Cluster) {
+	t.Helper()
 	cluster, db := mortal(t)
 	r := rigOn(t, db, slow(shops))
 	r.worker()
 	r.start(operate.StartOptions{BatchSize: 100, InFlight: 32})
 	r.arm()
 	r.until("midway", midway(shops))
+	return r, cluster
+}
+
+// allBack waits until every shop is proven, none exchanged more often than an
+// outage explains.
+func (r *rig) allBack(shops int) {
+	r.t.Helper()
+	snap := r.until("proven", inPhase(rotation.PhaseProven))
+	if snap.Counts.Proven != shops {
+		r.t.Errorf("counts: %+v", snap.Counts)
+	}
+	if n := r.tokens(); n != shops {
+		r.t.Errorf("%d of %d shops hold a proven token", n, shops)
+	}
+	if most := r.sim.Counts().MostMinted; most > 2 {
+		r.t.Errorf("a shop was exchanged %d times", most)
+	}
+}
+
+func TestPostgresGoneForTenSeconds(t *testing.T) {
+	t.Parallel()
+	const shops = 1500
+	r, cluster := midwayOnMortal(t, shops)
 	r.must(cluster.Kill()) // as hard as it gets: every connection breaks at once
 	before := r.sim.Counts().Minted
 	<-time.After(10 * time.Second)
@@ -290,14 +313,5 @@ func TestPostgresGoneForTenSeconds(t *testing.T) {
 		t.Errorf("%d tokens were made while they could not be stored", n)
 	}
 	r.must(cluster.StartServer(r.ctx))
-	snap := r.until("proven", inPhase(rotation.PhaseProven))
-	if snap.Counts.Proven != shops {
-		t.Errorf("counts: %+v", snap.Counts)
-	}
-	if n := r.tokens(); n != shops {
-		t.Errorf("%d of %d shops hold a proven token", n, shops)
-	}
-	if most := r.sim.Counts().MostMinted; most > 2 {
-		t.Errorf("a shop was exchanged %d times", most)
-	}
+	r.allBack(shops)
 }

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/haravan-rotator/rotator/internal/pgembed"
-	"github.com/haravan-rotator/rotator/operate"
-	"github.com/haravan-rotator/rotator/rotation"
 )
 
 // A server that hangs breaks no connection: until it is missed, each shop that is
@@ -17,12 +15,7 @@ import (
 func TestPostgresHangsForTenSeconds(t *testing.T) {
 	t.Parallel()
 	const shops = 1500
-	cluster, db := mortal(t)
-	r := rigOn(t, db, slow(shops))
-	r.worker()
-	r.start(operate.StartOptions{BatchSize: 100, InFlight: 32})
-	r.arm()
-	r.until("midway", midway(shops))
+	r, cluster := midwayOnMortal(t, shops)
 	resume := r.hang(cluster)
 	before := r.sim.Counts().Minted
 	<-time.After(7 * time.Second)
@@ -35,16 +28,7 @@ func TestPostgresHangsForTenSeconds(t *testing.T) {
 		t.Errorf("%d tokens were made after the server hung for seven seconds", n)
 	}
 	resume()
-	snap := r.until("proven", inPhase(rotation.PhaseProven))
-	if snap.Counts.Proven != shops {
-		t.Errorf("counts: %+v", snap.Counts)
-	}
-	if n := r.tokens(); n != shops {
-		t.Errorf("%d of %d shops hold a proven token", n, shops)
-	}
-	if most := r.sim.Counts().MostMinted; most > 2 {
-		t.Errorf("a shop was exchanged %d times", most)
-	}
+	r.allBack(shops)
 }
 
 // hang stops all processes of the server until resume, which may be called twice.
