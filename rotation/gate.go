@@ -71,8 +71,19 @@ func provenGate(s Snapshot) []Condition {
 	return slices.Concat(shopConditions(c, "a run that exchanged nothing proves nothing", ""), []Condition{
 		condition("late installs are swept", s.LateInstalls == 0, "none", fmt.Sprintf("%d shops came since the walk", s.LateInstalls)),
 		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", fmt.Sprintf("%d tokens to prove again", s.LateExchanges)),
-		condition("no stored token needs the old secret", s.OldVersionShops == 0, "none does", fmt.Sprintf("%d shops", s.OldVersionShops)),
+		oldSecretCondition(s),
 	}, deliveryGate(s.Deliveries), boundGate(s.Bound))
+}
+
+// oldSecretCondition is judged of the shops that are done: the token of any other
+// may need the old secret, whatever is counted.
+func oldSecretCondition(s Snapshot) Condition {
+	lack := "not known before every shop is done"
+	if s.OldVersionShops > 0 {
+		lack = fmt.Sprintf("%d shops", s.OldVersionShops)
+	}
+	done := s.Counts.Open()+s.Counts.Parked == 0
+	return condition("no stored token needs the old secret", done && s.OldVersionShops == 0, "none does", lack)
 }
 
 // shopConditions tell that shops are proven and none is left to do. barren says

@@ -51,7 +51,7 @@ gate     [x] shops are proven: 400 are
          [ ] every shop is proven, skipped or waived: 588 open, 2 parked
          [x] late installs are swept: none
          [x] no answer of a superseded worker is unproven: none
-         [x] no stored token needs the old secret: none does
+         [ ] no stored token needs the old secret: not known before every shop is done
 waves    canary 5/5 settled; all 407/995
 workers  a pid 7: 20.0 shops/s, in flight 30/64 (fleet cap)
          b pid 8: 10.0 shops/s, in flight 10/16 (platform 429)
