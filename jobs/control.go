@@ -366,6 +366,7 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 		e.pace.SetCap(min(e.inflight, share))
 		e.shared.Store(share <= e.inflight)
 	}
+	maps.DeleteFunc(e.runs.left, func(id int64, _ bool) bool { return !seen[id] })
 	for id, r := range e.runs.open {
 		if !seen[id] {
 			r.end()
