@@ -9,7 +9,7 @@ import (
 )
 
 // burnEvery is how often a run's speed is held against its window: looking
-// counts every shop.
+// counts every shop, once the run has a speed.
 const burnEvery = 30 * time.Second
 
 // burnLog tells, once and again when it changes, that a window ends before its
@@ -25,17 +25,17 @@ type burnLog struct {
 // look compares two snapshots of a run. changed is false when there is nothing
 // to say that was not said.
 func (l *burnLog) look(s rotation.Snapshot) (b rotation.Burn, changed bool) {
+	if !rotation.HasSpeed(s) {
+		l.seen = time.Time{} // what was held or has just begun
+		return b, false
+	}
 	since, settled := s.Now.Sub(l.seen).Seconds(), s.Counts.Settled()-l.settled
 	first := l.seen.IsZero()
 	l.seen, l.settled = s.Now, s.Counts.Settled()
 	if first || since <= 0 {
 		return b, false
 	}
-	b, ok := rotation.Burning(s, float64(settled)/since)
-	if !ok {
-		l.seen = time.Time{} // what was held or has just begun has no speed yet
-		return b, false
-	}
+	b, _ = rotation.Burning(s, float64(settled)/since)
 	switch {
 	case b.Behind != l.behind:
 	case b.Behind && (b.Late >= 2*l.late || b.Late*2 <= l.late):
@@ -58,7 +58,10 @@ func (e *Engine) burnDown(ctx context.Context, state *runState) error {
 		l.seen = time.Time{}
 		return err
 	}
-	snap, _, err := e.store.Snapshot(ctx, state.id, store.Counted)
+	snap, _, err := e.store.Snapshot(ctx, state.id, store.Engine)
+	if err == nil && rotation.HasSpeed(snap) {
+		snap, _, err = e.store.Snapshot(ctx, state.id, store.Items)
+	}
 	if err != nil {
 		return err
 	}

@@ -55,13 +55,17 @@ const earlyWaves = 2 * time.Minute
 // while a rate says nothing: the run does not exchange, or its first waves are
 // on and most of the window is left.
 func Burning(s Snapshot, rate float64) (b Burn, ok bool) {
+	if !HasSpeed(s) {
+		return b, false
+	}
+	return BurnDown(s.Counts.Open(), s.Window.Left(s.Now), rate), true
+}
+
+// HasSpeed reports whether the run's speed says anything yet: see Burning.
+func HasSpeed(s Snapshot) bool {
 	if s.Held != HeldNot || !windowRuns(s) || s.Counts.Open() == 0 {
-		return b, false
+		return false
 	}
-	left := s.Window.Left(s.Now)
 	early := s.Now.Sub(s.PhaseAt) < earlyWaves || !allReleased(s.Waves)
-	if early && left > WindowLength/4 {
-		return b, false
-	}
-	return BurnDown(s.Counts.Open(), left, rate), true
+	return !early || s.Window.Left(s.Now) <= WindowLength/4
 }

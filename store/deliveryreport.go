@@ -141,7 +141,7 @@ func (t *Tx) waiveDelivery(ctx context.Context, runID int64, domain string) (wai
 func (t *Tx) fillDeliveries(ctx context.Context, r Run, s *rotation.Snapshot, detail Detail) error {
 	d := &s.Deliveries
 	d.Required = r.Settings.RequireDelivery
-	if detail == Engine {
+	if detail != Counted {
 		if !d.Required || s.Counts.Open() > 0 {
 			return nil
 		}

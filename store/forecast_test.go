@@ -112,12 +112,26 @@ func TestOnlyOneWorkerProbesAndAPinEndsIt(t *testing.T) {
 	if err := r.StopWorker(t.Context(), r.worker); err != nil || !take(other) {
 		t.Error("the probe died with its worker")
 	}
+	// The other shops wait for the pin: it counts no items while it has the run's lock.
+	busy, err := r.DB.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := busy.Exec(t.Context(), "lock table rotator.items, rotator.shops in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
 	wire := json.RawMessage(`{"body":"json"}`)
 	for range 2 { // the second pins nothing
-		if err := r.PinWire(t.Context(), r.run.ID, wire, map[string]any{"wire": "json"}); err != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if err := r.PinWire(ctx, r.run.ID, wire, map[string]any{"wire": "json"}); err != nil {
 			t.Fatal(err)
 		}
 		wire = json.RawMessage(`{"body":"form"}`)
+	}
+	if err := busy.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	if s := r.reread(t).Settings; s.WireProbe || string(s.Wire) != `{"body": "json"}` && string(s.Wire) != `{"body":"json"}` {
 		t.Errorf("settings %+v, wire %s", s, s.Wire)

@@ -20,7 +20,7 @@ func (t *Tx) fillMigration(ctx context.Context, r Run, s *rotation.Snapshot, det
 	if r.Phase == rotation.PhaseCutover {
 		open = s.Counts.Open()
 	}
-	if detail == Engine && open > 0 || r.WalkDoneAt == nil {
+	if detail != Counted && open > 0 || r.WalkDoneAt == nil {
 		return nil
 	}
 	if r.Phase != rotation.PhaseScrubbed && r.Phase != rotation.PhaseClosed {

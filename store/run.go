@@ -168,8 +168,8 @@ func readRunFrom(ctx context.Context, q querier, id int64) (Run, error) {
 func (s *Store) InRun(ctx context.Context, runID int64, fn func(*Tx, rotation.Snapshot, Run) error) error {
 	return againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
-			if _, err := tx.tx.Exec(ctx, lockRun, runID); err != nil {
-				return fmt.Errorf("lock run %d: %w", runID, err)
+			if err := tx.lockRun(ctx, runID); err != nil {
+				return err
 			}
 			snap, run, err := tx.snapshot(ctx, runID, Counted)
 			if err != nil {
@@ -178,6 +178,14 @@ func (s *Store) InRun(ctx context.Context, runID int64, fn func(*Tx, rotation.Sn
 			return fn(tx, snap, run)
 		})
 	})
+}
+
+// lockRun makes others that lock or change the run wait until commit.
+func (t *Tx) lockRun(ctx context.Context, id int64) error {
+	if _, err := t.tx.Exec(ctx, lockRun, id); err != nil {
+		return fmt.Errorf("lock run %d: %w", id, err)
+	}
+	return nil
 }
 
 // lockOpenRun makes others that lock or change the run wait until commit.

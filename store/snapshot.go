@@ -39,15 +39,18 @@ const countsAsFailed = `(class in ('platform', 'network', 'bad_answer')
 	or (state = 'parked' and class in ('ours', 'window')) or new_token is not null or (state = 'retrying' and class = 'unauthorized'))`
 
 // Detail says how much a snapshot counts.
-type Detail bool
+type Detail int
 
 const (
-	// Counted counts every item: what a person is shown.
-	Counted Detail = true
 	// Engine counts the items of a wave only once its batches are settled, and
 	// calls them pending until then: what a decision needs, cheap enough for
 	// every tick over a million items.
-	Engine Detail = false
+	Engine Detail = iota
+	// Items counts every item, and nothing else that has to look at every shop:
+	// how fast a run is.
+	Items
+	// Counted counts everything: what a person is shown, and what a gate needs.
+	Counted
 )
 
 // Snapshot reads all that a decision about the run needs, at one moment.
@@ -183,7 +186,7 @@ func (t *Tx) fillWaves(ctx context.Context, r Run, s *rotation.Snapshot, detail 
 	}
 	busy := slices.ContainsFunc(s.Waves, func(w rotation.WaveStatus) bool { return !w.Released || w.Counts.Pending > 0 })
 	var held map[int]heldCounts
-	if detail == Counted {
+	if detail != Engine {
 		if held, err = t.countHeld(ctx, r.ID); err != nil {
 			return err
 		}
@@ -254,7 +257,7 @@ func addCounts(to *rotation.Counts, c rotation.Counts) {
 // look at every shop, so the engine asks only when nothing else is open.
 func (t *Tx) fillSweep(ctx context.Context, r Run, s *rotation.Snapshot, detail Detail) error {
 	sweeping := r.Phase == rotation.PhaseExchanging || r.Phase == rotation.PhaseProven
-	if !sweeping || (detail == Engine && s.Counts.Open() > 0) {
+	if !sweeping || detail == Items || (detail == Engine && s.Counts.Open() > 0) {
 		return nil
 	}
 	if err := t.tx.QueryRow(ctx, leftToSweep, r.ID, r.NewSecretID, r.AppID).Scan(&s.LateInstalls, &s.LateExchanges, &s.OldVersionShops); err != nil {

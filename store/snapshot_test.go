@@ -54,6 +54,9 @@ func TestTheEngineCountsAWaveOnceItsBatchesAreSettled(t *testing.T) {
 	if w := counted.Waves[0]; w.Failed != 1 || !w.Released || w.Settled || w.Counts.Total != 2 || w.Name != "canary" {
 		t.Errorf("the canary: %+v", w)
 	}
+	if diff := cmp.Diff(counted.Counts, r.snapshot(t, store.Items).Counts); diff != "" {
+		t.Errorf("items (-counted +got):\n%s", diff)
+	}
 	if diff := cmp.Diff(rotation.Counts{Total: 12, Pending: 12}, r.snapshot(t, store.Engine).Counts); diff != "" {
 		t.Errorf("for the engine (-want +got):\n%s", diff)
 	}
@@ -202,6 +205,9 @@ func TestASnapshotSeesWhatIsLeftToSweepOnceAllIsDone(t *testing.T) {
 	}
 	if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
 		t.Fatal(ok, err)
+	}
+	if s := r.snapshot(t, store.Items); s.LateInstalls+s.OldVersionShops != 0 {
+		t.Error("a look at the items alone looks at every shop")
 	}
 	if s := r.snapshot(t, store.Engine); s.LateInstalls != 1 || s.OldVersionShops != 1 {
 		t.Errorf("for the engine: late %d, old %d", s.LateInstalls, s.OldVersionShops)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-
-	"github.com/haravan-rotator/rotator/rotation"
 )
 
 var (
@@ -41,7 +39,15 @@ func (s *Store) LeaveProbe(ctx context.Context, runID int64, worker uuid.UUID) e
 // worker and the rest of the run. How it was found is journaled. A run that has
 // one pinned keeps it.
 func (s *Store) PinWire(ctx context.Context, runID int64, wire json.RawMessage, found any) error {
-	return s.InRun(ctx, runID, func(tx *Tx, _ rotation.Snapshot, r Run) error {
+	// The other shops wait for it: nothing is counted under the lock.
+	return s.InTx(ctx, func(tx *Tx) error {
+		if err := tx.lockRun(ctx, runID); err != nil {
+			return err
+		}
+		r, err := tx.run(ctx, runID)
+		if err != nil {
+			return err
+		}
 		if !r.Settings.WireProbe || !r.Open() {
 			return nil
 		}
