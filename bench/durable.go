@@ -121,7 +121,7 @@ func (f *fleet) rotate(ctx context.Context, pl *platform, run store.Run, since f
 
 // until polls the run, which costs one row.
 func (f *fleet) until(ctx context.Context, runID int64, what string, ok func(store.Run) bool) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		r, err := f.Run(ctx, runID)
