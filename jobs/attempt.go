@@ -378,13 +378,13 @@ func (a *attempt) submit(o store.Outcome, then func(store.Verdict)) {
 
 // write is submit for a step that has to know at once.
 func (a *attempt) write(o store.Outcome) (v store.Verdict) {
-	a.engine.crew.aside()
-	defer a.engine.crew.back()
 	written := make(chan struct{})
 	a.submit(o, func(became store.Verdict) {
 		v = became
 		close(written)
 	})
+	a.engine.crew.aside()
+	defer a.engine.crew.back()
 	<-written
 	return v
 }

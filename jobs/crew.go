@@ -17,10 +17,15 @@ type crew struct {
 	hands, most int
 	idle        []chan func()
 	stopped     bool
+	// rests is called when no hand is at work: until something else happens,
+	// nothing will be done. It may not wait.
+	rests func()
 }
 
 // newCrew returns a crew of hands that has at most underWay shops under way.
-func newCrew(hands, underWay int) *crew { return &crew{most: hands, places: underWay} }
+func newCrew(hands, underWay int) *crew {
+	return &crew{most: hands, places: underWay, rests: func() {}}
+}
 
 // enter waits until the shop of the item at a place may get under way.
 func (c *crew) enter(at place) {
@@ -109,6 +114,7 @@ func (c *crew) again(called chan func()) (work func()) {
 		}
 	}
 	c.hands--
+	c.tellRest()
 	if c.stopped {
 		close(called)
 	} else {
@@ -135,6 +141,13 @@ func (c *crew) aside() {
 	defer c.mu.Unlock()
 	c.hands--
 	c.call()
+	c.tellRest()
+}
+
+func (c *crew) tellRest() {
+	if c.hands == 0 {
+		c.rests()
+	}
 }
 
 // back takes the hand's part again; who works too much then ends later.

@@ -136,3 +136,41 @@ func TestCrewProvesAlsoWithTooMany(t *testing.T) {
 		}
 	})
 }
+
+func TestCrewTellsWhenNoHandIsAtWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(2, 10)
+		defer c.stop()
+		rests := 0
+		c.rests = func() { rests++ }
+		ends := make(chan struct{})
+		saw := func(when string, want int) {
+			t.Helper()
+			synctest.Wait()
+			if rests != want {
+				t.Errorf("%s: told %d times, want %d", when, rests, want)
+			}
+		}
+		for i := range int64(3) {
+			c.exchange(place{1, i}, func() { <-ends })
+		}
+		ends <- struct{}{}
+		ends <- struct{}{}
+		saw("while one works", 0)
+		ends <- struct{}{}
+		saw("after the last", 1)
+		other := make(chan struct{})
+		c.exchange(place{1, 4}, func() {
+			c.aside()
+			<-other
+			c.back()
+		})
+		saw("while the only one waits for something else", 2)
+		c.exchange(place{1, 5}, func() { <-ends })
+		close(other)
+		saw("when it is done and another works", 2)
+		ends <- struct{}{}
+		saw("after both", 3)
+	})
+}

@@ -141,6 +141,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.beaten()
 	e.flusher = NewFlusher(e.store, e.log)
+	e.crew.rests = e.flusher.Hurry
 	if err := e.takeJobs(ctx); err != nil {
 		e.flusher.Close()
 		return errors.Join(err, e.signOff(ctx))

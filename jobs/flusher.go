@@ -17,17 +17,12 @@ import (
 // in it exist nowhere else. The shops that wait are called no further meanwhile,
 // and keep others from getting under way.
 type Flusher struct {
-	store *store.Store
-	log   *slog.Logger
-	in    chan *pending
-	done  sync.WaitGroup
+	store  *store.Store
+	log    *slog.Logger
+	gather *gathering
+	done   sync.WaitGroup
 	// failing is when the last try of a group began that failed, nil if none did.
 	failing atomic.Pointer[time.Time]
-}
-
-type pending struct {
-	outcome store.Outcome
-	then    func(store.Verdict)
 }
 
 const (
@@ -43,7 +38,7 @@ const (
 
 // NewFlusher starts the flushers; Close ends them.
 func NewFlusher(s *store.Store, log *slog.Logger) *Flusher {
-	f := &Flusher{store: s, log: log, in: make(chan *pending, flushRows*flushers)}
+	f := &Flusher{store: s, log: log, gather: newGathering()}
 	for range flushers {
 		f.done.Go(f.run)
 	}
@@ -52,13 +47,14 @@ func NewFlusher(s *store.Store, log *slog.Logger) *Flusher {
 
 // Submit commits one outcome and, once it has committed, tells then what became
 // of it. then may not wait: the other outcomes of the group do.
-func (f *Flusher) Submit(o store.Outcome, then func(store.Verdict)) {
-	f.in <- &pending{outcome: o, then: then}
-}
+func (f *Flusher) Submit(o store.Outcome, then func(store.Verdict)) { f.gather.add(o, then) }
+
+// Hurry commits what was submitted without waiting for company.
+func (f *Flusher) Hurry() { f.gather.hurry() }
 
 // Close commits what was submitted and ends the flushers. Nobody may submit.
 func (f *Flusher) Close() {
-	close(f.in)
+	f.gather.end()
 	f.done.Wait()
 }
 
@@ -72,51 +68,34 @@ func (f *Flusher) Failing() (since time.Time, failing bool) {
 }
 
 func (f *Flusher) run() {
-	timer := time.NewTimer(flushDelay)
-	timer.Stop()
-	outcomes := make([]store.Outcome, 0, flushRows) // for all groups in turn
-	for first := range f.in {
-		group := append(make([]*pending, 0, flushRows), first)
-		timer.Reset(flushDelay)
-	collect:
-		for len(group) < flushRows {
-			select {
-			case p, open := <-f.in:
-				if !open {
-					break collect
-				}
-				group = append(group, p)
-			case <-timer.C:
-				break collect
-			}
+	for {
+		g := f.gather.next()
+		if g == nil {
+			return
 		}
-		timer.Stop()
-		outcomes = outcomes[:0]
-		for _, p := range group {
-			outcomes = append(outcomes, p.outcome)
-		}
-		f.flush(group, outcomes)
+		f.flush(g)
+		f.gather.done(g)
 	}
 }
 
-func (f *Flusher) flush(group []*pending, outcomes []store.Outcome) {
+func (f *Flusher) flush(g *group) {
 	wait := flushRetryMin
 	for {
 		begin := time.Now()
 		// A commit that takes this long has lost its server; after a lost
 		// answer to a commit the fences make the second try harmless.
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
-		verdicts, err := f.store.WriteOutcomes(ctx, outcomes)
+		verdicts, err := f.store.WriteOutcomes(ctx, g.outcomes)
 		cancel()
 		if err == nil {
 			f.failing.Store(nil)
-			for i, p := range group {
-				p.then(verdicts[i])
+			for i, then := range g.thens {
+				then(verdicts[i])
 			}
 			return
 		}
 		if f.failing.CompareAndSwap(nil, &begin) {
-			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(group), "error", err)
+			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(g.outcomes), "error", err)
 		}
 		time.Sleep(wait)
 		wait = min(wait*2, flushRetryMax)

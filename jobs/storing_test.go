@@ -70,17 +70,18 @@ func TestAnExchangeWaitsUntilItCanBeStored(t *testing.T) {
 func TestAPanicSetsOneShopAside(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
-	e := &Engine{flusher: &Flusher{in: make(chan *pending, 1)}, crew: newCrew(1, 1), log: slog.New(slog.NewTextHandler(&log, nil))}
+	e := &Engine{flusher: &Flusher{gather: newGathering()}, crew: newCrew(1, 1), log: slog.New(slog.NewTextHandler(&log, nil))}
 	for tries, want := range map[int]rotation.ItemState{1: rotation.ItemUnknown, attemptsNetwork: rotation.ItemParked} {
 		a := &attempt{engine: e, run: &runState{id: 1}, claim: store.Claim{Domain: "shop.myharavan.com", Tries: tries}}
 		ended := make(chan bool)
 		go func() {
 			ended <- a.guard(func(context.Context) bool { panic("shpat_planted") })
 		}()
-		p := <-e.flusher.in
-		p.then(store.Written)
-		if !<-ended || p.outcome.State != want || p.outcome.Class != rotation.ClassOurs {
-			t.Errorf("try %d: %+v", tries, p.outcome.State)
+		g := e.flusher.gather.next()
+		outcome := g.outcomes[0]
+		g.thens[0](store.Written)
+		if !<-ended || outcome.State != want || outcome.Class != rotation.ClassOurs {
+			t.Errorf("try %d: %+v", tries, outcome.State)
 		}
 	}
 	if strings.Contains(log.String(), "planted") || !strings.Contains(log.String(), "shop.myharavan.com") {
@@ -91,7 +92,7 @@ func TestAPanicSetsOneShopAside(t *testing.T) {
 // A token that is stored outlives a fault in its proof: the one before may be dead.
 func TestAPanicInAProofKeepsTheToken(t *testing.T) {
 	t.Parallel()
-	e := &Engine{flusher: &Flusher{in: make(chan *pending, 1)}, crew: newCrew(1, 1), log: slog.New(slog.DiscardHandler)}
+	e := &Engine{flusher: &Flusher{gather: newGathering()}, crew: newCrew(1, 1), log: slog.New(slog.DiscardHandler)}
 	for what, a := range map[string]*attempt{
 		"of this attempt":    {mintedAt: time.Now()},
 		"of the one before":  {claim: store.Claim{New: secret.New("minted")}},
@@ -102,10 +103,11 @@ func TestAPanicInAProofKeepsTheToken(t *testing.T) {
 		go func() {
 			ended <- a.guard(func(context.Context) bool { panic("in a proof") })
 		}()
-		p := <-e.flusher.in
-		p.then(store.Written)
-		if !<-ended || p.outcome.State != rotation.ItemExchanged || p.outcome.Delay == 0 {
-			t.Errorf("a token %s: %s after %s", what, p.outcome.State, p.outcome.Delay)
+		g := e.flusher.gather.next()
+		outcome := g.outcomes[0]
+		g.thens[0](store.Written)
+		if !<-ended || outcome.State != rotation.ItemExchanged || outcome.Delay == 0 {
+			t.Errorf("a token %s: %s after %s", what, outcome.State, outcome.Delay)
 		}
 	}
 }
