@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -68,9 +66,7 @@ func (a *attempt) queue(to func(place, func()), step func(context.Context) (ende
 func (a *attempt) guard(step func(context.Context) (ended bool)) (ended bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			// What a panic says may be made of anything.
-			a.engine.log.Error("a fault in rotator", "run", a.run.id, "shop", a.claim.Domain,
-				"kind", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			a.engine.logFault(p, "run", a.run.id, "shop", a.claim.Domain)
 			state := rotation.ItemUnknown
 			if a.holdsToken() {
 				state = rotation.ItemExchanged

@@ -21,8 +21,7 @@ type checkWorker struct {
 }
 
 const (
-	// checkPage shops are looked at side by side; the slowest of them holds up
-	// the next page.
+	// checkPage shops are looked at side by side.
 	checkPage = 1000
 	// checkPause lies between two looks at shops that gave no clear answer.
 	checkPause = time.Second
@@ -35,30 +34,43 @@ func (w *checkWorker) Work(ctx context.Context, job *river.Job[CheckArgs]) error
 	if err != nil || run == nil || stopped != nil {
 		return err // stopped: the supervisor sends another when it may
 	}
-	after, unclear := int64(0), 0
-	for begin := time.Now(); time.Since(begin) < batchBudget && e.mayCall(run, false, 0) == nil; {
-		page, err := e.store.NextChecks(ctx, run.id, after, checkPage)
-		switch {
-		case err != nil:
+	begin := time.Now()
+	going := func() bool { return time.Since(begin) < batchBudget && e.mayCall(run, false, 0) == nil }
+	for going() {
+		unclear, err := e.checkOnce(ctx, run, going)
+		if err != nil {
 			return err
-		case len(page) == 0 && unclear == 0:
+		}
+		if unclear == 0 {
 			e.kick()
 			return nil
-		case len(page) == 0: // once more, for those that gave no clear answer
-			after, unclear = 0, 0
-			if err := pause(ctx, checkPause); err != nil {
-				return err
-			}
-			continue
 		}
-		after = page[len(page)-1].Position
-		seen := sideBySide(page, func(c store.Check) (store.Checked, bool) { return e.check(ctx, run, c) })
-		unclear += len(page) - len(seen)
-		if err := e.store.WriteChecks(ctx, seen); err != nil {
+		// Once more, for those that gave no clear answer.
+		if err := pause(ctx, checkPause); err != nil {
 			return err
 		}
 	}
 	return nil // the supervisor sends another
+}
+
+// checkOnce looks once at every shop that the check has not looked at, for as
+// long as it may. unclear is how many gave no clear answer.
+func (e *Engine) checkOnce(ctx context.Context, run *runState, going func() bool) (unclear int, err error) {
+	after := int64(0)
+	look := func(c store.Check) (store.Checked, bool) { return e.check(ctx, run, c) }
+	return looking[store.Check, store.Checked]{
+		read: func() (page []store.Check, err error) {
+			if !going() {
+				return nil, nil
+			}
+			if page, err = e.store.NextChecks(ctx, run.id, after, checkPage); len(page) > 0 {
+				after = page[len(page)-1].Position
+			}
+			return page, err
+		},
+		look:  unharmed(e, run.id, look),
+		write: func(seen []store.Checked) error { return e.store.WriteChecks(ctx, seen) },
+	}.all(checkPage)
 }
 
 // check asks with both tokens. ok is false when an answer was neither yes nor

@@ -98,10 +98,10 @@ func (p *derivedPass) next(ctx context.Context) (more bool, err error) {
 		return false, p.write(ctx, p.refused) // too few to be believed
 	}
 	p.after = page[len(page)-1].Position
-	seen := sideBySide(page, func(c store.DerivedCheck) (store.DerivedChecked, bool) {
+	seen := sideBySide(page, unharmed(p.engine, p.run.id, func(c store.DerivedCheck) (store.DerivedChecked, bool) {
 		a := attempt{engine: p.engine, run: p.run, claim: store.Claim{RunID: p.run.id, Domain: c.Domain, Tries: c.Tries}}
 		return a.lookAtDerived(context.WithoutCancel(ctx), c)
-	})
+	}))
 	if !p.alive && slices.ContainsFunc(seen, func(c store.DerivedChecked) bool { return c.Alive }) {
 		p.alive = true
 		if p.computed {

@@ -103,7 +103,7 @@ type delivery struct {
 func (d *delivery) all(ctx context.Context, app int64, claims []store.Delivery) {
 	answers := make(chan store.DeliveryOutcome, len(claims))
 	for _, c := range claims {
-		go func() { answers <- d.one(ctx, c) }()
+		go func() { answers <- d.unharmed(ctx, c) }()
 	}
 	for left := len(claims); left > 0; {
 		group := []store.DeliveryOutcome{<-answers}
@@ -129,6 +129,17 @@ func (d *delivery) write(ctx context.Context, app int64, group []store.DeliveryO
 	return retry.Do(ctx, retry.NewConstant(500*time.Millisecond), func(ctx context.Context) error {
 		return retry.RetryableError(d.engine.store.WriteDeliveries(ctx, app, group))
 	})
+}
+
+// unharmed is one; a panic costs the shop an attempt, and the worker nothing.
+func (d *delivery) unharmed(ctx context.Context, c store.Delivery) (o store.DeliveryOutcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.engine.logFault(p, "app", d.to.App, "shop", c.Domain)
+			o = store.DeliveryOutcome{Delivery: c, Problem: "a fault in rotator: see the worker's log", Delay: deliverBackoff(c.Tries, 0)}
+		}
+	}()
+	return d.one(ctx, c)
 }
 
 // one tries one shop.
