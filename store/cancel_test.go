@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,7 +27,8 @@ func TestACancelAdoptsTokensThatWereNotProven(t *testing.T) {
 	park := func(c store.Claim, class rotation.Class) store.Outcome {
 		return store.Outcome{Claim: c, State: rotation.ItemParked, Class: class, Detail: "x"}
 	}
-	r.write(t, store.Written, park(c[1], rotation.ClassPlatform), park(c[2], rotation.ClassWrongShop))
+	unproven := store.Outcome{Claim: c[4], State: rotation.ItemExchanged, Class: rotation.ClassPlatform, Detail: "x", Delay: time.Hour}
+	r.write(t, store.Written, park(c[1], rotation.ClassPlatform), park(c[2], rotation.ClassWrongShop), unproven)
 	r.replace(t, c[3].Domain, "imported", r.run.OldSecretID)
 	exec(t, r.DB, "update rotator.items set new_token = 'not a sealed value' where position = $1", c[4].Position)
 	r.cancel(t)

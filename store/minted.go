@@ -24,7 +24,7 @@ var (
 		for share of b
 		returning run_id, batch, fence`)
 	mintedOfBatch = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 order by id for update`)
-	mintedWith    = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 and positions && $3 order by id for update`)
+	mintedWith    = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 and positions && $3 order by id`)
 	// Those of cancelled runs, whose batches nobody takes over.
 	mintedLeft = sql(`select m.id, m.run_id, m.batch, m.fence, m.tokens from rotator.minted m join rotator.runs r on r.id = m.run_id
 		where r.app_id = $1 and r.cancelled_at is not null order by m.id for update of m`)
@@ -96,7 +96,9 @@ func (t *Tx) writeMinted(ctx context.Context, group []*Outcome, written map[key]
 }
 
 // keepMinted moves the tokens of shops that could not be proven into their
-// items, before an outcome that keeps them: exchanged or parked.
+// items, before an outcome that keeps them: exchanged or parked. It touches no
+// other shop of their groups: two flushers that each did would wait for each
+// other.
 func (t *Tx) keepMinted(ctx context.Context, group []*Outcome) error {
 	positions := map[batchLease][]int64{}
 	var leases []batchLease
@@ -110,8 +112,15 @@ func (t *Tx) keepMinted(ctx context.Context, group []*Outcome) error {
 		}
 	}
 	for _, l := range leases {
-		if err := t.settleMinted(ctx, mintedWith, l.runID, l.batch, positions[l]); err != nil {
+		groups, err := t.readMinted(ctx, mintedWith, l.runID, l.batch, positions[l])
+		if err != nil {
 			return err
+		}
+		for _, g := range groups {
+			g.all = slices.DeleteFunc(g.all, func(m minted) bool { return !slices.Contains(positions[l], m.Position) })
+			if err := t.moveMinted(ctx, g); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -158,7 +167,26 @@ type mintedGroup struct {
 // settleMinted moves the tokens that a statement finds, and that still count,
 // into their items: a shop is never without the only record of its new token.
 func (t *Tx) settleMinted(ctx context.Context, statement string, args ...any) error {
-	groups, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (mintedGroup, error) {
+	groups, err := t.readMinted(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if len(g.all) == 0 {
+			continue
+		}
+		if err := t.moveMinted(ctx, g); err != nil {
+			return err
+		}
+		if _, err := t.tx.Exec(ctx, deleteMinted, g.id); err != nil {
+			return fmt.Errorf("forget moved tokens: %w", err)
+		}
+	}
+	return nil
+}
+
+func (t *Tx) readMinted(ctx context.Context, statement string, args ...any) ([]mintedGroup, error) {
+	return collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (mintedGroup, error) {
 		var g mintedGroup
 		var sealed []byte
 		if err := row.Scan(&g.id, &g.lease.runID, &g.lease.batch, &g.lease.fence, &sealed); err != nil {
@@ -175,15 +203,6 @@ func (t *Tx) settleMinted(ctx context.Context, statement string, args ...any) er
 		}
 		return g, nil
 	}, statement, args...)
-	if err != nil {
-		return err
-	}
-	for _, g := range groups {
-		if err := t.moveMinted(ctx, g); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (t *Tx) moveMinted(ctx context.Context, g mintedGroup) error {
@@ -204,9 +223,6 @@ func (t *Tx) moveMinted(ctx context.Context, g mintedGroup) error {
 	}
 	if _, err := t.tx.Exec(ctx, moveMinted, g.id, positions, attempts, generations, tokens, latencies); err != nil {
 		return fmt.Errorf("move unproven tokens into their items: %w", err)
-	}
-	if _, err := t.tx.Exec(ctx, deleteMinted, g.id); err != nil {
-		return fmt.Errorf("forget moved tokens: %w", err)
 	}
 	return nil
 }

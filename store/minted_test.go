@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,5 +181,44 @@ func TestGivingOneUpDoesNotDisturbItsGroup(t *testing.T) {
 		if r.token(t, shop.Domain) != fresh(shop).Reveal() {
 			t.Errorf("the new token of position %d was dropped", shop.Position)
 		}
+	}
+}
+
+// Flushers write groups side by side: one that waited for the shops of another
+// while that waits for its own would cost both a second, again and again.
+func TestGivingOneUpWaitsForNoOtherShopOfItsGroup(t *testing.T) {
+	t.Parallel()
+	r, l, c := claimAll(t, 3)
+	r.write(t, store.Written, exchanged(c[0]), exchanged(c[1]), exchanged(c[2]))
+	busy, err := r.DB.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := busy.Exec(t.Context(), "select from rotator.items where position = $1 for update", c[1].Position); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := busy.Exec(t.Context(), "select from rotator.minted for update"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	later := store.Outcome{Claim: c[2], State: rotation.ItemExchanged, Class: rotation.ClassPlatform, Detail: "503", Delay: time.Hour}
+	if v, err := r.WriteOutcomes(ctx, []store.Outcome{giveUp(c[0]), later}); err != nil || v[0] != store.Written || v[1] != store.Written {
+		t.Fatal(v, err)
+	}
+	if err := busy.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// What was left in the group is found as before, and what was moved is not
+	// moved again.
+	if err := r.LeaveBatch(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.states(t, c...); !cmp.Equal(got, []rotation.ItemState{rotation.ItemParked, rotation.ItemExchanged, rotation.ItemExchanged}) {
+		t.Errorf("the shops are %v", got)
+	}
+	if n := ask[int64](t, r.DB, "select position from rotator.items where new_token is not null order by position"); len(n) != 3 || r.groups(t) != 0 {
+		t.Errorf("positions %v have a token of their own, %d groups are left", n, r.groups(t))
 	}
 }
