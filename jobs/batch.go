@@ -50,16 +50,21 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err != nil {
 		return err
 	}
-	stopped, err = e.workBatch(ctx, run, lease)
-	settled, last := false, false
-	if err == nil {
-		settled, last, err = e.store.SettleBatch(ctx, lease)
+	working, all, stopped, err := e.handOut(ctx, run, lease)
+	if all && e.store.HandOutBatch(ctx, lease) == nil {
+		// One late answer must not keep the next batch from being handed out.
+		e.tails.Go(func() {
+			working.Wait()
+			e.endTail(context.WithoutCancel(ctx), run, lease)
+		})
+		return nil
 	}
-	if last {
-		e.kickNow()
+	working.Wait()
+	settled := false
+	if err == nil {
+		settled, err = e.settle(ctx, lease)
 	}
 	if settled {
-		e.kick()
 		return err
 	}
 	// Left in order, whatever ended the job, what was not sent is not taken for
@@ -67,20 +72,60 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err := errors.Join(err, e.store.LeaveBatch(context.WithoutCancel(ctx), lease)); err != nil {
 		return err
 	}
-	if stopped == nil && run.view().Kind == rotation.KindRotation {
-		// What was given back for want of time would only be taken and left again.
-		stopped = e.mayCall(run, true, 0)
-	}
-	if stopped == nil { // only the budget was used up
+	if e.mayGoOn(run, stopped) { // only the budget was used up
 		return river.JobSnooze(0)
 	}
 	return e.later()
 }
 
-// workBatch claims and works shops until none is left, the budget is used up,
-// or no call may be made (stopped tells why).
-func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease) (stopped, err error) {
-	var working sync.WaitGroup
+// mayGoOn reports whether a batch that was left for the reason stopped, nil for
+// want of time, can be taken again at once.
+func (e *Engine) mayGoOn(run *runState, stopped error) bool {
+	if stopped == nil && run.view().Kind == rotation.KindRotation {
+		// What was given back for want of time would only be taken and left again.
+		stopped = e.mayCall(run, true, 0)
+	}
+	return stopped == nil
+}
+
+func (e *Engine) settle(ctx context.Context, lease store.Lease) (settled bool, err error) {
+	settled, last, err := e.store.SettleBatch(ctx, lease)
+	if last {
+		e.kickNow()
+	}
+	if settled {
+		e.kick()
+	}
+	return settled, err
+}
+
+// endTail settles or leaves a batch whose job has ended. It has no job that could
+// be tried again, so it goes on until the database has taken it.
+func (e *Engine) endTail(ctx context.Context, run *runState, lease store.Lease) {
+	for failing := false; ; failing = true {
+		settled, err := e.settle(ctx, lease)
+		if err == nil && !settled {
+			err = e.store.LeaveBatch(ctx, lease)
+		}
+		switch {
+		case err == nil && !settled && e.mayGoOn(run, nil):
+			e.resumed.Store(true) // the supervisor grants it anew
+			e.kickNow()
+			return
+		case err == nil:
+			return
+		case !failing:
+			e.log.Warn("cannot end a batch; trying until the database is back", "run", run.id, "batch", lease.Number, "error", err)
+		}
+		time.Sleep(flushRetryMax)
+	}
+}
+
+// handOut claims shops and gets them under way until none is left (then all is
+// true), the budget is used up, or no call may be made (stopped tells why). It
+// does not wait for those under way: working does.
+func (e *Engine) handOut(ctx context.Context, run *runState, lease store.Lease) (working *sync.WaitGroup, all bool, stopped, err error) {
+	working = new(sync.WaitGroup)
 	end := time.Now().Add(batchBudget)
 	stopped, err = e.claimAll(ctx, run, lease, end, func(c store.Claim) {
 		working.Add(1)
@@ -106,8 +151,7 @@ func (e *Engine) workBatch(ctx context.Context, run *runState, lease store.Lease
 			}
 		}
 	})
-	working.Wait()
-	return stopped, err
+	return working, err == nil && stopped == nil && time.Now().Before(end), stopped, err
 }
 
 // claimAll claims in order, a chunk ahead of the calls, and begins none after end.

@@ -54,7 +54,9 @@ type Engine struct {
 	crew      *crew
 	runs      runs
 	receivers receivers
-	here      jobsHere
+	// tails are batches that wait for their last answers.
+	tails sync.WaitGroup
+	here  jobsHere
 
 	lastBeat atomic.Int64 // nanoseconds since begin
 	begin    time.Time
@@ -193,6 +195,13 @@ func (e *Engine) drain(ctx context.Context) error {
 	err := e.river.Stop(ctx)
 	if err != nil {
 		return fmt.Errorf("stop River: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); e.tails.Wait() }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the last answers: %w", ctx.Err())
 	}
 	e.crew.stop()
 	e.flusher.Close()

@@ -33,14 +33,14 @@ var (
 		where run_id = $1 and wave = $2 and settled_at is null returning run_id, number, grant_number`)
 	// A batch is an orphan when the worker that took it is silent, or when its
 	// job is gone from River, or runs on a silent worker (whose River client has
-	// the worker's id), without the batch being settled. Jobs are read once, not
-	// once for each batch: a whole fleet's may be granted at a time.
+	// the worker's id), without the batch being settled or handed out. Jobs are
+	// read once, not once for each batch: a whole fleet's may be granted at a time.
 	grantOrphans = sql(`update rotator.batches b set grant_number = grant_number + 1, worker_id = null, taken_at = null
 		from rotator.waves w where b.run_id = $1 and w.run_id = b.run_id and w.number = b.wave
 			and w.released_at is not null and b.settled_at is null
 			and ((b.worker_id is not null and not exists
 				(select from rotator.workers k where k.id = b.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))
-			or (b.number, b.grant_number) not in (select (j.args->>'batch')::int, (j.args->>'grant')::int from rotator.river_job j
+			or not (b.handed_out and b.worker_id is not null) and (b.number, b.grant_number) not in (select (j.args->>'batch')::int, (j.args->>'grant')::int from rotator.river_job j
 				where j.kind = $3 and j.state in ('available', 'running', 'retryable', 'scheduled', 'pending') and (j.args->>'run')::bigint = $1
 				and (j.state <> 'running' or j.attempted_by is null or exists (select from rotator.workers k
 					where k.id::text = j.attempted_by[array_upper(j.attempted_by, 1)] and k.stopped_at is null and k.heartbeat_at > now() - $2::interval))))
@@ -50,7 +50,7 @@ var (
 	takeBatch = sql(`with batch as (
 			select claimed from rotator.batches where run_id = $1 and number = $2 and grant_number = $3 and settled_at is null for update
 		)
-		update rotator.batches b set fence = fence + 1, worker_id = $4, taken_at = now(), claimed = $5
+		update rotator.batches b set fence = fence + 1, worker_id = $4, taken_at = now(), claimed = $5, handed_out = false
 		from batch was where b.run_id = $1 and b.number = $2
 		returning b.fence, b.first_position, b.last_position, was.claimed`)
 	// What the holder before had claimed may have been sent: nobody knows.
@@ -64,6 +64,7 @@ var (
 			and state in ('pending', 'claimed')`)
 	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null, claimed = false
 		where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
+	handOutBatch = sql(`update rotator.batches set handed_out = true where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
 	// What is claimed still was never told to who leaves: the answer was lost. The
 	// next holder does not look for what the one before had under way.
 	untoldItems = sql(`update rotator.items set state = 'unknown'
@@ -150,6 +151,15 @@ func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID, cla
 		return nil
 	})
 	return l, err
+}
+
+// HandOutBatch notes that every item of the batch is under way at its holder: it
+// needs no job until its holder is gone or leaves it.
+func (s *Store) HandOutBatch(ctx context.Context, l Lease) error {
+	if _, err := s.pool.Exec(ctx, handOutBatch, l.RunID, l.Number, l.Fence); err != nil {
+		return fmt.Errorf("note that batch %d is handed out: %w", l.Number, err)
+	}
+	return nil
 }
 
 // LeaveBatch gives up the batch without settling it. Every claim under the lease

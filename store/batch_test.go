@@ -194,6 +194,13 @@ func TestABatchSettlesOnlyWhenNothingInItIsOpen(t *testing.T) {
 	}
 }
 
+func (r *rig) handOut(t *testing.T, l store.Lease) {
+	t.Helper()
+	if err := r.HandOutBatch(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestGrantOrphans(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -225,6 +232,29 @@ func TestGrantOrphans(t *testing.T) {
 			if err := r.LeaveBatch(t.Context(), r.take(t, g)); err != nil {
 				t.Fatal(err)
 			}
+		}, true},
+		"handed out by a live worker, and its job has ended": {func(t *testing.T, r *rig, g store.Grant) {
+			r.handOut(t, r.take(t, g))
+		}, false},
+		"handed out by a worker that fell silent": {func(t *testing.T, r *rig, g store.Grant) {
+			r.handOut(t, r.take(t, g))
+			exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '16 seconds' where id = $1", r.worker)
+		}, true},
+		"handed out and left": {func(t *testing.T, r *rig, g store.Grant) {
+			l := r.take(t, g)
+			r.handOut(t, l)
+			if err := r.LeaveBatch(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		"handed out before it was taken over, and its job is gone": {func(t *testing.T, r *rig, g store.Grant) {
+			r.handOut(t, r.take(t, g))
+			r.take(t, g)
+		}, true},
+		"handed out by one who does not have it, and its job is gone": {func(t *testing.T, r *rig, g store.Grant) {
+			l := r.take(t, g)
+			r.take(t, g)
+			r.handOut(t, l)
 		}, true},
 		"its job waits":          {func(t *testing.T, r *rig, g store.Grant) { r.job(t, g, "available") }, false},
 		"its job is tried again": {func(t *testing.T, r *rig, g store.Grant) { r.job(t, g, "retryable") }, false},
