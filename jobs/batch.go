@@ -72,20 +72,14 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	if err := errors.Join(err, e.store.LeaveBatch(context.WithoutCancel(ctx), lease)); err != nil {
 		return err
 	}
-	if e.mayGoOn(run, stopped) { // only the budget was used up
-		return river.JobSnooze(0)
-	}
-	return e.later()
-}
-
-// mayGoOn reports whether a batch that was left for the reason stopped, nil for
-// want of time, can be taken again at once.
-func (e *Engine) mayGoOn(run *runState, stopped error) bool {
 	if stopped == nil && run.view().Kind == rotation.KindRotation {
 		// What was given back for want of time would only be taken and left again.
 		stopped = e.mayCall(run, true, 0)
 	}
-	return stopped == nil
+	if stopped == nil { // only the budget was used up
+		return river.JobSnooze(0)
+	}
+	return e.later()
 }
 
 func (e *Engine) settle(ctx context.Context, lease store.Lease) (settled bool, err error) {
@@ -104,18 +98,22 @@ func (e *Engine) settle(ctx context.Context, lease store.Lease) (settled bool, e
 func (e *Engine) endTail(ctx context.Context, run *runState, lease store.Lease) {
 	for failing := false; ; failing = true {
 		settled, err := e.settle(ctx, lease)
-		if err == nil && !settled {
-			err = e.store.LeaveBatch(ctx, lease)
+		if settled {
+			return
 		}
-		switch {
-		case err == nil && !settled && e.mayGoOn(run, nil):
-			e.resumed.Store(true) // the supervisor grants it anew
-			e.kickNow()
+		left := e.store.LeaveBatch(ctx, lease)
+		if left == nil {
+			if e.mayCall(run, run.view().Kind == rotation.KindRotation, 0) == nil {
+				e.resumed.Store(true) // the supervisor grants it anew
+				e.kickNow()
+			}
 			return
-		case err == nil:
-			return
-		case !failing:
-			e.log.Warn("cannot end a batch; trying until the database is back", "run", run.id, "batch", lease.Number, "error", err)
+		}
+		if !failing {
+			e.log.Warn("cannot end a batch; trying until the database is back", "run", run.id, "batch", lease.Number, "error", errors.Join(err, left))
+		}
+		if e.gaveUp.Load() {
+			return // others take it over
 		}
 		time.Sleep(flushRetryMax)
 	}

@@ -145,7 +145,7 @@ func (c *crew) aside() {
 }
 
 func (c *crew) tellRest() {
-	if c.hands == 0 {
+	if c.hands <= 0 { // less if somebody rests who is no hand
 		c.rests()
 	}
 }

@@ -56,7 +56,9 @@ type Engine struct {
 	receivers receivers
 	// tails are batches that wait for their last answers.
 	tails sync.WaitGroup
-	here  jobsHere
+	// gaveUp tells that nobody waits for them any more.
+	gaveUp atomic.Bool
+	here   jobsHere
 
 	lastBeat atomic.Int64 // nanoseconds since begin
 	begin    time.Time
@@ -194,6 +196,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	defer cancel()
 	err := e.river.Stop(ctx)
 	if err != nil {
+		e.gaveUp.Store(true)
 		return fmt.Errorf("stop River: %w", err)
 	}
 	ended := make(chan struct{})
@@ -201,6 +204,7 @@ func (e *Engine) drain(ctx context.Context) error {
 	select {
 	case <-ended:
 	case <-ctx.Done():
+		e.gaveUp.Store(true)
 		return fmt.Errorf("wait for the last answers: %w", ctx.Err())
 	}
 	e.crew.stop()

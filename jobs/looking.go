@@ -39,6 +39,9 @@ func (l looking[S, T]) all(most int) (unclear int, err error) {
 		}
 		for _, shop := range page {
 			places <- struct{}{}
+			if stop.Load() {
+				break
+			}
 			shops.Go(func() {
 				defer func() { <-places }()
 				if got, ok := l.look(shop); ok {

@@ -64,7 +64,8 @@ var (
 			and state in ('pending', 'claimed')`)
 	leaveBatch = sql(`update rotator.batches set worker_id = null, taken_at = null, claimed = false
 		where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
-	handOutBatch = sql(`update rotator.batches set handed_out = true where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
+	// The job that handed it out may still count as running, and be given again.
+	handOutBatch = sql(`update rotator.batches set handed_out = true, grant_number = grant_number + 1 where run_id = $1 and number = $2 and fence = $3 and settled_at is null`)
 	// What is claimed still was never told to who leaves: the answer was lost. The
 	// next holder does not look for what the one before had under way.
 	untoldItems = sql(`update rotator.items set state = 'unknown'
@@ -154,7 +155,7 @@ func (s *Store) tryTakeBatch(ctx context.Context, g Grant, worker uuid.UUID, cla
 }
 
 // HandOutBatch notes that every item of the batch is under way at its holder: it
-// needs no job until its holder is gone or leaves it.
+// needs no job until its holder is gone or leaves it, and its grant is used up.
 func (s *Store) HandOutBatch(ctx context.Context, l Lease) error {
 	if _, err := s.pool.Exec(ctx, handOutBatch, l.RunID, l.Number, l.Fence); err != nil {
 		return fmt.Errorf("note that batch %d is handed out: %w", l.Number, err)

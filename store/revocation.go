@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,15 +101,20 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 	}, nextChecks, runID, after, n)
 }
 
-// WriteChecks commits what the check saw.
+// WriteChecks commits what the check saw, which it sorts.
 func (s *Store) WriteChecks(ctx context.Context, group []Checked) error {
+	slices.SortFunc(group, func(a, b Checked) int { return cmp.Compare(a.Check.Position, b.Check.Position) })
 	var runs, positions []int64
 	var dead, alive []bool
 	for _, c := range group {
 		runs, positions = append(runs, c.Check.RunID), append(positions, c.Check.Position)
 		dead, alive = append(dead, c.OldDead), append(alive, c.NewAlive)
 	}
-	if _, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive); err != nil {
+	err := againIfDeadlocked(func() error {
+		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("write checks: %w", err)
 	}
 	return nil
