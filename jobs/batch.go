@@ -51,12 +51,17 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 		return err
 	}
 	working, all, stopped, err := e.handOut(ctx, run, lease)
-	if all && e.store.HandOutBatch(ctx, lease) == nil {
-		// One late answer must not keep the next batch from being handed out.
-		e.tails.Go(func() {
+	if all {
+		end := func() {
 			working.Wait()
 			e.endTail(context.WithoutCancel(ctx), run, lease)
-		})
+		}
+		if e.store.HandOutBatch(ctx, lease) == nil {
+			// One late answer must not keep the next batch from being handed out.
+			e.tails.Go(end)
+		} else {
+			end() // it may be noted all the same: then no job can be tried again
+		}
 		return nil
 	}
 	working.Wait()
@@ -93,8 +98,8 @@ func (e *Engine) settle(ctx context.Context, lease store.Lease) (settled bool, e
 	return settled, err
 }
 
-// endTail settles or leaves a batch whose job has ended. It has no job that could
-// be tried again, so it goes on until the database has taken it.
+// endTail settles or leaves a batch that was handed out. No job of it could be
+// tried again, so it goes on until the database has taken it.
 func (e *Engine) endTail(ctx context.Context, run *runState, lease store.Lease) {
 	for failing := false; ; failing = true {
 		settled, err := e.settle(ctx, lease)
