@@ -15,7 +15,7 @@ func TestDemoAtATerminal(t *testing.T) {
 	var stdout bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(t.Context(), []string{"demo", "--calm", "--shops", "60", "--latency", "5ms"}, nil, strings.NewReader(""), &stdout, c.tty)
+		ended <- run(t.Context(), []string{"demo", "--calm", "--shops", "60", "--latency", "100ms"}, nil, strings.NewReader(""), &stdout, c.tty)
 	}()
 	for _, want := range []string{"Step 1", "  phase    exchanging", "60/60 proven", "  revoked  [", "shredded", "\x1b[J"} {
 		c.waitFor(want)

@@ -63,9 +63,9 @@ func folderGone(t *testing.T, said string) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
-		"calm":    {"--calm", "--shops", "40"},
+		"calm":    {"--calm", "--shops", "40", "--latency", "200ms"}, // so that the exchange is seen
 		"hostile": {"--shops", "150", "--seed", "3"},
-		"slow":    {"--calm", "--shops", "20", "--latency", "20ms"},
+		"slow":    {"--calm", "--shops", "20", "--latency", "100ms"},
 		"one":     {"--calm", "--shops", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
