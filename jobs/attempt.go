@@ -406,14 +406,23 @@ func (a *attempt) why(ctx context.Context) string {
 }
 
 // onlyRefused reports whether the shop is refused for what all shops share, again,
-// and the run has made no token yet: a canary of one shop, or a fleet of one, has
-// no other to be told by. Not knowing means no, and the shop is tried again.
+// and there is no other to be told by: the run has made no token yet (a canary of
+// one shop, a fleet of one), or it is a refresh token's refusal, which can die at
+// any time, and the shop is the last. Not knowing means no, and it is tried again.
 func (a *attempt) onlyRefused(class rotation.Class) bool {
 	if !class.StopsRun() || !a.run.refusedLast(a.claim.Domain) {
 		return false
 	}
-	made, err := a.engine.store.Minted(context.Background(), a.run.id)
-	return err == nil && !made
+	ctx := context.Background()
+	made, err := a.engine.store.Minted(ctx, a.run.id)
+	if err != nil || !made {
+		return err == nil
+	}
+	if class != rotation.ClassWindow {
+		return false
+	}
+	last, err := a.engine.store.OnlyOpen(ctx, a.run.id, a.claim.Position)
+	return err == nil && last
 }
 
 // observe feeds the run's breaker; a trip holds the run for every worker. A

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,31 @@ func TestWrongRefreshTokenHoldsACanaryOfOne(t *testing.T) {
 	}
 	if n := r.sim.Counts().Exchanges; n > 4 {
 		t.Errorf("%d exchanges were tried before the run was held", n)
+	}
+	if next := rotation.Next(snap); next.Command != "rotator rotation arm" {
+		t.Errorf("next: %+v", next)
+	}
+	r.arm()
+	r.until("proven", inPhase(rotation.PhaseProven))
+	r.tokens()
+}
+
+// The last shop has no other any more: without it the run would look at work for
+// as long as the shop is tried.
+func TestARefreshTokenThatDiesBeforeTheLastShopHoldsTheRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 30})
+	last := r.domains()[20]
+	r.must(r.sim.Script(last, haravansim.OpExchange, slices.Repeat([]haravansim.Fault{haravansim.FaultServerText}, 4)...))
+	r.worker()
+	r.start(operate.StartOptions{})
+	token := r.sim.CreateRefreshToken().Value
+	r.armWith(token, 0)
+	r.until("one is left", func(s rotation.Snapshot) bool { return s.Counts.Proven == 29 && s.Counts.Retrying == 1 })
+	r.must(r.sim.RevokeRefreshToken(token))
+	snap := r.until("held", isHeld(rotation.HeldWaiting))
+	if !snap.Window.Refused || snap.Counts.Open() != 1 || !strings.Contains(snap.HeldWhy, "waive "+last) {
+		t.Errorf("counts %+v, refused %t: %s", snap.Counts, snap.Window.Refused, snap.HeldWhy)
 	}
 	if next := rotation.Next(snap); next.Command != "rotator rotation arm" {
 		t.Errorf("next: %+v", next)

@@ -30,6 +30,8 @@ var (
 		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at))`)
 	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
 		or exists (select from rotator.items where run_id = $1 and (exchanged_at is not null or proven_at is not null))`)
+	openBesides = sql(`select exists (select from rotator.items where run_id = $1 and position <> $2
+		and state in ('pending', 'claimed', 'exchanged', 'retrying', 'unknown'))`)
 )
 
 // containSecrets records that the leaked secret is dead at the platform. From
@@ -106,4 +108,14 @@ func (s *Store) Minted(ctx context.Context, runID int64) (bool, error) {
 		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
 	}
 	return minted, nil
+}
+
+// OnlyOpen reports whether every other item of the run is settled or parked. It
+// reads many items then.
+func (s *Store) OnlyOpen(ctx context.Context, runID, position int64) (bool, error) {
+	var others bool
+	if err := s.pool.QueryRow(ctx, openBesides, runID, position).Scan(&others); err != nil {
+		return false, fmt.Errorf("look for other open shops: %w", err)
+	}
+	return !others, nil
 }

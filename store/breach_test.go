@@ -203,3 +203,32 @@ func TestWhenShopsWereProvenByPriority(t *testing.T) {
 		t.Errorf("returns (-want +got):\n%s", diff)
 	}
 }
+
+func TestTheOnlyOpenItemOfARun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	r.walk(t)
+	only := func() bool {
+		t.Helper()
+		alone, err := r.OnlyOpen(t.Context(), r.run.ID, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return alone
+	}
+	if only() {
+		t.Error("two others are pending")
+	}
+	for _, state := range []string{"skipped", "parked", "waived"} {
+		exec(t, r.DB, "update rotator.items set state = $1, detail = 'so', next_attempt_at = null where run_id = $2 and position <> 2", state, r.run.ID)
+		if !only() {
+			t.Errorf("the others are %s", state)
+		}
+	}
+	for _, state := range []string{"claimed", "retrying", "unknown"} {
+		exec(t, r.DB, "update rotator.items set state = $1 where run_id = $2 and position = 3", state, r.run.ID)
+		if only() {
+			t.Errorf("another is %s", state)
+		}
+	}
+}
