@@ -30,7 +30,7 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		// A job tells which worker has it, so that a dead one's are known.
 		ID: e.id.String(),
 		// River's own chatter about fetching is noise to an operator.
-		Logger:     slog.New(quiet{log.Handler()}),
+		Logger:     log,
 		Workers:    workers,
 		Middleware: []rivertype.Middleware{e.here.middleware()},
 		// Besides those of the runs (queues.go).

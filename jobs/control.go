@@ -233,7 +233,7 @@ func (e *Engine) saveTrip(ctx context.Context, r *runState) {
 		return err
 	})
 	if err != nil {
-		e.log.Warn("cannot hold the run yet; no call is made meanwhile", "run", r.id, "error", err)
+		e.quietly(ctx, "cannot hold a run yet; none of its calls is made meanwhile", fmt.Errorf("run %d: %w", r.id, err))
 		return
 	}
 	e.log.Warn("run held", "run", r.id, "held", t.Held, "why", t.Why)

@@ -38,9 +38,11 @@ type Config struct {
 
 // Engine is one worker process.
 type Engine struct {
-	store    *store.Store
-	client   func(store.App, store.RunSettings) (*haravan.Client, error)
-	log      *slog.Logger
+	store  *store.Store
+	client func(store.App, store.RunSettings) (*haravan.Client, error)
+	log    *slog.Logger
+	// loops is the log of what is tried again and again.
+	loops    *slog.Logger
 	inflight int
 	version  string
 	once     bool
@@ -124,7 +126,9 @@ func New(c Config) (*Engine, error) {
 		walked: stood{}, checked: stood{}, planned: map[int64]int{},
 		crew: newCrew(c.InFlight, c.InFlight*attemptsPerCall), runs: newRuns(), receivers: newReceivers(c.Version), begin: time.Now(), kicked: make(chan struct{}, 1), hurried: make(chan struct{}, 1),
 	}
-	client, err := newClient(c.Store, c.Log, e)
+	sparingly := newSparing(c.Log.Handler())
+	e.loops = slog.New(sparingly)
+	client, err := newClient(c.Store, slog.New(quiet{sparingly}), e)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +221,7 @@ func (e *Engine) drain(ctx context.Context) error {
 func (e *Engine) beatLoop(ctx context.Context) {
 	ticker := time.NewTicker(controlEvery)
 	defer ticker.Stop()
-	var beatAt time.Time
+	var beatAt, away time.Time
 	var provenThen int64
 	for {
 		select {
@@ -227,7 +231,14 @@ func (e *Engine) beatLoop(ctx context.Context) {
 		}
 		if err := e.refreshControls(ctx); err != nil {
 			e.quietly(ctx, "cannot read the runs' controls", err)
+			if away.IsZero() {
+				away = time.Now()
+			}
 			continue
+		}
+		if !away.IsZero() {
+			e.log.Info("the database answers again", "after", time.Since(away).Round(time.Second/10))
+			away = time.Time{}
 		}
 		if since := time.Since(beatAt); since >= beatEvery {
 			proven := e.proven.Load()
@@ -270,10 +281,11 @@ func (e *Engine) storing() bool {
 	return time.Since(beat) < beatPatience && !(failing && beat.Before(since))
 }
 
-// quietly logs an error of a loop that goes on; the end of ctx is none.
+// quietly logs, now and then, an error of a loop that goes on; the end of ctx is
+// none.
 func (e *Engine) quietly(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
-		e.log.Warn(what, "error", err)
+		e.loops.Warn(what, "error", err)
 	}
 }
 

@@ -45,7 +45,7 @@ func (e *Engine) superviseLoop(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			e.log.Warn("cannot look after the runs", "error", err)
+			e.quietly(ctx, "cannot look after the runs", err)
 			if e.once && begin.Sub(fineAt) > oncePatience {
 				return fmt.Errorf("look after the runs, for %s now: %w", oncePatience, err)
 			}
