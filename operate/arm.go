@@ -65,6 +65,16 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 	return rt, err
 }
 
+// MayArm refuses what ArmWith would refuse whatever the token: nobody needs to
+// have it at hand before.
+func (o Operator) MayArm(ctx context.Context, runID int64, age time.Duration) error {
+	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
+	if err != nil {
+		return err
+	}
+	return mayArm(snap, run, rotation.WindowLength-age)
+}
+
 func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {
 	const what = "arm"
 	switch {

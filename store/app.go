@@ -135,10 +135,19 @@ func (s *Store) App(ctx context.Context, name string) (App, error) {
 	case name != "":
 		return App{}, fmt.Errorf("app %s: %w", name, ErrNotFound)
 	case len(apps) == 0:
-		return App{}, fmt.Errorf("no app is set: run `rotator app set` first: %w", ErrNotFound)
+		return App{}, noApp{}
 	}
 	return App{}, fmt.Errorf("%d apps are set: %w", len(apps), ErrSeveralApps)
 }
+
+// noApp is ErrNotFound where nobody named what was looked for.
+type noApp struct{}
+
+// Error implements error.
+func (noApp) Error() string { return "no app is set: run `rotator app set` first" }
+
+// Is implements the interface of errors.Is.
+func (noApp) Is(target error) bool { return target == ErrNotFound }
 
 // ErrSeveralApps: no app was named, and it is not clear which is meant.
 var ErrSeveralApps = errors.New("name one with --app")

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/haravan-rotator/rotator/internal/config"
@@ -75,3 +77,21 @@ func TestReport(t *testing.T) {
 		})
 	}
 }
+
+// A redirection to a full disk must not look like a text that was written.
+func TestHelpThatCannotBeWrittenFails(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"help"}, {"--help"}, {"shop", "import", "--help"}, {"help", "exit-codes"}} {
+		var stderr bytes.Buffer
+		if code := run(t.Context(), args, nil, strings.NewReader(""), noSpace{}, &stderr); code != exitFailed {
+			t.Errorf("rotator %v: exit code %d", args, code)
+		}
+		if !strings.Contains(stderr.String(), "write the answer: no space left") {
+			t.Errorf("rotator %v: %s", args, stderr.String())
+		}
+	}
+}
+
+type noSpace struct{}
+
+func (noSpace) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

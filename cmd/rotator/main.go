@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -28,9 +29,28 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	root := newRoot(c)
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	help := &heeded{Writer: stdout}
+	root.SetOut(help)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil && help.failed != nil {
+		err = fmt.Errorf("write the answer: %w", help.failed)
+	}
 	c.report(ctx, err)
 	return exitCodeOf(err)
+}
+
+// heeded remembers that a write failed: cobra does not look when it prints help.
+type heeded struct {
+	io.Writer
+	failed error
+}
+
+// Write implements io.Writer.
+func (h *heeded) Write(b []byte) (int, error) {
+	n, err := h.Writer.Write(b)
+	if err != nil {
+		h.failed = err
+	}
+	return n, err
 }

@@ -113,6 +113,9 @@ func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store
 func (c *cli) findRun(ctx context.Context, s *store.Store, want wantedRun) (store.App, store.Run, error) {
 	if id := want.id; id != 0 {
 		run, err := s.Run(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			err = exitWith(exitFailed, err, "without --run it is the newest; `rotator journal list` names the run of every decision")
+		}
 		if err != nil {
 			return store.App{}, run, err
 		}

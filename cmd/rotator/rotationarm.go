@@ -10,7 +10,6 @@ import (
 
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
-	"github.com/haravan-rotator/rotator/store"
 )
 
 type armFlags struct {
@@ -77,13 +76,16 @@ type armed struct {
 }
 
 func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) error {
+	if err := o.op.MayArm(ctx, o.run.ID, f.age); err != nil {
+		return err
+	}
 	token, err := c.readSecret(ctx, cmd, "refresh token of app "+o.app.Name, f.file)
 	if err != nil {
 		return err
 	}
 	read := time.Now()
 	var plan *operate.Plan
-	if !f.noPlan && takesToken(o.run, f.age) {
+	if !f.noPlan {
 		if plan, err = c.planBeforeArm(ctx, o, f); err != nil {
 			return err
 		}
@@ -119,13 +121,6 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		c.notef("The token is stored, and the run is still held for another reason: it wants %s, too.", o.words.text("`rotator rotation resume`"))
 	}
 	return c.printStep(st)
-}
-
-// takesToken reports whether a plan is worth its calls: otherwise the token is
-// refused anyway.
-func takesToken(run store.Run, age time.Duration) bool {
-	open := run.Phase == rotation.PhaseOAuthSwitched || run.Phase == rotation.PhaseArmed || run.Phase == rotation.PhaseExchanging
-	return run.Open() && open && age < rotation.WindowLength
 }
 
 // planBeforeArm fails when the fleet needs more than this window.

@@ -83,6 +83,8 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 		return usagef(cmd, "--format: %w", err)
 	case wrongColumn(f.columns) != "":
 		return usagef(cmd, "--columns: %s is none; the columns are %s", quoted(wrongColumn(f.columns)), strings.Join(shopfile.Columns(), ", "))
+	case shopfile.CheckColumns(f.columns) != nil:
+		return usagef(cmd, "--columns: %w", shopfile.CheckColumns(f.columns))
 	case cmd.Flags().Changed("changed-since") && f.changedSince <= 0:
 		return usagef(cmd, "--changed-since %d: write the number of a run, as `rotator rotation status` shows it", f.changedSince)
 	case f.derived && (cmd.Flags().Changed("changed-since") || f.columns != nil):

@@ -28,15 +28,12 @@ type Writer struct {
 // told from a failed export. It refuses Auto, unknown and repeated columns, and
 // a list without domain, with all mistakes at once.
 func NewWriter(w io.Writer, format Format, columns []string) (*Writer, error) {
-	if columns == nil {
-		columns = Columns()
-	}
 	chosen, err := chooseColumns(columns)
 	if format != CSV && format != JSONL {
-		err = errors.Join(err, fmt.Errorf("write shop list: format %q is none: use csv or jsonl", format))
+		err = errors.Join(err, fmt.Errorf("format %q is none: use csv or jsonl", format))
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("write shop list: %w", err)
 	}
 	wr := &Writer{columns: chosen}
 	if format == JSONL {
@@ -50,7 +47,17 @@ func NewWriter(w io.Writer, format Format, columns []string) (*Writer, error) {
 	return wr, wr.csv.Write(wr.record)
 }
 
+// CheckColumns tells every mistake in the columns that a Writer is to write.
+func CheckColumns(names []string) error {
+	_, err := chooseColumns(names)
+	return err
+}
+
+// chooseColumns finds the named columns; no names at all mean every column.
 func chooseColumns(names []string) ([]column, error) {
+	if names == nil {
+		names = Columns()
+	}
 	var chosen []column
 	var seen [columnCount]bool
 	var mistakes []error
@@ -58,17 +65,17 @@ func chooseColumns(names []string) ([]column, error) {
 		c, ok := columnNamed(name)
 		switch {
 		case !ok:
-			mistakes = append(mistakes, fmt.Errorf("write shop list: column %q is none: the columns are %s",
+			mistakes = append(mistakes, fmt.Errorf("column %q is none: the columns are %s",
 				name, strings.Join(columnNames[:], ", ")))
 		case seen[c]:
-			mistakes = append(mistakes, fmt.Errorf("write shop list: column %s is named twice", c))
+			mistakes = append(mistakes, fmt.Errorf("column %s is named twice", c))
 		default:
 			seen[c] = true
 			chosen = append(chosen, c)
 		}
 	}
 	if !seen[colDomain] {
-		mistakes = append(mistakes, errors.New("write shop list: the column domain is missing"))
+		mistakes = append(mistakes, errors.New("the column domain is missing"))
 	}
 	return chosen, errors.Join(mistakes...)
 }
