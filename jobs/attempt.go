@@ -390,10 +390,15 @@ func (a *attempt) write(o store.Outcome) (v store.Verdict) {
 func (a *attempt) backoff(he *haravan.Error) time.Duration {
 	// Its bucket must leak to the app's headroom besides: no use to come earlier.
 	asked := max(he.RetryAfter, a.engine.shops.Left(a.bucket(), a.run.view().Settings.HeadroomPercent()))
-	grown := a.run.inWindow(time.Duration(1<<min(max(a.claim.Tries-1, 0), 5)) * leastPause)
+	grown := a.run.inWindow(grownPause(a.claim.Tries))
 	b := retry.WithJitterPercent(20, retry.NewConstant(max(asked+100*time.Millisecond, grown)))
 	d, _ := b.Next()
 	return max(d, asked)
+}
+
+// grownPause is the pause after an attempt that failed.
+func grownPause(tries int) time.Duration {
+	return time.Duration(1<<min(max(tries-1, 0), 5)) * leastPause
 }
 
 // why is what the store says of the shop's item.

@@ -78,24 +78,32 @@ func (f *Flusher) run() {
 	}
 }
 
-func (f *Flusher) flush(g *group) {
+func (f *Flusher) flush(g *group) { f.commit(g.outcomes, g.thens) }
+
+// commit writes outcomes together, if PostgreSQL takes them all.
+func (f *Flusher) commit(outcomes []store.Outcome, thens []func(store.Verdict)) {
 	wait := flushRetryMin
 	for {
 		begin := time.Now()
 		// A commit that takes this long has lost its server; after a lost
 		// answer to a commit the fences make the second try harmless.
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
-		verdicts, err := f.store.WriteOutcomes(ctx, g.outcomes)
+		verdicts, err := f.store.WriteOutcomes(ctx, outcomes)
 		cancel()
 		if err == nil {
 			f.failing.Store(nil)
-			for i, then := range g.thens {
+			for i, then := range thens {
 				then(verdicts[i])
 			}
 			return
 		}
+		if why := store.Unstorable(err); why != "" {
+			f.failing.Store(nil) // the server is there
+			f.isolate(outcomes, thens, why)
+			return
+		}
 		if f.failing.CompareAndSwap(nil, &begin) {
-			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(g.outcomes), "error", err)
+			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(outcomes), "error", err)
 		}
 		time.Sleep(wait)
 		wait = min(wait*2, flushRetryMax)
