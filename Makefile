@@ -2,6 +2,8 @@
 SHELL := bash
 SHOPS ?= 10000
 LATENCY ?= 150ms
+FOR ?= 10m
+SEED ?= 1
 
 .PHONY: help
 help: ## list the targets
@@ -38,6 +40,10 @@ bench: ## measure speed and memory, printed as ratios of one run
 .PHONY: drill
 drill: ## rehearse with SHOPS shops (10000) and LATENCY a call (150ms)
 	go run ./cmd/rotator drill --shops $(SHOPS) --latency $(LATENCY)
+
+.PHONY: soak
+soak: ## do random harm to run after run FOR some time (10m), from SEED (1) on
+	cd jobs && go test -run '^TestSoak$$' -timeout 0 -soak $(FOR) -soak.seed $(SEED)
 
 .PHONY: check
 check: ## everything that CI checks
