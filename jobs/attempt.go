@@ -143,6 +143,10 @@ func (a *attempt) exchange(ctx context.Context) (ended bool) {
 		return true
 	}
 	a.submit(a.exchanged(creds, got), func(v store.Verdict) {
+		if step, failed := a.notStored(v); failed {
+			a.queue(a.engine.crew.prove, step)
+			return
+		}
 		if v != store.Written {
 			a.ended()
 			return
@@ -253,22 +257,16 @@ func (a *attempt) prove(ctx context.Context, token secret.String) (ended bool) {
 		return true
 	}
 	a.submit(proof, func(v store.Verdict) {
-		switch v {
-		case store.TableFailed:
-			a.queue(a.engine.crew.prove, a.tableFailed)
+		if step, failed := a.notStored(v); failed {
+			a.queue(a.engine.crew.prove, step)
 			return
-		case store.Written:
+		}
+		if v == store.Written {
 			a.engine.proven.Add(1)
 		}
 		a.ended()
 	})
 	return false
-}
-
-// tableFailed tells the breaker what the app's own table answered.
-func (a *attempt) tableFailed(ctx context.Context) (ended bool) {
-	a.observe(rotation.ClassOurs, a.why(ctx), 0)
-	return true
 }
 
 // proveInPlace reads the identity behind a token that is of the new secret
@@ -382,6 +380,9 @@ func (a *attempt) write(o store.Outcome) (v store.Verdict) {
 	a.engine.crew.aside()
 	defer a.engine.crew.back()
 	<-written
+	if step, failed := a.notStored(v); failed {
+		step(context.Background())
+	}
 	return v
 }
 
@@ -390,22 +391,17 @@ func (a *attempt) write(o store.Outcome) (v store.Verdict) {
 func (a *attempt) backoff(he *haravan.Error) time.Duration {
 	// Its bucket must leak to the app's headroom besides: no use to come earlier.
 	asked := max(he.RetryAfter, a.engine.shops.Left(a.bucket(), a.run.view().Settings.HeadroomPercent()))
-	grown := a.run.inWindow(grownPause(a.claim.Tries))
+	grown := a.run.inWindow(time.Duration(1<<min(max(a.claim.Tries-1, 0), 5)) * leastPause)
 	b := retry.WithJitterPercent(20, retry.NewConstant(max(asked+100*time.Millisecond, grown)))
 	d, _ := b.Next()
 	return max(d, asked)
-}
-
-// grownPause is the pause after an attempt that failed.
-func grownPause(tries int) time.Duration {
-	return time.Duration(1<<min(max(tries-1, 0), 5)) * leastPause
 }
 
 // why is what the store says of the shop's item.
 func (a *attempt) why(ctx context.Context) string {
 	item, err := a.engine.store.Item(ctx, a.claim.RunID, a.claim.Domain)
 	if err != nil {
-		return "the app's own table could not be written"
+		return "the outcome could not be stored"
 	}
 	return item.Detail
 }

@@ -48,6 +48,7 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 		return nil // superseded or settled
 	}
 	if err != nil {
+		e.holdIfUnstorable(ctx, run, err)
 		return err
 	}
 	working, all, stopped, err := e.handOut(ctx, run, lease)
@@ -75,6 +76,7 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	// Left in order, whatever ended the job, what was not sent is not taken for
 	// unknown.
 	if err := errors.Join(err, e.store.LeaveBatch(context.WithoutCancel(ctx), lease)); err != nil {
+		e.holdIfUnstorable(ctx, run, err)
 		return err
 	}
 	if stopped == nil && run.view().Kind == rotation.KindRotation {
@@ -113,6 +115,10 @@ func (e *Engine) endTail(ctx context.Context, run *runState, lease store.Lease) 
 				e.kickNow()
 			}
 			return
+		}
+		e.holdIfUnstorable(ctx, run, left)
+		if store.Unstorable(left) != "" && e.draining.Load() {
+			return // others take it over, once somebody mended the database
 		}
 		if !failing {
 			e.log.Warn("cannot end a batch; trying until the database is back", "run", run.id, "batch", lease.Number, "error", errors.Join(err, left))

@@ -32,7 +32,7 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		// River's own chatter about fetching is noise to an operator.
 		Logger:     log,
 		Workers:    workers,
-		Middleware: []rivertype.Middleware{e.here.middleware()},
+		Middleware: []rivertype.Middleware{e.here.middleware(e.loops)},
 		// Besides those of the runs (queues.go).
 		Queues: map[string]river.QueueConfig{
 			// Several for each app: a few slow shops hold up their own job only.

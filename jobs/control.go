@@ -20,14 +20,15 @@ import (
 // Reasons why no call may begin now. They end an attempt without an outcome of
 // the shop's: the item goes back to where it was.
 var (
-	errHeld     = errors.New("the run is held")
-	errPhase    = errors.New("the run is in another phase")
-	errWindow   = errors.New("too little of the window is left")
-	errLease    = errors.New("the database has not heard of this worker for too long")
-	errLate     = errors.New("its turn did not come in time")
-	errStoring  = errors.New("the database takes no writes at the moment")
-	errDraining = errors.New("the worker is stopping")
-	errExcluded = errors.New("the shop was excluded meanwhile")
+	errHeld      = errors.New("the run is held")
+	errPhase     = errors.New("the run is in another phase")
+	errWindow    = errors.New("too little of the window is left")
+	errLease     = errors.New("the database has not heard of this worker for too long")
+	errLate      = errors.New("its turn did not come in time")
+	errStoring   = errors.New("the database takes no writes at the moment")
+	errDraining  = errors.New("the worker is stopping")
+	errNotStored = errors.New("the database did not take its derived token; a worker's log says why")
+	errExcluded  = errors.New("the shop was excluded meanwhile")
 )
 
 // windowMargin is added to the 99th percentile of a call when judging whether
@@ -77,6 +78,8 @@ type runState struct {
 	refusals   map[string]bool
 	// tableBusy counts how often in a row the app's own table was locked.
 	tableBusy atomic.Int32
+	// unstored counts, in a row, the shops whose outcome PostgreSQL refused.
+	unstored atomic.Int32
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter, unless it is the only one
 	// that was tried (onlyRefused).
@@ -233,7 +236,7 @@ func (e *Engine) saveTrip(ctx context.Context, r *runState) {
 		return err
 	})
 	if err != nil {
-		e.quietly(ctx, "cannot hold a run yet; none of its calls is made meanwhile", fmt.Errorf("run %d: %w", r.id, err))
+		e.loops.Warn("cannot hold the run yet; no call is made meanwhile", "run", r.id, "error", err)
 		return
 	}
 	e.log.Warn("run held", "run", r.id, "held", t.Held, "why", t.Why)

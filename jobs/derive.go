@@ -77,6 +77,7 @@ func (w *deriveWorker) Work(ctx context.Context, job *river.Job[DeriveArgs]) err
 		return errors.Join(e.store.LeaveBatch(ctx, lease), e.later())
 	}
 	if err != nil {
+		e.holdIfUnstorable(ctx, run, err)
 		return err
 	}
 	e.proven.Add(int64(len(done)))

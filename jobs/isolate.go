@@ -1,17 +1,12 @@
 package jobs
 
 import (
-	"strings"
-	"time"
+	"context"
+	"fmt"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
-
-// unstorablePause is how long a shop is left alone of which nothing can be stored.
-const unstorablePause = 5 * time.Second
-
-const saysUnstorable = "PostgreSQL refuses to store the outcome ("
 
 // isolate writes a group that PostgreSQL refused for a value or a rule in halves,
 // until the outcome is alone that it refuses: that shop is set aside, and keeps no
@@ -24,24 +19,58 @@ func (f *Flusher) isolate(outcomes []store.Outcome, thens []func(store.Verdict),
 	}
 	o, then := outcomes[0], thens[0]
 	f.log.Error("a shop's outcome cannot be stored", "run", o.Claim.RunID, "shop", o.Claim.Domain, "state", o.State, "refused", why)
-	if strings.HasPrefix(o.Detail, saysUnstorable) {
-		// Not even that: whoever looks after its batch comes back to it, and not at
-		// once.
-		time.AfterFunc(unstorablePause, func() { then(store.Fenced) })
+	aside, ok := o.SetAside(why)
+	if !ok {
+		then(store.Unwritable)
 		return
 	}
-	f.commit([]store.Outcome{setAside(o, why)}, []func(store.Verdict){func(store.Verdict) { then(store.Fenced) }})
+	f.commit([]store.Outcome{aside}, []func(store.Verdict){func(v store.Verdict) {
+		if v == store.Written {
+			v = store.SetAside
+		}
+		then(v)
+	}})
 }
 
-// setAside is what is stored instead of an outcome that cannot be: a token that
-// is stored stays where it is, one that is not may be the platform's newest.
-func setAside(o store.Outcome, why string) store.Outcome {
-	aside := store.Outcome{
-		Claim: o.Claim, State: rotation.ItemParked, Class: rotation.ClassOurs, Latency: o.Latency,
-		Detail: saysUnstorable + why + "): see the worker's log",
+// unstoredBelieved is how many shops in a row PostgreSQL must refuse to store, with
+// none in between that it took, until it is believed to take none.
+const unstoredBelieved = 3
+
+// notStored is what is left to do, by a hand, for an outcome that was kept out, and
+// failed false for every other. The app's own table is the breaker's matter. A
+// database that refuses one shop after the other, or all that could be said of one,
+// holds the run: each further exchange would make a token that nobody keeps.
+func (a *attempt) notStored(v store.Verdict) (step func(context.Context) (ended bool), failed bool) {
+	refused := int32(0)
+	switch v {
+	case store.Written:
+		a.run.unstored.Store(0)
+		return nil, false
+	case store.TableFailed:
+		return func(ctx context.Context) bool {
+			a.observe(rotation.ClassOurs, a.why(ctx), 0)
+			return true
+		}, true
+	case store.SetAside:
+		refused = a.run.unstored.Add(1)
+	case store.Unwritable:
+		refused = unstoredBelieved
+	default:
+		return nil, false
 	}
-	if o.State == rotation.ItemExchanged && !o.New.IsZero() && o.Claim.Tries < attemptsNetwork {
-		aside.State, aside.Delay = rotation.ItemUnknown, grownPause(o.Claim.Tries)
+	return func(ctx context.Context) bool {
+		if refused >= unstoredBelieved {
+			a.engine.hold(ctx, a.run, rotation.HeldWaiting, fmt.Sprintf(
+				"PostgreSQL refuses to store what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", a.claim.Domain))
+		}
+		return true
+	}, true
+}
+
+// holdIfUnstorable holds a run of which PostgreSQL refuses a write for a rule: no
+// further try would get through.
+func (e *Engine) holdIfUnstorable(ctx context.Context, run *runState, err error) {
+	if why := store.Unstorable(err); why != "" {
+		e.hold(ctx, run, rotation.HeldWaiting, "PostgreSQL refuses to store what became of a batch ("+why+"): mend the database, then resume")
 	}
-	return aside
 }

@@ -3,55 +3,48 @@ package jobs_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
+// rule makes PostgreSQL refuse what a condition forbids; the returned func drops it.
+func (r *rig) rule(table, condition string) (drop func()) {
+	r.t.Helper()
+	do := func(what string) {
+		_, err := r.db.Pool.Exec(r.ctx, `alter table rotator.`+table+what)
+		r.must(err)
+	}
+	do(` add constraint odd_` + table + ` check (` + condition + `) not valid`)
+	return func() { do(` drop constraint odd_` + table) }
+}
+
 // One shop whose outcome the database refuses, whatever the reason, is set aside:
 // it keeps none of its group waiting, and is not tried for ever.
 func TestAnOutcomeThatCannotBeStoredIsSetAsideAlone(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		rule   string
-		minted int
+		table, condition string
+		minted           int
 	}{
-		"the proof":           {`alter table rotator.items add constraint odd check (position <> 20 or state <> 'proven')`, 1},
-		"the unproven token":  {`alter table rotator.minted add constraint odd check (not positions @> '{20}')`, 2},
-		"anything of its own": {`alter table rotator.items add constraint odd check (position <> 20 or state not in ('proven', 'parked'))`, 1},
+		"the proof":          {"items", `position <> 20 or state <> 'proven'`, 1},
+		"the unproven token": {"minted", `not positions @> '{20}'`, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, haravansim.Options{Shops: 60})
-			_, err := r.db.Pool.Exec(r.ctx, tt.rule)
-			r.must(err)
+			drop := r.rule(tt.table, tt.condition)
 			r.worker()
 			r.start(operate.StartOptions{})
 			r.arm()
-			odd := r.domains()[19]
-			snap := r.until("all others proven", func(s rotation.Snapshot) bool { return s.Counts.Proven == 59 })
-			if name == "anything of its own" {
-				if snap.Phase != rotation.PhaseExchanging {
-					t.Errorf("in %s", snap.Phase)
-				}
-				r.after(3 * time.Second)
-				if n := r.sim.ShopCounts(odd).IdentityReads; n > 3 {
-					t.Errorf("the shop was asked %d times meanwhile", n)
-				}
-			} else {
-				r.until("it is set aside", func(rotation.Snapshot) bool {
-					i := r.item(odd)
-					return i.State == rotation.ItemParked || i.State == rotation.ItemRetrying || i.State == rotation.ItemUnknown || i.State == rotation.ItemProven
-				})
-				i := r.item(odd)
-				if i.Class != rotation.ClassOurs || !strings.Contains(i.Detail, "SQLSTATE 23514, constraint odd") {
-					t.Errorf("%s is %s: %s: %s", odd, i.State, i.Class, i.Detail)
-				}
+			odd := r.domain(20)
+			r.until("all others proven", func(s rotation.Snapshot) bool { return s.Counts.Proven == 59 })
+			r.until("it is set aside", func(rotation.Snapshot) bool { return r.item(odd).Class != "" })
+			if i := r.item(odd); i.Class != rotation.ClassOurs || !strings.Contains(i.Detail, "SQLSTATE 23514, constraint odd_"+tt.table) {
+				t.Errorf("%s is %s: %s: %s", odd, i.State, i.Class, i.Detail)
 			}
-			_, err = r.db.Pool.Exec(r.ctx, strings.Split(tt.rule, "add constraint")[0]+"drop constraint odd")
-			r.must(err)
+			drop()
 			r.until("proven, once the rule is gone", func(s rotation.Snapshot) bool {
 				if s.Counts.Parked > 0 {
 					_, err := r.op.Retry(r.ctx, r.run.ID, "", "")
@@ -66,5 +59,94 @@ func TestAnOutcomeThatCannotBeStoredIsSetAsideAlone(t *testing.T) {
 				t.Errorf("%d tokens were minted for %s", n, odd)
 			}
 		})
+	}
+}
+
+// A database that refuses what became of every shop holds the run: each further
+// exchange would make a token that nobody keeps.
+func TestARuleThatRefusesEveryOutcomeHoldsTheRun(t *testing.T) {
+	t.Parallel()
+	for name, rules := range map[string]map[string]string{
+		"tokens":   {"minted": `false`, "items": `new_token is null`},
+		"proofs":   {"items": `state <> 'proven'`},
+		"anything": {"minted": `false`, "items": `false`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const shops, inflight = 1500, 16
+			r := newRig(t, slow(shops))
+			r.worker()
+			r.start(operate.StartOptions{InFlight: inflight, BatchSize: 100})
+			r.arm()
+			r.until("midway", midway(shops))
+			var drops []func()
+			for table, condition := range rules {
+				drops = append(drops, r.rule(table, condition))
+			}
+			before := r.sim.Counts().Minted
+			snap := r.until("held", func(s rotation.Snapshot) bool { return s.Held != rotation.HeldNot })
+			if n := r.sim.Counts().Minted - before; n > 8*inflight {
+				t.Errorf("%d tokens were made meanwhile", n)
+			}
+			if !strings.Contains(snap.HeldWhy, "PostgreSQL refuses to store") {
+				t.Errorf("held because %q", snap.HeldWhy)
+			}
+			for _, drop := range drops {
+				drop()
+			}
+			r.until("proven, once the rule is gone", func(s rotation.Snapshot) bool {
+				if s.Held != rotation.HeldNot {
+					_ = r.op.Resume(r.ctx, r.run.ID)
+				}
+				if s.Counts.Parked > 0 {
+					_, err := r.op.Retry(r.ctx, r.run.ID, "", "")
+					r.must(err)
+				}
+				return s.Phase == rotation.PhaseProven
+			})
+			if n := r.tokens(); n != shops {
+				t.Errorf("%d of %d shops are proven", n, shops)
+			}
+		})
+	}
+}
+
+// Nothing can be stored of one shop: its worker could not even give it back.
+func TestAShopOfWhichNothingCanBeStoredHoldsTheRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, slow(200))
+	drop := r.rule("items", `position <> 20 or state not in ('exchanged', 'parked', 'proven', 'unknown')`)
+	stop := r.worker()
+	r.start(operate.StartOptions{})
+	r.arm()
+	snap := r.until("held", isHeld(rotation.HeldWaiting))
+	if !strings.Contains(snap.HeldWhy, "PostgreSQL refuses to store") {
+		t.Errorf("held because %q", snap.HeldWhy)
+	}
+	if n := r.sim.ShopCounts(r.domain(20)).Minted; n > 1 {
+		t.Errorf("%d tokens were minted for it", n)
+	}
+	stop() // a drain does not wait for the rule to go
+	drop()
+	r.worker()
+	r.must(r.op.Resume(r.ctx, r.run.ID))
+	r.until("proven, once the rule is gone", inPhase(rotation.PhaseProven))
+	if n := r.tokens(); n != 200 {
+		t.Errorf("%d of 200 shops are proven", n)
+	}
+}
+
+func TestADerivationThatCannotBeStoredIsSetAsideAlone(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, haravansim.Options{Shops: 60})
+	r.rule("items", `position <> 20 or state <> 'exchanged'`)
+	r.worker()
+	r.migrate(operate.MigrationOptions{BatchSize: 60})
+	snap := r.until("derived", func(s rotation.Snapshot) bool { return s.Counts.Open() == s.Counts.Exchanged && s.Counts.Exchanged > 0 })
+	if i := r.item(r.domain(20)); i.State != rotation.ItemParked || i.Class != rotation.ClassOurs || !strings.Contains(i.Detail, "constraint odd_items") {
+		t.Errorf("it is %s: %s: %s", i.State, i.Class, i.Detail)
+	}
+	if snap.Counts.Exchanged < 40 || snap.Counts.Parked != 1 {
+		t.Errorf("counts: %+v", snap.Counts)
 	}
 }

@@ -62,8 +62,12 @@ func (a *attempt) derive(ctx context.Context) {
 	d := derive(u)
 	stored, err := a.engine.store.WriteDerivedClaim(ctx, d)
 	switch {
-	case a.engine.tableFailed(ctx, a.run, err), err != nil:
+	case a.engine.tableFailed(ctx, a.run, err):
 		a.notSent(err)
+	case err != nil:
+		a.engine.holdIfUnstorable(ctx, a.run, err)
+		a.engine.loops.Warn("cannot store a derived token", "run", a.run.id, "error", err)
+		a.notSent(errNotStored)
 	case stored && a.run.view().Phase == rotation.PhaseCutover:
 		a.claim.Generation = u.Generation
 		a.proveDerived(ctx, d.Token)

@@ -51,8 +51,9 @@ func newSparing(h slog.Handler) sparing {
 func (s sparing) Handle(ctx context.Context, r slog.Record) error {
 	key := r.Message
 	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "job_kind" {
-			key += a.Value.String() // one kind's failure is not another's
+		switch a.Key { // the failure of one is not another's
+		case "run", "kind", "job_kind", "queue":
+			key += " " + a.Value.String()
 		}
 		return true
 	})

@@ -2,6 +2,8 @@ package jobs
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -23,12 +25,18 @@ type jobsHere struct {
 	ids map[int64]int
 }
 
-// middleware notes every job for as long as it is worked.
-func (h *jobsHere) middleware() rivertype.Middleware {
+// middleware notes every job for as long as it is worked, and logs why one failed.
+func (h *jobsHere) middleware(log *slog.Logger) rivertype.Middleware {
 	return river.WorkerMiddlewareFunc(func(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) error {
 		h.add(job.ID, 1)
 		defer h.add(job.ID, -1)
-		return work(ctx)
+		err := work(ctx)
+		var snoozed *river.JobSnoozeError
+		if err != nil && ctx.Err() == nil && !errors.As(err, &snoozed) {
+			// River tells of a job that it tries again below the level of a warning.
+			log.Warn("a job failed and is tried again", "job_kind", job.Kind, "error", err)
+		}
+		return err
 	})
 }
 

@@ -91,16 +91,23 @@ func TestARowThatRefusesItsToken(t *testing.T) {
 	trigger := func(body string) string {
 		return `create function app.guard() returns trigger language plpgsql as $$ begin
 			if new."shop domain" ilike '%shop-3.%' then ` + body + `; end if; return new; end $$;
-			create trigger guard before update on app."Shops" for each row execute function app.guard()`
+			create trigger guard before update on app."Shops" /* when */ for each row execute function app.guard()`
 	}
+	atCommit := strings.NewReplacer("create trigger guard before", "create constraint trigger guard after", "/* when */", "deferrable initially deferred")
 	for what, tc := range map[string]struct{ breaks, says string }{
 		"raises":        {trigger(`raise exception 'no % for you', new.access_token`), "a trigger of it raised an exception; the server's log has its words"},
 		"raises a code": {trigger(`raise exception 'column % is gone', new.access_token using errcode = '42703'`), "a trigger of it raised an exception"},
 		"drops":         {trigger(`return null`), "a trigger or rule of it drops the update"},
 		"changes":       {trigger(`new.access_token = upper(new.access_token)`), "a trigger of it changes column access_token"},
 		"divides":       {trigger(`perform 1 / 0`), "refuses the row (SQLSTATE 22012)"},
-		"check":         {`alter table app."Shops" add constraint no_fresh check ("shop domain" not ilike '%shop-3.%' or access_token not like 'fresh%')`, "refuses the token by its constraint no_fresh"},
-		"unique":        {`create unique index on app."Shops" (access_token); insert into app."Shops" ("shop domain", access_token, uninstalled) values ('other', 'fresh-4-1', true)`, `by its constraint Shops_access_token_idx`},
+		"raises at the commit": {
+			atCommit.Replace(trigger(`raise exception 'no %', new.access_token using errcode = '23514', constraint = new.access_token`)),
+			"a trigger of it raised an exception",
+		},
+		"unique at the commit": {`alter table app."Shops" add constraint one_each unique (access_token) deferrable initially deferred;
+			insert into app."Shops" ("shop domain", access_token, uninstalled) values ('other', 'fresh-4-1', true)`, "by its constraint one_each"},
+		"check":  {`alter table app."Shops" add constraint no_fresh check ("shop domain" not ilike '%shop-3.%' or access_token not like 'fresh%')`, "refuses the token by its constraint no_fresh"},
+		"unique": {`create unique index on app."Shops" (access_token); insert into app."Shops" ("shop domain", access_token, uninstalled) values ('other', 'fresh-4-1', true)`, `by its constraint Shops_access_token_idx`},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

@@ -160,12 +160,14 @@ func (t *Tx) settleUnfit(ctx context.Context, r *derivedRows, unfit []Derivation
 	return nil
 }
 
-// byRow writes a group and, when a row of the app's own table refuses its token,
-// finds that row by halving the group, so that it keeps no other out.
+// byRow writes a group and, when a row of the app's own table refuses its token or
+// rotator's own tables what became of a shop, finds that one by halving the group,
+// so that it keeps no other out.
 func byRow(group []Derivation, write func([]Derivation) error) error {
 	err := write(group)
 	var fault *BoundFault
-	if !errors.As(err, &fault) || !fault.Row {
+	ours := Unstorable(err)
+	if ours == "" && (!errors.As(err, &fault) || !fault.Row) {
 		return err
 	}
 	if len(group) > 1 {
@@ -174,6 +176,9 @@ func byRow(group []Derivation, write func([]Derivation) error) error {
 			return err
 		}
 		return byRow(group[half:], write)
+	}
+	if ours != "" {
+		return write([]Derivation{{Of: group[0].Of, State: rotation.ItemParked, Class: rotation.ClassOurs, Detail: saysUnstorable + ours + ")"}})
 	}
 	d := Derivation{Of: group[0].Of, State: rotation.ItemRetrying, Class: rotation.ClassOurs, Detail: fault.Error(), Delay: rowDelay(group[0].Of.Tries)}
 	if d.Of.Tries >= rowTries {

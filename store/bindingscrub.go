@@ -78,7 +78,7 @@ func (t *Tx) emptyColumn(ctx context.Context, table *boundTable, column string, 
 	if len(emptied) != len(keys) {
 		return &BoundFault{Table: table.Name(), Row: true, Why: "did not give up what is in column " + column + ": a trigger or rule of it drops the update"}
 	}
-	return nil
+	return t.hearDeferred(ctx, table)
 }
 
 // DropLegacyStatement is what DropLegacy runs, to be shown first.

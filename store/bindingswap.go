@@ -120,15 +120,21 @@ func (s *Store) writeBoundProofs(ctx context.Context, outcomes []Outcome, bound 
 func (s *Store) writeBoundGroup(ctx context.Context, appID int64, group []Outcome, verdicts map[key]Verdict) error {
 	err := s.proveBound(ctx, appID, group, verdicts)
 	var fault *BoundFault
+	ours := ""
 	if !errors.As(err, &fault) {
-		return err
+		if ours = Unstorable(err); ours == "" {
+			return err
+		}
 	}
-	if fault.Row && len(group) > 1 {
+	if (ours != "" || fault.Row) && len(group) > 1 {
 		half := len(group) / 2
 		if err := s.writeBoundGroup(ctx, appID, group[:half], verdicts); err != nil {
 			return err
 		}
 		return s.writeBoundGroup(ctx, appID, group[half:], verdicts)
+	}
+	if ours != "" {
+		return s.setAside(ctx, group[0], ours, verdicts)
 	}
 	aside := make([]Outcome, len(group))
 	for i, o := range group {
@@ -145,6 +151,23 @@ func (s *Store) writeBoundGroup(ctx context.Context, appID int64, group []Outcom
 		if verdicts[o.Claim.key()] = written[i]; written[i] == Written {
 			verdicts[o.Claim.key()] = TableFailed
 		}
+	}
+	return nil
+}
+
+// setAside parks a shop whose proof rotator's own tables refuse.
+func (s *Store) setAside(ctx context.Context, o Outcome, why string, verdicts map[key]Verdict) error {
+	aside, _ := o.SetAside(why)
+	written, err := s.writeOutcomes(ctx, []Outcome{aside})
+	switch {
+	case err == nil && written[0] == Written:
+		verdicts[o.Claim.key()] = SetAside
+	case err == nil:
+		verdicts[o.Claim.key()] = written[0]
+	case Unstorable(err) != "":
+		verdicts[o.Claim.key()] = Unwritable
+	default:
+		return err
 	}
 	return nil
 }

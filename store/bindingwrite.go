@@ -151,6 +151,8 @@ type boundWrite struct {
 	token secret.String
 }
 
+var checkDeferred = sql(`set constraints all immediate`)
+
 // writeBound writes the tokens and makes sure that each is there: a trigger may
 // drop or change what is written.
 func (t *Tx) writeBound(ctx context.Context, b *boundTable, writes []boundWrite) error {
@@ -162,6 +164,18 @@ func (t *Tx) writeBound(ctx context.Context, b *boundTable, writes []boundWrite)
 		if err := t.writeColumn(ctx, b, column, byColumn[column]); err != nil {
 			return err
 		}
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	return t.hearDeferred(ctx, b)
+}
+
+// hearDeferred has the table's deferred constraints and triggers speak now: at the
+// commit nobody could tell whose words they are, and they can hold a token.
+func (t *Tx) hearDeferred(ctx context.Context, b *boundTable) error {
+	if _, err := t.tx.Exec(ctx, checkDeferred); err != nil {
+		return fmt.Errorf("write to the bound table: %w", b.fault(err))
 	}
 	return nil
 }

@@ -37,6 +37,9 @@ type Outcome struct {
 	ExchangedAt time.Time
 	// SecretID is the version that minted New.
 	SecretID int64
+	// Acted tells, of others than unknown, that a token may have been minted that
+	// nobody holds.
+	Acted bool
 }
 
 // Verdict is what became of an outcome's write.
@@ -54,6 +57,11 @@ const (
 	// RowAside: not proven, because of the shop's row in the app's own table; the
 	// item says why, and when it is due again.
 	RowAside
+	// SetAside: PostgreSQL refuses the outcome, for a value or a rule; the item
+	// says so. Given by who writes it by itself.
+	SetAside
+	// Unwritable: nor can that be stored; nothing was changed.
+	Unwritable
 	// TableFailed: not proven, because the app's own table could not be written;
 	// the item says why, and is due again.
 	TableFailed
@@ -101,10 +109,10 @@ var (
 	// A token that is not proven yet is kept as long as it may still be.
 	writeAside = sql(`update rotator.items i set state = x.state, ` + claimedNow + `, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
 			latency_ms = x.latency_ms, new_token = case when x.state in ('exchanged', 'parked') then i.new_token end,
-			acted = i.acted or x.state = 'unknown',
+			acted = i.acted or x.acted,
 			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
-		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[])
-			as x (` + heldColumns + `, state, class, detail, delay_ms)
+		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bool[])
+			as x (` + heldColumns + `, state, class, detail, delay_ms, acted)
 		where ` + stillHeld + `
 		returning i.run_id, i.position`)
 	markLate = sql(`update rotator.items i set late_exchange_at = now()
@@ -329,6 +337,7 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 	c := newColumns(len(group))
 	var states, classes, details []string
 	var delays []int64
+	var acted []bool
 	if err := t.keepMinted(ctx, group); err != nil {
 		return err
 	}
@@ -340,9 +349,9 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 		case rotation.ItemRetrying, rotation.ItemUnknown, rotation.ItemExchanged:
 			delay = o.Delay.Milliseconds()
 		}
-		delays = append(delays, delay)
+		delays, acted = append(delays, delay), append(acted, o.Acted || o.State == rotation.ItemUnknown)
 	}
-	if err := t.collectKeys(ctx, written, writeAside, c.held(states, classes, details, delays)...); err != nil {
+	if err := t.collectKeys(ctx, written, writeAside, c.held(states, classes, details, delays, acted)...); err != nil {
 		return fmt.Errorf("write outcomes: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -165,21 +164,6 @@ func againIfDeadlocked(try func() error) error {
 		}
 	}
 	return err
-}
-
-// Unstorable tells which rule or which value made PostgreSQL refuse a write that
-// it would refuse again (PostgreSQL, Appendix A, classes 22 and 23); "" when it
-// was something else, as a server that is away or a column that is missing.
-// PostgreSQL's own words are left out: they can hold the row.
-func Unstorable(err error) string {
-	var pg *pgconn.PgError
-	switch {
-	case !errors.As(err, &pg), !strings.HasPrefix(pg.Code, "22") && !strings.HasPrefix(pg.Code, "23"):
-		return ""
-	case pg.ConstraintName != "":
-		return "SQLSTATE " + pg.Code + ", constraint " + pg.ConstraintName
-	}
-	return "SQLSTATE " + pg.Code
 }
 
 // violates reports whether err is a violation of the named constraint.
