@@ -83,7 +83,7 @@ type soaked struct {
 	// of the run, fresh ones were installed while it was open.
 	gone, excluded, fresh map[string]bool
 	domains               []string
-	installs              int
+	installs, rules       int
 	faults                haravansim.Faults
 	// refresh is the refresh token that was made last.
 	refresh string

@@ -23,7 +23,7 @@ func (s *soaked) harms() map[string]func() bool {
 	all := map[string]func() bool{
 		"worker killed": s.killWorker, "worker drained": s.drainWorker, "worker frozen": s.freezeWorker,
 		"server killed": s.killServer, "server hung": s.hangServer, "connections cut": s.cutConnections,
-		"platform out": s.platformOut, "paused": s.pause, "tuned": s.tune, "retried": s.retryAll, "shop uninstalled": s.uninstall,
+		"rule added": s.addRule, "platform out": s.platformOut, "paused": s.pause, "tuned": s.tune, "retried": s.retryAll, "shop uninstalled": s.uninstall,
 	}
 	if s.run.Kind == rotation.KindRotation {
 		maps.Copy(all, map[string]func() bool{
@@ -124,6 +124,31 @@ func (s *soaked) cutConnections() bool {
 			where backend_type = 'client backend' and pid <> pg_backend_pid() and random() < 0.5`)
 		return err
 	})
+}
+
+// addRule has the database refuse what becomes of some shops, or of all.
+func (s *soaked) addRule() bool {
+	rules := [][2]string{
+		{"items", `position % 40 <> 7 or state <> 'proven'`}, {"items", `state <> 'proven'`}, {"items", `new_token is null`},
+		{"minted", `false`}, {"items", `state not in ('parked', 'unknown')`},
+	}
+	rule := rules[s.IntN(len(rules))]
+	s.rules++
+	name := fmt.Sprint("soak_", s.rules)
+	added := s.tries("add a rule", func(ctx context.Context) error {
+		_, err := s.db.Pool.Exec(ctx, `alter table rotator.`+rule[0]+` add constraint `+name+` check (`+rule[1]+`) not valid`)
+		return err
+	})
+	s.after(2*time.Second, func() { s.dropRule(rule[0], name) }) // it may be there although the answer was lost
+	return added
+}
+
+func (s *soaked) dropRule(table, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if _, err := s.db.Pool.Exec(ctx, `alter table rotator.`+table+` drop constraint if exists `+name); err != nil {
+		s.after(time.Second, func() { s.dropRule(table, name) })
+	}
 }
 
 func (s *soaked) platformOut() bool {
