@@ -125,12 +125,17 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	if n := s.Revocation.NewDead; n > 0 {
 		add(CodeBroken, SeverityCritical, "rotator rotation report", "%d shops have no working token since the revoke: send the re-install links of the report", n)
 	}
+	if n := s.Revocation.OldAlive; n > 0 && s.Revocation.Done() {
+		add(CodeOldTokens, SeverityCritical, next, "the old secret was said to be revoked, and %d tokens of it still answer: revoke it in the dashboard (it can take a while to bite), then say so again", n)
+	}
 }
 
 // windowRuns reports whether the refresh token's hour is being used.
 func windowRuns(s Snapshot) bool {
 	return (s.Phase == PhaseArmed || s.Phase == PhaseExchanging) && s.Window.Left(s.Now) > 0
 }
+
+const refusedTokens = "%d of %d sampled tokens are refused: %s; a shop that removed the app can be left out with `rotator shop exclude`"
 
 func (f AppFacts) examineSample(add adder) {
 	if len(f.Unsealed) > 0 {
@@ -144,11 +149,14 @@ func (f AppFacts) examineSample(add adder) {
 		}
 	}
 	if n := len(f.Refused); n > 0 {
-		severity := SeverityWarning
-		if n*2 > asked-silent {
-			severity = SeverityCritical // not one merchant's doing
+		switch {
+		case n > 1 && n == asked-silent:
+			add(CodeTokens, SeverityCritical, "rotator doctor", "not one of %d sampled tokens is accepted: is it this app's list, and the right platform?", n)
+		case n*2 > asked-silent: // not one merchant's doing
+			add(CodeTokens, SeverityCritical, "rotator shop show "+f.Refused[0], refusedTokens, n, asked, naming(f.Refused))
+		default:
+			add(CodeTokens, SeverityWarning, "rotator shop show "+f.Refused[0], refusedTokens, n, asked, naming(f.Refused))
 		}
-		add(CodeTokens, severity, "rotator shop show "+f.Refused[0], "%d of %d sampled tokens are refused: %s; a shop that removed the app can be left out with `rotator shop exclude`", n, asked, naming(f.Refused))
 	}
 	switch alive := f.Sampled[""] + f.Sampled[ClassScope]; {
 	case alive+silent+len(f.Refused) == 0 && asked >= allGone:

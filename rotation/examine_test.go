@@ -91,6 +91,15 @@ func TestExamine(t *testing.T) {
 		"broken by the revoke": {exchangingFacts(func(_ facts, s snap) {
 			s.Phase, s.Revocation = rotation.PhaseRevoked, rotation.Revocation{Planned: 9, OldDead: 9, NewAlive: 7, NewDead: 2}
 		}), []string{"critical shops_broken rotator rotation report"}},
+		"the revoke did not bite": {exchangingFacts(func(_ facts, s snap) {
+			s.Phase, s.Revocation = rotation.PhaseRevoked, rotation.Revocation{Planned: 9, OldDead: 2, OldAlive: 7, NewAlive: 9}
+		}), []string{"critical old_tokens_alive rotator rotation confirm revoked --confirm main"}},
+		"the check after the revoke goes on": {exchangingFacts(func(_ facts, s snap) {
+			s.Phase, s.Revocation = rotation.PhaseRevoked, rotation.Revocation{Planned: 9, OldDead: 2, OldAlive: 3, NewAlive: 5}
+		}), nil},
+		"not one token is accepted": {quietFacts(func(f facts) {
+			f.Sampled, f.Refused = map[rotation.Class]int{rotation.ClassUnauthorized: 2, rotation.ClassNetwork: 1}, []string{"a", "b"}
+		}), []string{"critical tokens rotator doctor"}},
 		"one merchant left": {quietFacts(func(f facts) {
 			f.Sampled, f.Refused = map[rotation.Class]int{"": 19, rotation.ClassUnauthorized: 1}, []string{"one.myharavan.com"}
 		}), []string{"warning tokens rotator shop show one.myharavan.com"}},

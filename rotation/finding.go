@@ -51,6 +51,9 @@ const (
 	CodeParked Code = "shops_parked"
 	// CodeBroken: shops have no working token since the revoke.
 	CodeBroken Code = "shops_broken"
+	// CodeOldTokens: tokens of the old secret answer although it was said to be
+	// revoked.
+	CodeOldTokens Code = "old_tokens_alive"
 	// CodeTokens: sampled tokens are refused or do not open.
 	CodeTokens Code = "tokens"
 	// CodePlatform: the platform did not answer for sampled shops.
@@ -60,7 +63,7 @@ const (
 // Codes lists every code.
 var Codes = []Code{
 	CodeDatabase, CodeSchema, CodeKeyring, CodeKeyringCopy, CodeClock, CodeNothing, CodeSecretAge, CodeOldSecret,
-	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeTokens, CodePlatform,
+	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeOldTokens, CodeTokens, CodePlatform,
 }
 
 // Finding is one thing that is wrong or due.

@@ -90,6 +90,7 @@ const runColumns = `id, app_id, kind, mode, phase, phase_at, coalesce(held, ''),
 var (
 	insertRun = sql(`insert into rotator.runs (app_id, kind, mode, phase, old_secret_id, new_secret_id, settings)
 		values ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7) returning ` + runColumns)
+	anyRunOpen   = sql(`select exists (select from rotator.runs where app_id = $1 and closed_at is null and cancelled_at is null)`)
 	readRun      = sql(`select ` + runColumns + ` from rotator.runs where id = $1`)
 	lockOpenRun  = sql(`select from rotator.runs where id = $1 and closed_at is null and cancelled_at is null for no key update`)
 	readOpenRuns = sql(`select ` + runColumns + ` from rotator.runs where closed_at is null and cancelled_at is null order by id`)
@@ -124,6 +125,14 @@ func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) 
 	settings, err := json.Marshal(n.Settings)
 	if err != nil {
 		return Run{}, fmt.Errorf("encode the run's settings: %w", err)
+	}
+	// The table's own rule decides, but a refusal by it would use up a number.
+	var open bool
+	if err := t.tx.QueryRow(ctx, anyRunOpen, n.App.ID).Scan(&open); err != nil {
+		return Run{}, fmt.Errorf("look for an open run: %w", err)
+	}
+	if open {
+		return Run{}, fmt.Errorf("start a run of app %s: %w", n.App.Name, ErrRunOpen)
 	}
 	// An attempt that was under way at a cancel may have stored a token since.
 	if err := t.adoptLeft(ctx, n.App.ID); err != nil {

@@ -48,6 +48,7 @@ What it can find, by code:
   no_worker         both      a run has work and no worker lives; critical in its hour
   shops_parked      warning   shops wait for a person's look
   shops_broken      critical  shops have no working token since the revoke
+  old_tokens_alive  critical  tokens of a secret that was said to be revoked answer
   tokens            both      sampled tokens are refused or do not open; critical when
                               it is most of them
   platform          critical  most sampled shops got no proper answer

@@ -122,6 +122,20 @@ func TestDoctorLooksPastADeadShop(t *testing.T) {
 	}
 }
 
+// Shop by shop it would look like each merchant's own matter.
+func TestDoctorSeesThatEveryTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sim := startSim(t, haravansim.Options{Shops: 5})
+	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
+	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r.ok("domain,access_token\nshop-000001,stale\nshop-000002,stale-too\n", "shop", "import", "-")
+	_, checks := diagnosis(t, r)
+	if got := checks["hosts of main"]; got.Status != checkWarn || !strings.Contains(got.Detail, "all 2 shops") || !strings.Contains(got.Remedy, "ROTATOR_API_URL") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestDoctorWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

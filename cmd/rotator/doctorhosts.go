@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -75,6 +76,7 @@ func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReading
 	}
 	defer a.client.CloseIdle()
 	var found check
+	refused := 0
 	for _, shop := range a.sample {
 		before := time.Now()
 		identity, err := a.client.Identity(ctx, shop.Domain, shop.Access)
@@ -88,6 +90,13 @@ func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReading
 		if found.Status == checkOK {
 			break
 		}
+		if meta.Status == http.StatusUnauthorized {
+			refused++
+		}
+	}
+	if refused > 1 && refused == len(a.sample) { // no merchant's doing
+		found.Detail = fmt.Sprintf("reached, but the tokens of all %d shops that were asked are refused", refused)
+		found.Remedy = "is it this app's list, and ROTATOR_API_URL the right platform? `rotator shop import` stores a newer list"
 	}
 	d.add(name, found)
 }
