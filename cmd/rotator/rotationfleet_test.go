@@ -155,44 +155,33 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestInterruptedWatchLeavesTheRunAlone: Ctrl-C ends the watching and nothing else.
+// TestInterruptedWatchLeavesTheRunAlone: Ctrl-C ends the watching and nothing
+// else. Without a worker nothing moves, which the first line and the last say.
 func TestInterruptedWatchLeavesTheRunAlone(t *testing.T) {
 	t.Parallel()
 	r, sim := newFleet(t, haravansim.Options{Shops: 10, Seed: 2})
 	r.toArmed(sim)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var stderr bytes.Buffer
-	seen := &signalling{first: make(chan struct{})}
+	stdout := newWatched("armed no shop is in the run yet, no worker is alive: run `rotator worker`\n")
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"rotation", "status", "--watch"}, r.env, strings.NewReader(""), seen, &stderr)
+		ended <- run(ctx, []string{"rotation", "status", "--watch"}, r.env, strings.NewReader(""), stdout, &stderr)
 	}()
 	select {
-	case <-seen.first:
+	case <-stdout.seen:
 	case code := <-ended:
-		t.Fatalf("the watch ended by itself: exit code %d: %s", code, stderr.String())
+		t.Fatalf("the watch ended by itself: exit code %d: %s%s", code, stdout, stderr.String())
 	}
 	cancel()
-	if code := <-ended; code != exitFailed || !strings.Contains(stderr.String(), "the run goes on") {
+	const want = "No longer watching; nothing moves: no worker is alive, run `rotator worker`.\n"
+	if code := <-ended; code != exitFailed || stderr.String() != want {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	if got := r.ok("", "rotation", "status", "--json"); !strings.Contains(got.stdout, `"state":"open","phase":"armed"`) {
 		t.Errorf("the run: %s", got.stdout)
 	}
-}
-
-// signalling tells of the first write.
-type signalling struct {
-	first chan struct{}
-	wrote bool
-}
-
-func (s *signalling) Write(p []byte) (int, error) {
-	if !s.wrote {
-		s.wrote = true
-		close(s.first)
-	}
-	return len(p), nil
 }
 
 // TestReinstallLinks: a shop whose new token died after its proof gets a link.

@@ -209,8 +209,13 @@ func (v statusView) Line(at time.Time) string {
 	if m := v.Migration; m != nil && v.Phase == rotation.PhaseDerived && m.CheckPlanned > 0 {
 		words = append(words, fmt.Sprintf("%d/%d checked", m.CheckDone, m.CheckPlanned))
 	}
+	if v.wantsWorker() {
+		words = append(words, fmt.Sprintf("no worker is alive: run `%s`", v.Next.Command))
+	}
 	if v.paced() && v.State == runOpen {
-		words = append(words, v.speed())
+		if !v.wantsWorker() {
+			words = append(words, v.speed())
+		}
 		if v.Window.ExpiresAt != nil {
 			words = append(words, "window "+strings.TrimSuffix(v.windowLeft(), " left"))
 		}

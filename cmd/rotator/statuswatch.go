@@ -27,24 +27,25 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 	reader := &statusReader{store: o.store, run: o.run.ID, words: o.words}
 	show := c.newWatchOutput()
 	var failedSince time.Time
+	var last runStatus
 	workerSeen := time.Now()
 	for {
 		begin := time.Now()
 		st, err := reader.read(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return c.stopWatching()
+			return c.stopWatching(last)
 		case err != nil && failedSince.IsZero():
 			failedSince = begin
 			c.notef("rotator: cannot look at the run, trying again: %s", inline(err.Error()))
 		case err != nil && time.Since(failedSince) > watchPatience:
 			return err
 		case err == nil:
-			failedSince = time.Time{}
+			failedSince, last = time.Time{}, st
 			if len(st.Workers) > 0 {
 				workerSeen = begin
 			}
-			ended := st.over() && (st.Next.Command != workerCommand || time.Since(workerSeen) > watchPatience)
+			ended := st.watched(begin.Sub(workerSeen))
 			if err := show(st, ended); err != nil {
 				return err
 			}
@@ -54,7 +55,7 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 		}
 		select {
 		case <-ctx.Done():
-			return c.stopWatching()
+			return c.stopWatching(last)
 		case <-time.After(max(watchEvery-time.Since(begin), 4*time.Since(begin))):
 		}
 	}
@@ -66,8 +67,28 @@ const workerCommand = "rotator worker"
 // over tells that nothing will move before somebody does something.
 func (st runStatus) over() bool { return st.State != runOpen || st.Next.Human }
 
-func (c *cli) stopWatching() error {
-	c.notef("No longer watching; the run goes on without.")
+// wantsWorker tells that the run stands still for want of a worker.
+func (st runStatus) wantsWorker() bool {
+	return st.State == runOpen && st.Next.Command == workerCommand
+}
+
+// watched tells that a watch has seen all there is to see, after no worker was
+// alive for so long: one that is started again is waited for.
+func (st runStatus) watched(alone time.Duration) bool {
+	return st.over() && (!st.wantsWorker() || alone > watchPatience)
+}
+
+// stopWatching says what becomes of the run without the watcher, as far as last
+// tells it.
+func (c *cli) stopWatching(last runStatus) error {
+	switch {
+	case last.wantsWorker():
+		c.notef("No longer watching; nothing moves: no worker is alive, run `%s`.", last.Next.Command)
+	case len(last.Workers) > 0 && !last.over():
+		c.notef("No longer watching; the run goes on without.")
+	default:
+		c.notef("No longer watching.")
+	}
 	return exitWith(exitFailed, nil, "")
 }
 
@@ -94,7 +115,7 @@ func (c *cli) newWatchOutput() func(st runStatus, last bool) error {
 	return func(st runStatus, last bool) error {
 		now := time.Now()
 		// Times go on by themselves; what matters is what else changed.
-		facts := fmt.Sprint(st.Phase, st.Held != nil, st.HeldWhy, st.Items, st.Revocation, st.Migration, len(st.Workers), st.Rate, st.Certificate,
+		facts := fmt.Sprint(st.State, st.Phase, st.Next.Command, st.Held != nil, st.HeldWhy, st.Items, st.Revocation, st.Migration, len(st.Workers), st.Rate, st.Certificate,
 			st.Deliveries.Pending, st.Deliveries.Failing)
 		if !last && (facts == before || st.Phase == phase && now.Before(next)) {
 			return nil
