@@ -74,6 +74,27 @@ next     nothing to do: working: 412 of 1000 shops settled
 	}
 }
 
+// A cancelled run stands where it was: nothing in its view may look alive.
+func TestStatusViewOfACancelledRun(t *testing.T) {
+	t.Parallel()
+	snap, run, _ := situation()
+	snap.Workers, run.CancelledAt = 0, &noon
+	view := statusView{makeStatus(snap, run, nil, 0)}
+	if got, want := view.Line(noon), "12:00:00 exchanging cancelled 400/1000 proven, 8 retrying, 2 parked, 10 skipped"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	const want = `run      3 of main: rotation, planned, cancelled since 2026-03-01 12:00:00Z
+phase    exchanging (5 of 9), cancelled
+items    [#########...............] 400/1000 proven
+         580 pending, 8 retrying, 2 parked, 10 skipped
+waves    canary 5/5 settled; all 407/995
+next     nothing to do: the run was cancelled; ` + "`rotator rotation start`" + ` begins another
+`
+	if diff := cmp.Diff(want, view.Render(0)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestStatusContract keeps the names that scripts rely on.
 func TestStatusContract(t *testing.T) {
 	t.Parallel()

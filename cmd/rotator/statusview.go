@@ -23,7 +23,11 @@ func (v statusView) Render(width int) string {
 		}
 	}
 	add("run", "%d of %s: %s, %s, %s since %s", v.Run, v.App, v.Kind.Words(), v.Mode, v.State, moment(v.since()))
-	add("phase", "%s since %s (%s)", v.place(), moment(&v.PhaseAt), span(v.At.Sub(v.PhaseAt)))
+	if v.State == runCancelled {
+		add("phase", "%s, %s", v.place(), v.State)
+	} else {
+		add("phase", "%s since %s (%s)", v.place(), moment(&v.PhaseAt), span(v.At.Sub(v.PhaseAt)))
+	}
 	if v.Held != nil {
 		add("held", "%s: %s", *v.Held, v.HeldWhy)
 	}
@@ -62,7 +66,7 @@ func (v statusView) addPace(add func(string, string, ...any)) {
 	if v.paced() && v.State == runOpen {
 		add("rate", "%s", v.speed())
 	}
-	if v.Window.ExpiresAt != nil && !v.Phase.Before(rotation.PhaseArmed) && v.Phase.Before(rotation.PhaseProven) {
+	if v.State == runOpen && v.Window.ExpiresAt != nil && !v.Phase.Before(rotation.PhaseArmed) && v.Phase.Before(rotation.PhaseProven) {
 		add("window", "%s, until %s", v.windowLeft(), moment(v.Window.ExpiresAt))
 	}
 	if e := v.ETA; e.P50 != nil {
@@ -189,10 +193,14 @@ func (v statusView) windowLeft() string {
 
 // Line is the status on one line, for logs. at is written in its own zone.
 func (v statusView) Line(at time.Time) string {
-	words := []string{fmt.Sprintf("%s %s %s", at.Format(time.TimeOnly), v.Phase, v.proven())}
-	if v.Held != nil {
-		words[0] = fmt.Sprintf("%s %s held (%s) %s", at.Format(time.TimeOnly), v.Phase, *v.Held, v.proven())
+	stands := string(v.Phase)
+	switch {
+	case v.State == runCancelled:
+		stands += " cancelled"
+	case v.Held != nil:
+		stands += fmt.Sprintf(" held (%s)", *v.Held)
 	}
+	words := []string{fmt.Sprintf("%s %s %s", at.Format(time.TimeOnly), stands, v.proven())}
 	for _, part := range []struct {
 		n     int
 		state rotation.ItemState
