@@ -22,3 +22,27 @@ func TestACancelTellsOfUnprovenTokens(t *testing.T) {
 		t.Errorf("%q, want %q at its beginning", got, want)
 	}
 }
+
+// Only tokens of the new secret want it kept alive.
+func TestACancelTellsOfBothSecretsOnlyWhenBothAreNeeded(t *testing.T) {
+	t.Parallel()
+	const both = "both secrets must stay alive"
+	for name, tt := range map[string]struct {
+		phase  rotation.Phase
+		counts rotation.Counts
+		want   string // "" for no word of secrets
+	}{
+		"nothing was sent":       {rotation.PhasePrepared, rotation.Counts{Total: 10, Pending: 10}, ""},
+		"installs use the new":   {rotation.PhaseArmed, rotation.Counts{Total: 10, Pending: 10}, "keep both alive until it uses the old one again"},
+		"all were refused":       {rotation.PhaseExchanging, rotation.Counts{Total: 10, Pending: 7, Retrying: 3}, "keep both alive until it uses the old one again"},
+		"one is proven":          {rotation.PhaseExchanging, rotation.Counts{Total: 10, Proven: 1, Pending: 9}, both},
+		"one is exchanged":       {rotation.PhaseExchanging, rotation.Counts{Total: 10, Exchanged: 1, Pending: 9}, both},
+		"an answer did not come": {rotation.PhaseExchanging, rotation.Counts{Total: 10, Unknown: 2, Pending: 8}, "may have been made for 2 of them: " + both},
+		"a parked one may be":    {rotation.PhaseExchanging, rotation.Counts{Total: 10, Parked: 1, Pending: 9}, "may have been made for 1 of them: " + both},
+	} {
+		got := operate.Leaves(rotation.Snapshot{Kind: rotation.KindRotation, Phase: tt.phase, Counts: tt.counts})
+		if !strings.Contains(got, tt.want) || tt.want == "" && strings.Contains(got, "alive") {
+			t.Errorf("%s: %q, want %q in it", name, got, tt.want)
+		}
+	}
+}

@@ -281,8 +281,8 @@ func (o Operator) ResumeWith(ctx context.Context, runID int64, opt ResumeOptions
 	})
 }
 
-// Cancel ends the run where it stands. In a rotation swapped tokens stay, both
-// secrets stay alive, and a later run takes up the rest; of a token migration
+// Cancel ends the run where it stands. In a rotation swapped tokens stay, and
+// with them both secrets, and a later run takes up the rest; of a token migration
 // nothing stays.
 func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
 	if err := o.clearRowsFirst(ctx, runID, confirmed); err != nil {
@@ -327,8 +327,26 @@ func Leaves(s rotation.Snapshot) string {
 	if n := s.Counts.Exchanged; n > 0 {
 		unproven = fmt.Sprintf("%d get a new one that is not proven yet, ", n)
 	}
-	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one; both secrets must stay alive until another rotation has finished",
-		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged)
+	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one%s",
+		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, secretsLeft(s))
+}
+
+// secretsLeft says of which secret the tokens are that a cancel leaves behind,
+// if some can be of the new one.
+func secretsLeft(s rotation.Snapshot) string {
+	const both = "both secrets must stay alive until another rotation has finished"
+	c := s.Counts
+	// What was sent, and what a person must look at, may have made a token.
+	maybe := c.Claimed + c.Unknown + c.Parked + c.Waived
+	switch {
+	case c.Proven+c.Exchanged > 0:
+		return "; " + both
+	case maybe > 0:
+		return fmt.Sprintf("; a new token may have been made for %d of them: %s", maybe, both)
+	case !s.Phase.Before(rotation.PhaseOAuthSwitched):
+		return "; the app gets the tokens of new installs with the new secret: keep both alive until it uses the old one again, or another rotation has finished"
+	}
+	return ""
 }
 
 // Waive accepts one shop as it is, by name and with a reason.

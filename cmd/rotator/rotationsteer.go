@@ -74,9 +74,9 @@ func newRunCancel(c *cli, k rotation.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "cancel --confirm APP", Short: "End the run where it stands",
 		Long: `End the run where it stands; what it leaves behind is said first. Tokens that were
-swapped stay, and both secrets must stay alive until another rotation has
-finished. After the revoke, which is the first step of a breach run, a run can
-only be finished: no shop may be left without a working token.
+swapped stay; where there are some, both secrets must stay alive until another
+rotation has finished. After the revoke, which is the first step of a breach run,
+a run can only be finished: no shop may be left without a working token.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation cancel --confirm main",
