@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
@@ -65,6 +66,11 @@ func readingStore(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*
 		return nil, err
 	}
 	keys, err := secret.OpenKeyring(cfg.Keyring)
+	if errors.Is(err, fs.ErrNotExist) {
+		if bound, boundErr := store.KeyringBound(ctx, pool); boundErr == nil && bound {
+			err = noKeyringFile(cfg)
+		}
+	}
 	if err != nil {
 		return nil, exitWith(exitConfig, err, "")
 	}
@@ -172,10 +178,23 @@ func openKeyring(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*s
 	case canaryErr != nil:
 		return nil, canaryErr
 	case bound:
-		return nil, fmt.Errorf("the keyring %s is lost: this database was sealed with it, and no other keyring opens the tokens and secrets in it: "+
-			"restore the file from a backup, or start over with another database and import the shops again", cfg.Keyring)
+		return nil, noKeyringFile(cfg)
 	case !cfg.DatabaseURL.IsZero():
 		return nil, fmt.Errorf("there is no keyring at %s: create it with `rotator keyring create %s`, and back it up", cfg.Keyring, cfg.Keyring)
 	}
 	return secret.CreateKeyring(cfg.Keyring)
+}
+
+// noKeyringFile is about a database that was sealed with a keyring. A path that
+// was mistyped is likelier than a file that was lost.
+func noKeyringFile(cfg config.Config) error {
+	elsewhere := ""
+	if usual := cfg.UsualKeyring(); usual != "" && usual != cfg.Keyring {
+		if _, err := os.Stat(usual); err == nil {
+			elsewhere = fmt.Sprintf(" (a keyring is at %s)", usual)
+		}
+	}
+	return fmt.Errorf("there is no file at %s, and this database was sealed with a keyring: check --keyring and ROTATOR_KEYRING%s; "+
+		"if the file is lost, restore it from a backup: no other keyring opens the tokens and secrets; "+
+		"without a backup start over with another database and import the shops again", cfg.Keyring, elsewhere)
 }

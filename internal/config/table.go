@@ -206,7 +206,11 @@ func (c *Config) acceptDataDir(value string, _ Source) string {
 	return ""
 }
 
-func defaultKeyring(c *Config, _ map[string]string, _ host) string {
+func defaultKeyring(c *Config, _ map[string]string, _ host) string { return c.UsualKeyring() }
+
+// UsualKeyring is where the keyring is unless another place is named; "" for a
+// database that is not private.
+func (c *Config) UsualKeyring() string {
 	if !c.DatabaseURL.IsZero() || c.DataDir == "" {
 		return ""
 	}
