@@ -65,7 +65,15 @@ func TestTheStepBeforeTheRevokeNamesWhatTheAppDoesNotKnow(t *testing.T) {
 	if next := rotation.Next(s); !strings.Contains(next.Why, "has not acknowledged 3 new tokens") {
 		t.Errorf("next: %+v", next)
 	}
-	s.Deliveries.Pending = 0
+	s.ToLoad = 3 // the same ones
+	if next := rotation.Next(s); strings.Contains(next.Why, "shop export") {
+		t.Errorf("next: %+v", next)
+	}
+	s.ToLoad = 5 // two were swapped before the app had a URL
+	if next := rotation.Next(s); !strings.Contains(next.Why, "when it has, load the new tokens of 2 shops into the app") {
+		t.Errorf("next: %+v", next)
+	}
+	s.Deliveries.Pending, s.ToLoad = 0, 0
 	if next := rotation.Next(s); strings.Contains(next.Why, "acknowledged") {
 		t.Errorf("next: %+v", next)
 	}

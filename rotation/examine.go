@@ -88,7 +88,7 @@ func (f AppFacts) examineSecrets(p Policy, add adder) {
 		since, next = f.Run.PhaseAt, nextCommand(*f.Run)
 	}
 	if idle := f.Now.Sub(since); !since.IsZero() && idle >= p.RetireWithin {
-		why := "every shop is proven without it: revoke it in the dashboard, then say so"
+		why := "no stored token needs it: `rotator rotation next` says what comes before its revoke"
 		if f.Run == nil {
 			why = "no run is open: another rotation must be finished before it can be revoked"
 		}

@@ -1,5 +1,7 @@
 package rotation
 
+import "fmt"
+
 // ItemState is where one shop stands in a run.
 //
 //	pending → claimed → exchanged → proven
@@ -82,3 +84,15 @@ func (c Counts) Open() int {
 
 // Settled is how many items need nothing more, parked ones included.
 func (c Counts) Settled() int { return c.Total - c.Open() }
+
+// Words tells what became of shops of which none is open.
+func (c Counts) Words() string {
+	words := fmt.Sprintf("%d shops proven", c.Proven)
+	if c.Skipped > 0 {
+		words += fmt.Sprintf(", %d skipped", c.Skipped)
+	}
+	if c.Waived > 0 {
+		words += fmt.Sprintf(", %d waived", c.Waived)
+	}
+	return words
+}

@@ -46,7 +46,7 @@ func Next(s Snapshot) Step {
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "do not revoke yet: " + unmet(gate)}
 		}
-		return human(s, "confirm revoked --confirm "+s.App, "every shop is proven: "+undelivered(s.Deliveries)+"revoke the old secret in the Partners dashboard, then say so")
+		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke the old secret in the Partners dashboard, then say so")
 	case PhaseRevoked:
 		return nextRevoked(s)
 	case PhaseWebhooksSingle:
@@ -131,12 +131,17 @@ func nextDelivery(d Deliveries) Step {
 		"%s, and %d were sent in vain: mend what receives them, then `rotator delivery retry`; a shop can be waived by name", why, d.Failing)}
 }
 
-// undelivered warns before the tokens die that the app may still work with.
-func undelivered(d Deliveries) string {
-	if d.Undelivered() == 0 {
-		return ""
+// beforeRevoke is what must be so before the tokens die that the app may still
+// work with.
+func beforeRevoke(s Snapshot) string {
+	words := ""
+	if n := s.Deliveries.Undelivered(); n > 0 {
+		words = fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`); when it has, ", n)
 	}
-	return fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`); when it has, ", d.Undelivered())
+	if n := s.ToLoad - s.Deliveries.Undelivered(); n > 0 {
+		words += fmt.Sprintf("load the new tokens of %d shops into the app (`rotator shop export --changed-since %d --output FILE`), whose old ones die with the old secret; then ", n, s.RunID)
+	}
+	return words
 }
 
 func nextRevoked(s Snapshot) Step {

@@ -135,6 +135,10 @@ type Snapshot struct {
 	OldVersionShops int
 
 	Deliveries Deliveries
+	// ToLoad counts, while the run waits to be revoked, the shops with a new token
+	// that the app neither acknowledged nor has in a bound row: somebody must load
+	// it there.
+	ToLoad int
 	// Bound is the app's own table that the run works on.
 	Bound Bound
 

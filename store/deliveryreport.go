@@ -70,6 +70,10 @@ var (
 			coalesce(extract(epoch from now() - min(x.swapped_at) filter (where x.state <> 'acknowledged' and not x.waived)), 0)::float8
 		from (select ` + deliveryState + ` as state, d.waived_generation >= d.generation or i.state in ('waived', 'skipped') as waived, d.swapped_at
 			from rotator.deliveries d join rotator.items i on i.run_id = $1 and i.shop_id = d.shop_id where d.app_id = $2) x`)
+	// As readExport has it: whose token runs replaced since, and nobody after them.
+	countToLoad = sql(`select count(*) from rotator.shops s where s.app_id = $1 and s.rotated_at >= $2 and s.bound_key is null
+		and not exists (select from rotator.deliveries d where d.shop_id = s.id and d.generation >= s.token_generation
+			and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)`)
 	// Enough for a decision: whether there is any.
 	countUndelivered = sql(`select count(*) from (select from rotator.deliveries d join rotator.items i on i.run_id = $1 and i.shop_id = d.shop_id
 		where d.app_id = $2 and d.acknowledged_generation < d.generation and d.waived_generation < d.generation and i.state not in ('waived', 'skipped') limit 1000) x`)
@@ -166,6 +170,12 @@ func (t *Tx) fillDeliveries(ctx context.Context, r Run, s *rotation.Snapshot, de
 	d.NoURL = d.NoURL && d.Required
 	if down != nil {
 		d.DownSince = down.UTC()
+	}
+	if r.Phase != rotation.PhaseProven {
+		return nil
+	}
+	if err := t.tx.QueryRow(ctx, countToLoad, r.AppID, r.CreatedAt).Scan(&s.ToLoad); err != nil {
+		return fmt.Errorf("count the tokens that the app must load: %w", err)
 	}
 	return nil
 }

@@ -131,6 +131,20 @@ func TestDeliveriesInTheSnapshot(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	// Neither the acknowledged nor the waived one has to be loaded by hand.
+	if n := r.snapshot(t, store.Counted).ToLoad; n != 0 {
+		t.Errorf("%d are to be loaded while the run exchanges", n)
+	}
+	exec(t, r.DB, "update rotator.runs set phase = 'proven' where id = $1", r.run.ID)
+	if n := r.snapshot(t, store.Counted).ToLoad; n != 3 {
+		t.Errorf("%d are to be loaded, want 3", n)
+	}
+	r.replace(t, c[2].Domain, "imported", 0) // by the app, which has it
+	exec(t, r.DB, "update rotator.shops set bound_key = '7' where domain = $1", c[3].Domain)
+	if n := r.snapshot(t, store.Counted).ToLoad; n != 1 {
+		t.Errorf("%d are to be loaded, want 1", n)
+	}
+	exec(t, r.DB, "update rotator.runs set phase = 'exchanging' where id = $1", r.run.ID)
 	exec(t, r.DB, "update rotator.batches set settled_at = now()")
 	if n := r.snapshot(t, store.Engine).Deliveries.Pending; n != 3 {
 		t.Errorf("the engine sees %d", n)

@@ -246,7 +246,7 @@ func nextStep(snap rotation.Snapshot, run store.Run) rotation.Step {
 		return rotation.Step{Why: fmt.Sprintf("the run was cancelled; `rotator %s start` begins another", run.Kind.Noun())}
 	}
 	if waitsForCertificate(snap) {
-		return rotation.Step{Why: "every shop is proven; a worker is about to write the certificate"}
+		return rotation.Step{Why: snap.Counts.Words() + "; a worker is about to write the certificate"}
 	}
 	if c := snap.Counts; snap.Phase == rotation.PhaseExchanging && c.Total > 0 && c.Open() == 0 && c.Parked > 0 {
 		snap.Workers = max(1, snap.Workers) // a worker could do nothing for parked shops
