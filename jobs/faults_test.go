@@ -105,6 +105,9 @@ func TestWrongNewSecretHoldsWithinTheCanary(t *testing.T) {
 	if !strings.Contains(snap.HeldWhy, "credentials") {
 		t.Errorf("held without words about the credentials: %q", snap.HeldWhy)
 	}
+	if next := rotation.Next(snap); next.Command != "rotator rotation cancel --confirm demo" || !strings.Contains(next.Why, "rotator secret discard 2 --confirm demo") {
+		t.Errorf("next: %+v", next)
+	}
 	// The way out: give up the run and the secret, enter the right one.
 	r.must(r.op.Cancel(r.ctx, r.run.ID, r.app.Name))
 	r.must(r.db.DiscardSecret(r.ctx, storetest.Actor, r.app, 2))

@@ -1,6 +1,9 @@
 package rotation
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // breach is the course for a secret that has leaked: it is revoked first, which
 // takes every stored token with it (Haravan, API Credential Rotation, step 6),
@@ -72,17 +75,30 @@ func nextBreach(s Snapshot) (Step, bool) {
 
 const reportTimeline = "the incident's timeline is `rotator rotation report --timeline`"
 
-// wrongSecret is the way out of a new secret that was entered wrongly: a breach
-// run cannot be cancelled for another. It is one as long as the platform made no
-// token with that secret and no other took its place.
+// refusedCredentials is in the reason of every hold for a secret or client id
+// that the platform refuses.
+const refusedCredentials = "credentials"
+
+// wrongSecret is the way out of a new secret that was entered wrongly. It is one
+// as long as the platform made no token with that secret and no other took its
+// place. A planned run is given up with the secret; a breach run cannot be
+// cancelled for another.
 func wrongSecret(s Snapshot, why string) (Step, bool) {
 	switch {
-	case !s.Contained():
-		return Step{}, false
 	case s.SecretReplaced:
 		return human(s, "resume", why+"; the run has had another new secret since: resume"), true
-	case s.Counts.Exchanged+s.Counts.Proven > 0:
+	case s.Phase != PhaseExchanging || s.Counts.Exchanged+s.Counts.Proven > 0:
 		return Step{}, false
+	}
+	if !s.Contained() {
+		if !strings.Contains(s.HeldWhy, refusedCredentials) {
+			return Step{}, false
+		}
+		cancel := "cancel --confirm " + s.App
+		return human(s, cancel, why+fmt.Sprintf("; compare the new secret and the client id with the Partners dashboard. If the secret was entered wrongly: `%s`, "+
+			"`rotator secret discard %d --confirm %s`, `rotator secret add` with the right one, then `%s`; "+
+			"if it is right: mend client id and hosts (`rotator app set`, `rotator doctor`), then `%s`",
+			command(s, cancel), s.NewSecret, s.App, command(s, "start"), command(s, "resume"))), true
 	}
 	use := "use-secret --confirm " + s.App
 	return human(s, use, why+fmt.Sprintf("; if the new secret was entered wrongly: `rotator secret add` with the right one, `%[1]s`, then `%[2]s`; "+

@@ -66,7 +66,17 @@ func TestNext(t *testing.T) {
 		"held: breaker open":                        {rotation.PhaseExchanging, held(rotation.HeldBreakerOpen, "half failed"), "rotator rotation resume", true, "mend the cause"},
 		"held: breaker open, and the token refused": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.Window.Refused = rotation.HeldBreakerOpen, true }, "rotator rotation arm", true, "then `rotator rotation resume`"},
 		"held: token refused":                       {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.Window.Refused = rotation.HeldWaiting, true }, "rotator rotation arm", true, "a fresh refresh token"},
-		"held: something of our":                    {rotation.PhaseExchanging, held(rotation.HeldWaiting, "secret refused"), "rotator rotation resume", true, "rotator doctor"},
+		"held: wrong secret": {
+			rotation.PhaseExchanging,
+			func(s *rotation.Snapshot) {
+				s.Held, s.HeldWhy, s.NewSecret = rotation.HeldWaiting, rotation.ClassOurs.Words(), 2
+			}, "rotator rotation cancel --confirm shopbot", true,
+			"`rotator rotation cancel --confirm shopbot`, `rotator secret discard 2 --confirm shopbot`, `rotator secret add` with the right one, then `rotator rotation start`",
+		},
+		"held: something of ours": {rotation.PhaseExchanging, held(rotation.HeldWaiting, "the exchange's host is not there"), "rotator rotation resume", true, "rotator doctor"},
+		"held: the secret made tokens": {rotation.PhaseExchanging, func(s *rotation.Snapshot) {
+			s.Held, s.HeldWhy, s.Counts = rotation.HeldWaiting, rotation.ClassOurs.Words(), rotation.Counts{Total: 10, Exchanged: 1, Retrying: 9}
+		}, "rotator rotation resume", true, "rotator doctor"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
