@@ -61,7 +61,7 @@ func (a *attempt) notStored(v store.Verdict) (step func(context.Context) (ended 
 	return func(ctx context.Context) bool {
 		if refused >= unstoredBelieved {
 			a.engine.hold(ctx, a.run, rotation.HeldWaiting, fmt.Sprintf(
-				"PostgreSQL refuses to store what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", a.claim.Domain))
+				"%s what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", rotation.SaysUnstorable, a.claim.Domain))
 		}
 		return true
 	}, true
@@ -71,6 +71,6 @@ func (a *attempt) notStored(v store.Verdict) (step func(context.Context) (ended 
 // further try would get through.
 func (e *Engine) holdIfUnstorable(ctx context.Context, run *runState, err error) {
 	if why := store.Unstorable(err); why != "" {
-		e.hold(ctx, run, rotation.HeldWaiting, "PostgreSQL refuses to store what became of a batch ("+why+"): mend the database, then resume")
+		e.hold(ctx, run, rotation.HeldWaiting, rotation.SaysUnstorable+" what became of a batch ("+why+"): mend the database, then resume")
 	}
 }

@@ -120,8 +120,9 @@ func TestAShopOfWhichNothingCanBeStoredHoldsTheRun(t *testing.T) {
 	r.start(operate.StartOptions{})
 	r.arm()
 	snap := r.until("held", isHeld(rotation.HeldWaiting))
-	if !strings.Contains(snap.HeldWhy, "PostgreSQL refuses to store") {
-		t.Errorf("held because %q", snap.HeldWhy)
+	if next := rotation.Next(snap); !strings.Contains(snap.HeldWhy, "PostgreSQL refuses to store") ||
+		next.Command != "rotator rotation resume" || strings.Contains(next.Why, "doctor") {
+		t.Errorf("held because %q, next %+v", snap.HeldWhy, next)
 	}
 	if n := r.sim.ShopCounts(r.domain(20)).Minted; n > 1 {
 		t.Errorf("%d tokens were minted for it", n)

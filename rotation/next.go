@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -66,12 +67,18 @@ func command(s Snapshot, verb string) string {
 	return fmt.Sprintf("rotator %s %s", s.Kind.Noun(), verb)
 }
 
+// SaysUnstorable begins the reason of a hold for what the database refuses to store.
+const SaysUnstorable = "PostgreSQL refuses to store"
+
 func nextHeld(s Snapshot) Step {
 	why := fmt.Sprintf("held (%s): %s", s.Held, s.HeldWhy)
 	switch s.Held {
 	case HeldWindowExpired:
 		return human(s, "arm", why+"; create another refresh token and enter it: the run continues where it stands")
 	case HeldWaiting:
+		if strings.HasPrefix(s.HeldWhy, SaysUnstorable) {
+			return human(s, "resume", why) // which says what to mend
+		}
 		if s.Kind == KindTokenMigration {
 			return nextRefused(s, why)
 		}
