@@ -42,8 +42,10 @@ a call. --scale plans for 1,000,000 shops at 200 ms, takes the calls in flight t
 the plan asks for, and rehearses a fleet and a window that are both --factor times
 smaller.
 
-The exit code is 0 when every estimate is within 20 % of the real duration (with
+The exit code is 0 when every plan is within 20 % of the real duration (with
 --scale: when the run fits its window), else 1; 5 when the --fleet does not fit.
+What is estimated again after the canary is shown and not judged. A rehearsal of
+less than a few seconds is too short to be judged by.
 
 JSON Lines: one object for each rehearsal: {shops, latency_ms, jitter_ms, inflight,
 hostile, seed, p50_ms, ceiling_shops_per_s, step_ms, eta_seconds, real_seconds,
