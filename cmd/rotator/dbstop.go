@@ -20,7 +20,7 @@ func newDBStop(c *cli) *cobra.Command {
 		Long: `Stop the private PostgreSQL. What was committed stays on disk, and the next command
 that needs it starts it again. Connections of a worker are ended. While a live
 worker exchanges the shops of a run it is refused (exit code 6), unless --force is
-given: the window runs on, and new tokens that are not stored yet are lost.
+given: the window runs on, and new tokens wait in the worker's memory only.
 
 JSON: one object {stopped, dir}; stopped is false if it was not running.`,
 		Example: "  rotator db stop",
@@ -47,7 +47,7 @@ func (c *cli) stopDB(ctx context.Context, force bool) error {
 	}
 	if before.State == pgembed.Running && !force {
 		if why := c.exchangingNow(ctx); why != "" {
-			return exitWith(exitRefused, fmt.Errorf("stop PostgreSQL: %s: the window would run on, and new tokens that are not stored yet would be lost", why),
+			return exitWith(exitRefused, fmt.Errorf("stop PostgreSQL: %s: the window would run on, and new tokens would be in memory only", why),
 				"stop the workers or `rotator rotation pause` first, or stop it all the same with --force")
 		}
 	}
