@@ -38,7 +38,7 @@ the states ` + named(store.DeliveryStates) + `.
 
 JSON Lines: one object ` + deliveryJSON + `
 per shop.`,
-		Example: "  rotator delivery list\n  rotator delivery list --state failing --json\n  rotator delivery list --state acknowledged --limit 0 --json | wc -l",
+		Example: "  rotator delivery list\n  rotator delivery list --state failing --json\n  rotator delivery list --state acknowledged --json | wc -l",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			states := undelivered
@@ -51,11 +51,11 @@ per shop.`,
 			case !slices.Contains(store.DeliveryStates, states[0]):
 				return usagef(cmd, "--state %s: choose from %s", quoted(state), named(store.DeliveryStates))
 			}
-			return c.listDeliveries(cmd.Context(), cmd, states, limit, after)
+			return c.listDeliveries(cmd.Context(), cmd, states, c.listLimit(cmd, limit), after)
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "only deliveries in this state")
-	cmd.Flags().IntVar(&limit, "limit", 100, "most shops to list; 0 for all")
+	cmd.Flags().IntVar(&limit, "limit", 100, limitHelp)
 	cmd.Flags().StringVar(&after, "after", "", "begin after this shop")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print JSON Lines")
@@ -80,6 +80,7 @@ func (c *cli) listDeliveries(ctx context.Context, cmd *cobra.Command, states []s
 		c.notef("The app has acknowledged nothing since %s: it is asked with one shop at a time.", moment(down))
 	}
 	var rows [][]string
+	var last string
 	err = pages(limit, func(size int) (int, error) {
 		page, err := s.Deliveries(ctx, a.ID, from, states, size)
 		if err != nil {
@@ -91,14 +92,30 @@ func (c *cli) listDeliveries(ctx context.Context, cmd *cobra.Command, states []s
 			} else if err := c.printJSON(d); err != nil {
 				return 0, err
 			}
-			from = d.ShopID
+			from, last = d.ShopID, d.Domain
 		}
 		return len(page), nil
 	})
 	if err != nil || c.asJSON {
 		return err
 	}
-	return c.printTable([]string{"SHOP", "STATE", "GENERATION", "TRIES", "SWAPPED", "NEXT ATTEMPT", "LAST ANSWER"}, rows)
+	err = c.printTable([]string{"SHOP", "STATE", "GENERATION", "TRIES", "SWAPPED", "NEXT ATTEMPT", "LAST ANSWER"}, rows)
+	if err != nil || limit == 0 || len(rows) < limit {
+		return err
+	}
+	next, err := s.Deliveries(ctx, a.ID, from, states, 1)
+	if err == nil && len(next) > 0 {
+		c.notef("More: rotator delivery list --app %s%s%s --after %s", a.Name, stateGiven(states), limitGiven(cmd, limit), last)
+	}
+	return err
+}
+
+// stateGiven repeats --state in the command for the next page.
+func stateGiven(states []store.DeliveryState) string {
+	if len(states) != 1 {
+		return ""
+	}
+	return " --state " + string(states[0])
 }
 
 func deliveryRow(d store.DeliveryInfo) []string {

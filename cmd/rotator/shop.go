@@ -35,20 +35,39 @@ func newShopList(c *cli) *cobra.Command {
 version that minted the token, where that is known.
 
 JSON Lines: one object ` + shopJSON + ` per shop.`,
-		Example: "  rotator shop list\n  rotator shop list --limit 0 --json | wc -l\n  rotator shop list --after some-shop",
+		Example: "  rotator shop list\n  rotator shop list --json | wc -l\n  rotator shop list --after some-shop",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usagef(cmd, "--limit %d: use 0 for all, or a number of shops", limit)
 			}
-			return c.listShops(cmd.Context(), cmd, limit, after)
+			return c.listShops(cmd.Context(), cmd, c.listLimit(cmd, limit), after)
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "most shops to list; 0 for all")
+	cmd.Flags().IntVar(&limit, "limit", 100, limitHelp)
 	cmd.Flags().StringVar(&after, "after", "", "begin after this shop")
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print JSON Lines")
 	return cmd
+}
+
+const limitHelp = "most shops to list; 0 for all, as --json does without it"
+
+// listLimit is the limit of a list: a page is for people, and a script that got
+// one would take it for all.
+func (c *cli) listLimit(cmd *cobra.Command, limit int) int {
+	if c.asJSON && !cmd.Flags().Changed("limit") {
+		return 0
+	}
+	return limit
+}
+
+// limitGiven repeats --limit in the command for the next page.
+func limitGiven(cmd *cobra.Command, limit int) string {
+	if !cmd.Flags().Changed("limit") {
+		return ""
+	}
+	return " --limit " + strconv.Itoa(limit)
 }
 
 // shopPage shops are read at a time.
@@ -80,7 +99,7 @@ func (c *cli) listShops(ctx context.Context, cmd *cobra.Command, limit int, afte
 	if err != nil || c.asJSON || limit == 0 || listed < limit {
 		return err
 	}
-	return c.moreShops(ctx, s, a, last)
+	return c.moreShops(ctx, s, a, last, limitGiven(cmd, limit))
 }
 
 // afterShop is the id to begin a list after: that of the shop, if one is named.
@@ -110,10 +129,10 @@ func pages(limit int, read func(size int) (int, error)) error {
 }
 
 // moreShops says how to see the next page, if there is one.
-func (c *cli) moreShops(ctx context.Context, s *store.Store, a store.App, last store.Shop) error {
+func (c *cli) moreShops(ctx context.Context, s *store.Store, a store.App, last store.Shop, given string) error {
 	next, err := s.Shops(ctx, a.ID, last.ID, 1)
 	if err == nil && len(next) > 0 {
-		c.notef("More: rotator shop list --app %s --after %s", a.Name, last.Domain)
+		c.notef("More: rotator shop list --app %s%s --after %s", a.Name, given, last.Domain)
 	}
 	return err
 }
