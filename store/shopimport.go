@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -30,6 +31,9 @@ type Findings struct {
 
 // None reports whether nothing was found.
 func (f Findings) None() bool { return len(f.Duplicates)+len(f.Stale) == 0 }
+
+// ErrPreview takes an import back once it is known what it comes to.
+var ErrPreview = errors.New("dry run")
 
 // ImportResult counts what an import did.
 type ImportResult struct {
@@ -117,7 +121,8 @@ var (
 // ImportShops stores a list of shops in one transaction, in memory that does
 // not grow with the list. secretID is the version that minted the tokens, 0 if
 // unknown. After the last row decide is told what the database found; unless it
-// returns nil nothing is stored. A failing row ends the import likewise.
+// returns nil nothing is stored. A failing row ends the import likewise. With
+// ErrPreview the result counts what would have been stored.
 func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID int64, rows iter.Seq2[shopfile.Row, error], decide func(Findings) error) (ImportResult, error) {
 	var result ImportResult
 	err := s.InTx(ctx, func(tx *Tx) error {
@@ -129,11 +134,15 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 			return err
 		}
 		result.Rows = n
-		if err := tx.judge(ctx, &result, decide); err != nil {
-			return err
+		decided := tx.judge(ctx, &result, decide)
+		if decided != nil && !errors.Is(decided, ErrPreview) {
+			return decided
 		}
 		if err := tx.mergeShops(ctx, app, secretID, &result); err != nil {
 			return err
+		}
+		if decided != nil {
+			return decided
 		}
 		return tx.Log(ctx, actor, "shops.imported", 0, map[string]any{"app": app.Name, "result": result})
 	})

@@ -41,15 +41,20 @@ func (c *cli) readSecretText(ctx context.Context, what, file string) ([]byte, er
 			return nil, err
 		}
 		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-			c.notef("rotator: others can read %s (mode %04o): run chmod 600 on it, or delete it once it is stored", file, info.Mode().Perm())
-		}
+		c.warnReadable(f)
 		return readBounded(f)
 	}
 	if f, ok := c.stdin.(*os.File); ok && isTerminal(f) {
 		return c.prompt(ctx, f, what)
 	}
 	return readBounded(cancellable(ctx, c.stdin))
+}
+
+// warnReadable tells when others can read a file of secrets.
+func (c *cli) warnReadable(f *os.File) {
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		c.notef("rotator: others can read %s (mode %04o): run chmod 600 on it, or delete it once it is stored", printable(f.Name()), info.Mode().Perm())
+	}
 }
 
 func readBounded(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxSecret+1)) }

@@ -70,9 +70,9 @@ func (c *cli) readForBinding(ctx context.Context, s *store.Store, a store.App, a
 	}
 	reading, err := s.ImportBound(ctx, c.actor, a, b, 0, func(r store.BoundReading) error {
 		answer.Reading = &r
-		return errDryRun
+		return store.ErrPreview
 	})
-	if err != nil && !errors.Is(err, errDryRun) {
+	if err != nil && !errors.Is(err, store.ErrPreview) {
 		return fmt.Errorf("read the table: %w", err)
 	}
 	if answer.Rows == 0 {

@@ -36,7 +36,8 @@ Importing again changes nothing; a token that differs replaces the stored one.
 Every problem is reported by its line, the first 1,000 with text, and nothing is
 stored as long as there is one: a bad row, a shop that the list names twice, or a
 stale token, which a rotation has replaced. With --skip-bad the good rows are
-stored (of a shop named twice the first), and the exit code is 4.
+stored (of a shop named twice the first), and the exit code is 4. With --dry-run
+the counts and the exit code are those of the import that is not made.
 
 With --bound the shops are read from the app's own table (see rotator shop bind).
 Problems are reported by the row's key. Shops whose row is gone are excluded, and
@@ -88,6 +89,8 @@ type importSummary struct {
 	Imported bool               `json:"imported"`
 	DryRun   bool               `json:"dry_run"`
 	Problems []shopfile.Problem `json:"problems"`
+	// preview tells that a dry run counted what would be stored.
+	preview bool
 }
 
 // manyShops is an import that leaves the planner's statistics behind.
@@ -96,7 +99,7 @@ const manyShops = 1000
 // The reasons why an import that was read to its end stores nothing.
 var (
 	errNotStored = errors.New("nothing was stored: the list has problems")
-	errDryRun    = errors.New("dry run")
+	errNoShops   = errors.New("the list has no shops")
 )
 
 func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, f importFlags) error {
@@ -125,10 +128,12 @@ func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, 
 	result, err := s.ImportShops(ctx, c.actor, a, secretID, r.rows, func(found store.Findings) error {
 		r.found = found
 		switch {
-		case f.dryRun:
-			return errDryRun
+		case r.read == 0:
+			return errNoShops
 		case !f.skipBad && (r.bad > 0 || !found.None()):
 			return errNotStored
+		case f.dryRun:
+			return store.ErrPreview
 		}
 		return nil
 	})
@@ -150,6 +155,7 @@ func (c *cli) openList(ctx context.Context, path string) (io.ReadCloser, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read shop list: %w", err)
 	}
+	c.warnReadable(file)
 	return file, nil
 }
 
@@ -205,14 +211,15 @@ func (r *rowReader) rows(yield func(shopfile.Row, error) bool) {
 
 // reportImport prints the problems and the summary, and settles the exit code.
 func (c *cli) reportImport(r *rowReader, result store.ImportResult, f importFlags, err error) error {
-	if err != nil && !errors.Is(err, errNotStored) && !errors.Is(err, errDryRun) {
+	preview := errors.Is(err, store.ErrPreview)
+	if err != nil && !errors.Is(err, errNotStored) && !preview {
 		c.printProblems(r.allProblems())
 		return fmt.Errorf("import shops, nothing was stored: %w", err)
 	}
 	problems := r.allProblems()
 	c.printProblems(problems)
 	sum := importSummary{
-		ImportResult: result, Bad: r.bad, Imported: err == nil, DryRun: f.dryRun, Problems: problems.Kept(),
+		ImportResult: result, Bad: r.bad, Imported: err == nil, DryRun: f.dryRun, Problems: problems.Kept(), preview: preview,
 	}
 	if sum.Problems == nil {
 		sum.Problems = []shopfile.Problem{}
@@ -222,9 +229,7 @@ func (c *cli) reportImport(r *rowReader, result store.ImportResult, f importFlag
 	}
 	faulty := r.bad > 0 || result.Duplicates+result.Stale > 0
 	switch {
-	case f.dryRun && !faulty:
-		return nil
-	case f.dryRun || err != nil:
+	case err != nil && !preview:
 		return exitWith(exitFailed, errNotStored, "mend the list, or store the good rows with --skip-bad")
 	case faulty:
 		return exitWith(exitExceptions, nil, "")
@@ -267,14 +272,19 @@ func (c *cli) printImport(s importSummary) error {
 	if c.asJSON {
 		return c.printJSON(s)
 	}
-	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported), fact{"bad rows", fmt.Sprint(s.Bad)}, fact{"duplicates", fmt.Sprint(s.Duplicates)}, fact{"stale tokens", fmt.Sprint(s.Stale)})...)
+	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported, s.preview), fact{"bad rows", fmt.Sprint(s.Bad)}, fact{"duplicates", fmt.Sprint(s.Duplicates)}, fact{"stale tokens", fmt.Sprint(s.Stale)})...)
 }
 
-// storedFacts tell what became of the good rows of an import.
-func storedFacts(r store.ImportResult, imported bool) []fact {
+// storedFacts tell what became of the good rows of an import, or would.
+func storedFacts(r store.ImportResult, imported, preview bool) []fact {
 	facts := []fact{{"good rows", fmt.Sprint(r.Rows)}}
+	would := ""
 	if !imported {
-		return append(facts, fact{"stored", "nothing"})
+		facts = append(facts, fact{"stored", "nothing"})
+		would = "would be "
 	}
-	return append(facts, fact{"added", fmt.Sprint(r.Added)}, fact{"updated", fmt.Sprint(r.Updated)}, fact{"unchanged", fmt.Sprint(r.Unchanged)})
+	if !imported && !preview {
+		return facts
+	}
+	return append(facts, fact{would + "added", fmt.Sprint(r.Added)}, fact{would + "updated", fmt.Sprint(r.Updated)}, fact{would + "unchanged", fmt.Sprint(r.Unchanged)})
 }

@@ -16,6 +16,8 @@ type boundSummary struct {
 	store.BoundReading
 	Imported bool `json:"imported"`
 	DryRun   bool `json:"dry_run"`
+	// preview tells that a dry run counted what would be stored.
+	preview bool
 }
 
 // importBound is `shop import --bound`.
@@ -43,14 +45,15 @@ func (c *cli) importBound(ctx context.Context, cmd *cobra.Command, f importFlags
 	reading, err := s.ImportBound(ctx, c.actor, a, b, secretID, func(r store.BoundReading) error {
 		found = r
 		switch {
-		case f.dryRun:
-			return errDryRun
 		case r.Faulty() && !f.skipBad:
 			return errNotStored
+		case f.dryRun:
+			return store.ErrPreview
 		}
 		return nil
 	})
-	stopped := errors.Is(err, errDryRun) || errors.Is(err, errNotStored)
+	preview := errors.Is(err, store.ErrPreview)
+	stopped := preview || errors.Is(err, errNotStored)
 	if err != nil && !stopped {
 		return fmt.Errorf("import shops of the bound table: %w", err)
 	}
@@ -62,11 +65,11 @@ func (c *cli) importBound(ctx context.Context, cmd *cobra.Command, f importFlags
 		}
 	}
 	c.printFound(reading)
-	if err := c.printBoundImport(boundSummary{BoundReading: reading, Imported: !stopped, DryRun: f.dryRun}); err != nil {
+	if err := c.printBoundImport(boundSummary{BoundReading: reading, Imported: !stopped, DryRun: f.dryRun, preview: preview}); err != nil {
 		return err
 	}
 	switch {
-	case reading.Faulty() && stopped:
+	case reading.Faulty() && stopped && !preview:
 		return exitWith(exitFailed, errNotStored, "mend the rows, or store the good ones with --skip-bad")
 	case reading.Faulty(), reading.Behind > 0:
 		return exitWith(exitExceptions, nil, "")
@@ -94,7 +97,7 @@ func (c *cli) printBoundImport(s boundSummary) error {
 	if c.asJSON {
 		return c.printJSON(s)
 	}
-	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported),
+	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported, s.preview),
 		fact{"without a token", fmt.Sprint(s.WithoutToken)},
 		fact{"bad rows", fmt.Sprint(s.Bad)},
 		fact{"duplicates", fmt.Sprint(s.Duplicates)},
