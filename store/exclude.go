@@ -44,6 +44,9 @@ func (s *Store) Exclude(ctx context.Context, actor string, appID int64, domain, 
 		if err := tx.exactlyOne(ctx, "exclude "+domain, excludeShop, shop, reason); err != nil {
 			return err
 		}
+		if reason == "" {
+			return tx.Log(ctx, actor, "shop.included", run, map[string]any{"domain": domain})
+		}
 		return tx.Log(ctx, actor, "shop.excluded", run, map[string]any{"domain": domain, "reason": reason})
 	})
 }

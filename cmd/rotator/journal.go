@@ -60,6 +60,14 @@ func (c *cli) listJournal(ctx context.Context, after, run int64, limit int) erro
 		return err
 	}
 	defer done()
+	if run > 0 {
+		// Nothing listed would look like a run that nobody decided on.
+		if _, err := s.Run(ctx, run); errors.Is(err, store.ErrNotFound) {
+			return exitWith(exitFailed, err, "`rotator journal list` names the run of every decision")
+		} else if err != nil {
+			return err
+		}
+	}
 	out := bufio.NewWriter(c.stdout)
 	listed := 0
 	err = s.Journal(ctx, after, run, func(e store.Entry) error {
