@@ -32,6 +32,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	help := &heeded{Writer: stdout}
 	root.SetOut(help)
 	root.SetErr(stderr)
+	completesShells(root) // it keeps the stream that it finds
 	err := root.ExecuteContext(ctx)
 	if err == nil && help.failed != nil {
 		err = fmt.Errorf("write the answer: %w", help.failed)

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/haravan-rotator/rotator/internal/config"
 )
@@ -91,11 +93,35 @@ Without DATABASE_URL it makes and runs a private PostgreSQL of its own.`,
 	return root
 }
 
-// flagMistake drops the bundle that pflag shows for an unknown short flag: it
-// may be a secret that begins with a hyphen.
+// flagMistake says in plain words what is wrong with a flag. It shows neither a
+// value that may be a secret, nor the bundle that pflag shows for an unknown
+// short flag, which may be a secret that begins with a hyphen.
 func flagMistake(err error) string {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		f := invalid.GetFlag()
+		return fmt.Sprintf("--%s %s: %s", f.Name, quoted(invalid.GetValue()), wantedValue(f.Value.Type(), invalid))
+	}
 	text, _, _ := strings.Cut(err.Error(), " in -")
 	return text
+}
+
+// wantedValue says what a flag of that type takes.
+func wantedValue(kind string, err error) string {
+	switch kind {
+	case "int", "int64", "uint", "uint64":
+		if errors.Is(err, strconv.ErrRange) {
+			return "the number is too large"
+		}
+		return "write a whole number"
+	case "float64":
+		return "write a number"
+	case "duration":
+		return "write a duration, such as 90s, 15m or 1h30m"
+	case "bool":
+		return "leave the value away, or write true or false"
+	}
+	return "it cannot be read"
 }
 
 // newHelp replaces cobra's, which answers an unknown topic with success.

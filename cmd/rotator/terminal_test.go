@@ -133,6 +133,7 @@ func TestQuotedShowsOnlyWords(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"imprt": `"imprt"`, "shop imprt": `"shop imprt"`,
+		"10": `"10"`, "-1.5": `"-1.5"`, "30 days": `"30 days"`, "120%": `"120%"`, "180D": "(not shown)", "12345678": "(not shown)", "1a2b3c": "(not shown)",
 		"a94a110d86d2452e": "(not shown)", "Hush": "(not shown)", strings.Repeat("a", 21): "(not shown)", "a\x1bb": "(not shown)",
 	} {
 		if got := quoted(in); got != want {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,15 +50,21 @@ func noun(use, short, long string, verbs ...*cobra.Command) *cobra.Command {
 		Use: use + " VERB", Short: short, Long: long,
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef(cmd, "%s needs a verb: %s", cmd.CommandPath(), verbsOf(cmd))
-			}
-			return unknown(cmd, args[0])
-		},
+		RunE:                  verbWanted("a verb"),
 	}
 	cmd.AddCommand(verbs...)
 	return cmd
+}
+
+// verbWanted refuses a command line that ends at a noun, or goes on with a word
+// that it does not have.
+func verbWanted(what string) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef(cmd, "%s needs %s: %s", cmd.CommandPath(), what, verbsOf(cmd))
+		}
+		return unknown(cmd, args[0])
+	}
 }
 
 func verbsOf(cmd *cobra.Command) string {
@@ -81,15 +88,30 @@ func unknown(cmd *cobra.Command, word string) error {
 	return usagef(cmd, "unknown command %s for %q: it has %s", quoted(word), cmd.CommandPath(), verbsOf(cmd))
 }
 
-// quoted shows a word of the command line only if it looks like one of ours:
-// it may be a secret that was pasted into the wrong place.
+// plainNumber is a number, with a unit perhaps.
+var plainNumber = regexp.MustCompile(`^[+-]?[0-9]{1,7}([.,][0-9]{1,3})? ?([a-z]{0,4}|%)$`)
+
+// quoted shows a word of the command line only if it looks like one of ours, or
+// is a short number: it may be a secret that was pasted into the wrong place.
 func quoted(word string) string {
 	const most = 20
 	plain := len(word) <= most && !strings.ContainsFunc(word, func(r rune) bool {
 		return (r < 'a' || r > 'z') && r != '-' && r != '_' && r != ' '
 	})
-	if !plain {
+	if !plain && !plainNumber.MatchString(word) {
 		return "(not shown)"
 	}
 	return `"` + word + `"`
+}
+
+// completesShells makes a noun of cobra's command for completion, which answers
+// every mistake with its help and success.
+func completesShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Use, cmd.DisableFlagsInUseLine = "completion SHELL", true
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, verbWanted("a shell")
+		}
+	}
 }
