@@ -161,25 +161,27 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	return busy || run.WalkDoneAt == nil, nil
 }
 
-// apply carries out one action, in a transaction fenced by what was seen.
+// apply carries out one action, in a transaction fenced by what was seen. It is
+// logged once that is committed: an action that failed is decided on again.
 func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Run, a rotation.Action) error {
-	return e.store.InTx(ctx, func(tx *store.Tx) error {
+	done := func() {}
+	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		switch {
 		case a.Enter != "":
-			e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why)
+			done = func() { e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why) }
 			return tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
 		case a.Hold != "":
 			held, err := tx.Hold(ctx, store.ActorEngine, run.ID, a.Hold, a.Why)
 			if err != nil || !held {
 				return err
 			}
-			e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why)
+			done = func() { e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why) }
 			if a.Judge != nil {
 				return tx.SaveVerdict(ctx, run.ID, *a.Judge)
 			}
 			return nil
 		case a.Judge != nil:
-			e.log.Info("judged", "run", run.ID, "verdict", a.Judge.Words)
+			done = func() { e.log.Info("judged", "run", run.ID, "verdict", a.Judge.Words) }
 			return tx.SaveVerdict(ctx, run.ID, *a.Judge)
 		case a.Settle != 0:
 			return tx.SettleWave(ctx, run.ID, a.Settle)
@@ -188,7 +190,7 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 			if err != nil {
 				return err
 			}
-			e.log.Info("wave released", "run", run.ID, "wave", a.Release, "batches", len(grants))
+			done = func() { e.log.Info("wave released", "run", run.ID, "wave", a.Release, "batches", len(grants)) }
 			return e.insertBatches(ctx, tx, run, grants)
 		case a.Sweep:
 			return tx.Sweep(ctx, run)
@@ -197,6 +199,10 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 		}
 		return nil
 	})
+	if err == nil {
+		done()
+	}
+	return err
 }
 
 // dispatch gives a job to every shop whose next attempt is due.
