@@ -292,7 +292,13 @@ func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) err
 		if err := mayCancel(snap, confirmed); err != nil {
 			return err
 		}
-		return tx.Cancel(ctx, o.Actor, run)
+		err := tx.Cancel(ctx, o.Actor, run)
+		var beside *store.PendingError
+		if errors.As(err, &beside) {
+			return refuse("cancel", fmt.Sprintf("the run's new secret, version %d, would be pending again, and version %d is: give that one up first with `rotator secret discard %d --confirm %s`",
+				snap.NewSecret, beside.Version, beside.Version, snap.App), snap)
+		}
+		return err
 	})
 }
 

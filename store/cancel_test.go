@@ -131,6 +131,35 @@ func TestOnlyASecretThatWasNeverUsedIsDiscarded(t *testing.T) {
 	}
 }
 
+// Both would be pending after a cancel.
+func TestNoSecretIsAddedBesideOneThatMayBePendingAgain(t *testing.T) {
+	t.Parallel()
+	r, _, c := claimAll(t, 2)
+	add := func() error {
+		_, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-another"))
+		return err
+	}
+	var switched *store.SwitchedError
+	if err := add(); !errors.As(err, &switched) || switched.Version != 2 {
+		t.Errorf("added: %v", err)
+	}
+	// Another process that is older may have stored one.
+	exec(t, r.DB, `insert into rotator.secrets (app_id, version, state, value, fingerprint) select app_id, 3, 'pending', value, 'f' from rotator.secrets where version = 1`)
+	var pending *store.PendingError
+	err := r.InTx(t.Context(), func(tx *store.Tx) error { return tx.Cancel(t.Context(), storetest.Actor, r.reread(t)) })
+	if !errors.As(err, &pending) || pending.Version != 3 {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := r.DiscardSecret(t.Context(), storetest.Actor, r.app, 3); err != nil {
+		t.Fatal(err)
+	}
+	r.prove(t, c[0])
+	if err := add(); err != nil {
+		t.Errorf("not added although the new secret stays active: %v", err)
+	}
+	r.cancel(t)
+}
+
 // An attempt that was under way at the cancel ends after it.
 func TestASecretThatMadeATokenIsNotDiscarded(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,22 @@ var ErrSameSecret = errors.New("this value is stored already")
 // ErrPendingSecret: another version is still pending.
 var ErrPendingSecret = errors.New("another version is still pending: rotate to it first")
 
+// SwitchedError: an open run that can still be cancelled has made this version
+// the active one, and no token was made with it: a cancel makes it pending again,
+// which one version of an app is at most.
+type SwitchedError struct{ Version int }
+
+// Error implements error.
+func (e *SwitchedError) Error() string {
+	return fmt.Sprintf("an open run has switched to version %d, which has made no token yet", e.Version)
+}
+
+// PendingError: this version is pending already.
+type PendingError struct{ Version int }
+
+// Error implements error.
+func (e *PendingError) Error() string { return fmt.Sprintf("version %d is pending", e.Version) }
+
 const secretColumns = `id, app_id, version, state, fingerprint, coalesce(key_id, 0), created_at, activated_at, retiring_at, revoked_at`
 
 var (
@@ -65,7 +81,14 @@ var (
 	unusedSecret = sql(`select not exists (select from rotator.shops where app_id = $1 and secret_id = $2)`)
 	unswitchNew  = sql(`update rotator.secrets set state = 'pending', activated_at = null where id = $1 and state = 'active'
 		and exists (select from rotator.secrets o where o.id = $2 and o.state = 'retiring')`)
-	unswitchOld   = sql(`update rotator.secrets set state = 'active', retiring_at = null where id = $1 and state = 'retiring'`)
+	unswitchOld = sql(`update rotator.secrets set state = 'active', retiring_at = null where id = $1 and state = 'retiring'`)
+	// What a cancel would unswitch, were it said now.
+	switchedSecret = sql(`select coalesce(max(n.version), 0) from rotator.runs r
+		join rotator.secrets n on n.id = r.new_secret_id and n.state = 'active' join rotator.secrets o on o.id = r.old_secret_id and o.state = 'retiring'
+		where r.app_id = $1 and r.closed_at is null and r.cancelled_at is null
+			and not exists (select from rotator.shops s where s.app_id = $1 and s.secret_id = n.id)`)
+	pendingBeside = sql(`select coalesce(max(p.version), 0) from rotator.secrets p where p.app_id = $1 and p.state = 'pending'
+		and exists (select from rotator.secrets n where n.id = $2 and n.state = 'active') and exists (select from rotator.secrets o where o.id = $3 and o.state = 'retiring')`)
 	discardSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null
 		where app_id = $1 and version = $2 and state = 'pending'
 			and not exists (select from rotator.runs r where secrets.id in (r.new_secret_id, r.old_secret_id) and r.closed_at is null and r.cancelled_at is null)
@@ -74,7 +97,8 @@ var (
 )
 
 // AddSecret seals a new version: the first of an app is active, every later one
-// pending until a rotation puts it to use.
+// pending until a rotation puts it to use. *SwitchedError while an open run's own
+// new secret may be pending again.
 func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value secret.String) (Secret, error) {
 	var added Secret
 	err := s.InTx(ctx, func(tx *Tx) error {
@@ -88,6 +112,13 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 		}
 		if err := tx.tx.QueryRow(ctx, anySecretLives, appID).Scan(&lives); err != nil {
 			return fmt.Errorf("look for older secrets: %w", err)
+		}
+		var switched int
+		if err := tx.tx.QueryRow(ctx, switchedSecret, appID).Scan(&switched); err != nil {
+			return fmt.Errorf("look for a run's new secret: %w", err)
+		}
+		if switched > 0 {
+			return &SwitchedError{switched}
 		}
 		state := SecretActive
 		if lives {
@@ -145,6 +176,7 @@ func (t *Tx) switchSecrets(ctx context.Context, r Run) error {
 
 // unswitchSecrets takes the switch back for a cancelled run that stored no token
 // of its new secret: whoever entered a wrong secret can then discard it.
+// *PendingError when another version took the place meanwhile.
 func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
 	var unused bool
 	if err := t.tx.QueryRow(ctx, unusedSecret, r.AppID, r.NewSecretID).Scan(&unused); err != nil {
@@ -152,6 +184,13 @@ func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
 	}
 	if !unused {
 		return nil
+	}
+	var pending int
+	if err := t.tx.QueryRow(ctx, pendingBeside, r.AppID, r.NewSecretID, r.OldSecretID).Scan(&pending); err != nil {
+		return fmt.Errorf("look for a pending secret: %w", err)
+	}
+	if pending > 0 {
+		return &PendingError{pending}
 	}
 	for _, back := range []struct {
 		statement string

@@ -24,7 +24,8 @@ func newSecretAdd(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add [--file PATH]", Short: "Store a new version of the shared secret",
 		Long: `Store a new version of the app's shared secret. The first is active; every later
-one is pending until a rotation puts it to use.
+one is pending until a rotation puts it to use. While a planned run has switched
+to the one before and made no token with it, another is refused: cancel the run.
 
 The value comes from --file, from stdin when that is a pipe, or from a prompt
 without echo. A line break at its end is dropped; other white space is refused.
@@ -55,7 +56,12 @@ func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) er
 		return err
 	}
 	added, err := s.AddSecret(ctx, c.actor, a.ID, value)
+	var switched *store.SwitchedError
 	switch {
+	case errors.As(err, &switched):
+		words, _ := c.appWords(ctx, s, a.Name) // bare commands are better than none
+		return exitWith(exitRefused, fmt.Errorf("add secret to app %s: %w", a.Name, err), words.text(fmt.Sprintf(
+			"if that one was entered wrongly, `rotator rotation cancel --confirm %[1]s`, `rotator secret discard %[2]d --confirm %[1]s`, then add the right one; else finish the run first", a.Name, switched.Version)))
 	case errors.Is(err, store.ErrSameSecret):
 		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err), "`rotator secret list` shows the stored versions")
 	case errors.Is(err, store.ErrPendingSecret):
