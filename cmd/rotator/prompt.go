@@ -98,6 +98,8 @@ func cleanSecret(text []byte) (secret.String, error) {
 		return secret.String{}, errors.New("is empty: give it by --file, by a pipe, or at the prompt")
 	case !utf8.ValidString(s):
 		return secret.String{}, errors.New("is not text")
+	case strings.IndexAny(strings.TrimSpace(s), `{["`) == 0:
+		return secret.String{}, errors.New("is a JSON document: give the value in it and nothing else, without quotation marks")
 	case strings.ContainsFunc(s, unicode.IsSpace):
 		return secret.String{}, errors.New("has white space in it: give the value and nothing else")
 	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
