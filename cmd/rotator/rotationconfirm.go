@@ -104,9 +104,15 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 	if run.Kind == rotation.KindTokenMigration && confirmed == "" {
 		confirmed = c.appName
 	}
+	// What is looked at again takes another note.
+	again := run.Open() && phase == run.Phase
+	word, already := snap.Attested[phase], again && phase != rotation.PhaseRevoked && phase != rotation.PhaseScrubbed
+	if already {
+		c.notef("%s is already confirmed by %s at %s; the note is not changed.", phase, word.Actor, moment(&word.At))
+	}
 	// Nothing is asked that would be refused anyway.
 	t, _ := run.Course().Forward(run.Phase)
-	due := run.Open() && (t.To == phase && rotation.GateMet(rotation.Gate(snap)) || phase == run.Phase)
+	due := run.Open() && t.To == phase && rotation.GateMet(rotation.Gate(snap)) || again && !already
 	if due && note == "" && phase != rotation.PhaseClosed {
 		if note, err = c.ask(ctx, "How do you know? Note for the journal"); err != nil {
 			return err
@@ -114,6 +120,9 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 		if note == "" {
 			return usagef(cmd, "--note is missing: say how you know that the step is done; it is kept as evidence")
 		}
+	}
+	if strings.EqualFold(note, notePlaceholder) {
+		return usagef(cmd, "the note %q stands for yours: say how you know that the step is done; it is kept as evidence", notePlaceholder)
 	}
 	if irreversible := t.To == phase && t.Irreversible; due && irreversible && confirmed == "" {
 		if confirmed, err = c.ask(ctx, fmt.Sprintf("%s cannot be undone. Type the app's name to go on", phase)); err != nil {

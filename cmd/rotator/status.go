@@ -269,10 +269,13 @@ func typeable(step rotation.Step) rotation.Step {
 	return step
 }
 
+// notePlaceholder stands for what only the operator knows.
+const notePlaceholder = "HOW YOU KNOW"
+
 // noted completes a command line by the note that confirm wants.
 func noted(command string) string {
 	if strings.Contains(command, " confirm ") && !strings.Contains(command, " confirm closed") && !strings.Contains(command, " --note ") {
-		return command + ` --note "HOW YOU KNOW"`
+		return command + ` --note "` + notePlaceholder + `"`
 	}
 	return command
 }
