@@ -55,6 +55,9 @@ func fitCondition(s Snapshot) Condition {
 	if s.Preflight == nil {
 		return Condition{Name: name, Met: true, Evidence: "nobody measured; judged when the first wave is done"}
 	}
+	if !s.WalkDone && !s.AcceptWindows { // too few shops are counted yet
+		return Condition{Name: name, Evidence: "not known before every shop is in the run"}
+	}
 	v := Fit(s, *s.Preflight)
 	words := s.Preflight.How + ": " + v.Words
 	if s.AcceptWindows && v.Outlook != OutlookFits {

@@ -107,6 +107,10 @@ func TestAnArmedRunIsHeldByItsPreflight(t *testing.T) {
 	if got := unmet(armed(func(*rotation.Snapshot) {})); len(got) != 1 || !strings.HasPrefix(got[0], fit+": "+slow.How+": fits if in-flight is raised to 2") {
 		t.Errorf("unmet: %q", got)
 	}
+	empty := armed(func(s *rotation.Snapshot) { s.WalkDone, s.Counts = false, rotation.Counts{} })
+	if got := unmet(empty); len(got) != 2 || got[1] != fit+": not known before every shop is in the run" {
+		t.Errorf("unmet before the walk: %q", got)
+	}
 	enter := []rotation.Action{{Enter: rotation.PhaseExchanging}}
 	for name, tt := range map[string]struct {
 		change func(*rotation.Snapshot)

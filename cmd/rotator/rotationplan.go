@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -43,7 +44,8 @@ how long until the first, half of and the last of the shops are back, in which
 order, and what is assumed. Once the old secret is revoked no token answers to
 measure with, and the latency measured last counts.
 
-The exit code is 0 when it fits, else 5, with what to type.
+The exit code is 0 when it fits, else 5, with what to type; 1 while no shop is
+stored.
 
 JSON: one object {app, shops, workers, inflight, workers_inflight, calls_per_shop,
 p50_ms, p95_ms, p99_ms, sampled, assumed_latency, window_seconds, verdict{outlook,
@@ -100,7 +102,7 @@ func inflightInRange(cmd *cobra.Command, n int) error {
 
 func (c *cli) plan(ctx context.Context, o onRun, f planFlags) error {
 	p, left, err := c.makePlan(ctx, o, f, 0)
-	if err != nil && f.breach && f.sample > 0 {
+	if err != nil && f.breach && f.sample > 0 && !errors.Is(err, errNoShop) {
 		// The tokens may be dead already: the outage can be reckoned all the same.
 		c.notef("warning: %s", inline(err.Error()))
 		if f, err = c.unmeasured(ctx, o, f); err == nil {
@@ -185,8 +187,14 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 		Sample: f.sample, Latency: f.latency, InFlight: inflight, MaxInFlight: max(inflight, rotation.MaxAdvisedInFlight), Left: left,
 		Expected: expected,
 	})
+	if _, whole := reader.(*store.Store); whole && err == nil && p.Shops == 0 {
+		err = exitWith(exitFailed, errNoShop, o.words.text("import the app's shops: `rotator shop import FILE`"))
+	}
 	return p, left, err
 }
+
+// errNoShop: any verdict on an empty fleet would be that it fits.
+var errNoShop = errors.New("no shop is stored, so there is nothing to plan")
 
 // rest counts what a run has still to do instead of the fleet.
 type rest struct {
