@@ -130,6 +130,11 @@ func Judge(l Load) Verdict {
 	return v
 }
 
+// FitsFresh reports whether the load would fit a refresh token made now, as it is.
+func (v Verdict) FitsFresh() bool {
+	return v.Outlook != OutlookNever && v.Needs.Seconds() <= WindowLength.Seconds()*(1-Safety)
+}
+
 // sum is the arithmetic in words.
 func (l Load) sum(f Forecast) string {
 	text := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight",

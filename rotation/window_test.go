@@ -154,3 +154,22 @@ func TestAVerdictHoldsItsOwnArithmetic(t *testing.T) {
 		}
 	})
 }
+
+func TestAFreshTokenIsEnough(t *testing.T) {
+	t.Parallel()
+	load := rotation.Load{Shops: 100, Latency: time.Second, InFlight: 10, MaxInFlight: 100, Left: 10 * time.Second}
+	for name, tt := range map[string]struct {
+		change func(*rotation.Load)
+		want   bool
+	}{
+		"ten seconds left for twenty": {func(*rotation.Load) {}, true},
+		"two hours of work":           {func(l *rotation.Load) { l.Shops = 36_000 }, false},
+		"nothing may be in flight":    {func(l *rotation.Load) { l.InFlight = 0 }, false},
+	} {
+		l := load
+		tt.change(&l)
+		if v := rotation.Judge(l); v.Outlook == rotation.OutlookFits || v.FitsFresh() != tt.want {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}

@@ -137,6 +137,9 @@ func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags) (*operate.
 		}
 	case f.acceptWindows || o.run.Settings.AcceptWindows:
 		c.notef("warning: %s", p.Verdict.Words)
+	case p.Verdict.FitsFresh():
+		return nil, exitWith(exitNoFit, errors.New("the refresh token is not stored: the window is too short"),
+			fmt.Sprintf("only %s of its hour are left; make a fresh one: the run needs %s", span(rotation.WindowLength-f.age), span(p.Verdict.Needs)))
 	default:
 		return nil, exitWith(exitNoFit, fmt.Errorf("the refresh token is not stored: %w", &operate.DoesNotFit{Verdict: p.Verdict}),
 			o.words.text(remedy(p.Verdict, "rotator rotation arm")))
