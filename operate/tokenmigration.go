@@ -87,14 +87,14 @@ func unusable(s store.Secret, err error) string {
 }
 
 // chooseVersion finds the secret that was current when the legacy tokens were
-// issued: the version that is named, else the oldest that is not revoked.
+// issued: the version that is named, else the oldest that is neither revoked nor discarded.
 func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why string) {
 	var have []string
 	for _, s := range secrets {
 		have = append(have, fmt.Sprintf("%d (%s)", s.Version, s.State))
 	}
 	i := slices.IndexFunc(secrets, func(s store.Secret) bool {
-		return version == s.Version || version == 0 && s.State != store.SecretRevoked
+		return version == s.Version || version == 0 && s.State != store.SecretRevoked && s.State != store.SecretDiscarded
 	})
 	switch {
 	case len(secrets) == 0:
@@ -103,6 +103,8 @@ func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why 
 		return from, "every stored secret is revoked: legacy tokens are derived from the one that was current when they were issued"
 	case i < 0:
 		return from, fmt.Sprintf("there is no secret version %d; stored: %s", version, strings.Join(have, ", "))
+	case secrets[i].State == store.SecretDiscarded:
+		return from, fmt.Sprintf("secret version %d is discarded: its value is shredded; stored: %s", version, strings.Join(have, ", "))
 	case secrets[i].State == store.SecretRevoked:
 		return from, fmt.Sprintf("secret version %d is revoked: a token that is derived from it is dead; stored: %s", version, strings.Join(have, ", "))
 	}
@@ -113,7 +115,7 @@ func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why 
 // oldest; one that was discarded unused does not count.
 func notOldest(secrets []store.Secret, from store.Secret) string {
 	i := slices.IndexFunc(secrets, func(s store.Secret) bool {
-		return s.Version < from.Version && (s.State != store.SecretRevoked || s.ActivatedAt != nil)
+		return s.Version < from.Version && s.State != store.SecretDiscarded
 	})
 	switch {
 	case i < 0:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -124,8 +123,7 @@ func TestMigrationPlanCountsByWhatWouldBecomeOfAShop(t *testing.T) {
 // A default that is not the version which the tokens were issued under is said.
 func TestMigrationPlanTellsWhatItsSecretVersionMeans(t *testing.T) {
 	t.Parallel()
-	was := revoked
-	was.ActivatedAt = new(time.Time)
+	discarded := store.Secret{ID: 1, Version: 1, State: store.SecretDiscarded}
 	for name, tt := range map[string]struct {
 		secrets []store.Secret
 		version int
@@ -134,8 +132,8 @@ func TestMigrationPlanTellsWhatItsSecretVersionMeans(t *testing.T) {
 		"the oldest":        {[]store.Secret{retiring, active}, 0, ""},
 		"the only":          {[]store.Secret{active}, 0, ""},
 		"the oldest, named": {[]store.Secret{retiring, active}, 1, ""},
-		"revoked is passed": {[]store.Secret{was, active}, 0, "not the oldest, version 1 is revoked: legacy tokens that were issued under it can be derived no more"},
-		"revoked, unused":   {[]store.Secret{revoked, active}, 0, ""},
+		"revoked is passed": {[]store.Secret{revoked, active}, 0, "not the oldest, version 1 is revoked: legacy tokens that were issued under it can be derived no more"},
+		"discarded":         {[]store.Secret{discarded, active}, 0, ""},
 		"a later, named":    {[]store.Secret{retiring, active}, 2, "not the oldest, version 1 is retiring: the derived tokens are right only if version 2 was current"},
 	} {
 		p, err := operate.MakeMigrationPlan(t.Context(), stored{rows: []shopfile.Row{token("a", "0123")}, secrets: tt.secrets}, store.App{ID: 1, Name: "main"}, tt.version)
@@ -158,13 +156,14 @@ func TestMigrationPlanTellsAllThatKeepsItFromStarting(t *testing.T) {
 		version int
 		want    []string
 	}{
-		"all is well":       {stored{rows: derivable, secrets: []store.Secret{retiring, active}}, 0, nil},
-		"the other version": {stored{rows: derivable, secrets: []store.Secret{retiring, active}}, 2, nil},
-		"revoked is passed": {stored{rows: derivable, secrets: []store.Secret{revoked, active}}, 0, nil},
-		"revoked is named":  {stored{rows: derivable, secrets: []store.Secret{revoked, active}}, 1, []string{"secret version 1 is revoked: a token that is derived from it is dead; stored: 1 (revoked), 2 (active)"}},
-		"unknown version":   {stored{rows: derivable, secrets: []store.Secret{active}}, 3, []string{"there is no secret version 3; stored: 2 (active)"}},
-		"all are revoked":   {stored{rows: derivable, secrets: []store.Secret{revoked}}, 0, []string{"every stored secret is revoked"}},
-		"does not open":     {stored{rows: derivable, secrets: []store.Secret{active}, sealed: errors.New("wrong key")}, 0, []string{"secret version 2 cannot be used: wrong key"}},
+		"all is well":        {stored{rows: derivable, secrets: []store.Secret{retiring, active}}, 0, nil},
+		"the other version":  {stored{rows: derivable, secrets: []store.Secret{retiring, active}}, 2, nil},
+		"revoked is passed":  {stored{rows: derivable, secrets: []store.Secret{revoked, active}}, 0, nil},
+		"revoked is named":   {stored{rows: derivable, secrets: []store.Secret{revoked, active}}, 1, []string{"secret version 1 is revoked: a token that is derived from it is dead; stored: 1 (revoked), 2 (active)"}},
+		"unknown version":    {stored{rows: derivable, secrets: []store.Secret{active}}, 3, []string{"there is no secret version 3; stored: 2 (active)"}},
+		"discarded is named": {stored{rows: derivable, secrets: []store.Secret{{ID: 1, Version: 1, State: store.SecretDiscarded}, active}}, 1, []string{"secret version 1 is discarded: its value is shredded"}},
+		"all are revoked":    {stored{rows: derivable, secrets: []store.Secret{revoked}}, 0, []string{"every stored secret is revoked"}},
+		"does not open":      {stored{rows: derivable, secrets: []store.Secret{active}, sealed: errors.New("wrong key")}, 0, []string{"secret version 2 cannot be used: wrong key"}},
 		"a rotation is open": {
 			stored{rows: derivable, secrets: []store.Secret{active}, runs: []store.Run{{ID: 3, AppID: 1, Kind: rotation.KindRotation, Phase: rotation.PhaseArmed}, {ID: 4, AppID: 2}}},
 			0,

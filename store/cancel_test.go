@@ -106,7 +106,7 @@ func TestOnlyASecretThatWasNeverUsedIsDiscarded(t *testing.T) {
 	if err := discard(2); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]store.SecretState{store.SecretActive, store.SecretRevoked}, states(t, r.DB, r.app)); diff != "" {
+	if diff := cmp.Diff([]store.SecretState{store.SecretActive, store.SecretDiscarded}, states(t, r.DB, r.app)); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
 	if _, err := r.SecretValue(t.Context(), r.run.NewSecretID); !errors.Is(err, store.ErrNotFound) {

@@ -23,6 +23,8 @@ const (
 	SecretRetiring SecretState = "retiring"
 	// SecretRevoked: dead at the platform; its value is shredded here.
 	SecretRevoked SecretState = "revoked"
+	// SecretDiscarded: given up before it was used.
+	SecretDiscarded SecretState = "discarded"
 )
 
 // Secret describes a version of an app's shared secret; never its value.
@@ -37,6 +39,7 @@ type Secret struct {
 	ActivatedAt *time.Time  `json:"activated_at,omitempty"`
 	RetiringAt  *time.Time  `json:"retiring_at,omitempty"`
 	RevokedAt   *time.Time  `json:"revoked_at,omitempty"`
+	DiscardedAt *time.Time  `json:"discarded_at,omitempty"`
 }
 
 // ErrSameSecret: the value is stored already, under some version.
@@ -61,7 +64,13 @@ type PendingError struct{ Version int }
 // Error implements error.
 func (e *PendingError) Error() string { return fmt.Sprintf("version %d is pending", e.Version) }
 
-const secretColumns = `id, app_id, version, state, fingerprint, coalesce(key_id, 0), created_at, activated_at, retiring_at, revoked_at`
+// Of what is stored as revoked, only a version that was discarded was never
+// active.
+const (
+	discarded     = `(state = 'revoked' and activated_at is null)`
+	secretColumns = `id, app_id, version, case when ` + discarded + ` then 'discarded' else state end, fingerprint, coalesce(key_id, 0), created_at,
+		activated_at, retiring_at, case when not ` + discarded + ` then revoked_at end, case when ` + discarded + ` then revoked_at end`
+)
 
 var (
 	lockApp        = sql(`select 1 from rotator.apps where id = $1 for no key update`)
@@ -236,6 +245,6 @@ func (t *Tx) exactlyOne(ctx context.Context, what, statement string, args ...any
 
 func scanSecret(row pgx.CollectableRow) (Secret, error) {
 	var s Secret
-	err := row.Scan(&s.ID, &s.AppID, &s.Version, &s.State, &s.Fingerprint, &s.KeyID, &s.CreatedAt, &s.ActivatedAt, &s.RetiringAt, &s.RevokedAt)
+	err := row.Scan(&s.ID, &s.AppID, &s.Version, &s.State, &s.Fingerprint, &s.KeyID, &s.CreatedAt, &s.ActivatedAt, &s.RetiringAt, &s.RevokedAt, &s.DiscardedAt)
 	return s, err
 }

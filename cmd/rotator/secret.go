@@ -14,8 +14,8 @@ import (
 func newSecret(c *cli) *cobra.Command {
 	return noun("secret", "The versions of the app's shared secret",
 		`Each value of the app's shared secret is a numbered version:
-pending, active, retiring, revoked. Values are sealed; only their fingerprints
-are ever shown.`,
+pending, active, retiring, revoked; or discarded, if it was given up before it was
+used. Values are sealed; only their fingerprints are ever shown.`,
 		newSecretAdd(c), newSecretList(c), newSecretDiscard(c))
 }
 
@@ -32,7 +32,7 @@ without echo. A line break at its end is dropped; other white space is refused.
 Compare the fingerprint with that of another copy to see that both are the same.
 
 JSON: one object {version, state, fingerprint, key_id, created_at, activated_at,
-retiring_at, revoked_at}.`,
+retiring_at, revoked_at, discarded_at}.`,
 		Example: `  rotator secret add
   rotator secret add --file new-secret.txt
   pass show haravan/new-secret | rotator secret add --json`,
