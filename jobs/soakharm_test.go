@@ -129,8 +129,11 @@ func (s *soaked) cutConnections() bool {
 // addRule has the database refuse what becomes of some shops, or of all.
 func (s *soaked) addRule() bool {
 	rules := [][2]string{
-		{"items", `position % 40 <> 7 or state <> 'proven'`}, {"items", `state <> 'proven'`}, {"items", `new_token is null`},
-		{"minted", `false`}, {"items", `state not in ('parked', 'unknown')`},
+		{"items", `position % 40 <> 7 or state <> 'proven'`},
+		{"items", `state <> 'proven'`},
+		{"items", `new_token is null`},
+		{"minted", `false`},
+		{"items", `state not in ('parked', 'unknown')`},
 	}
 	rule := rules[s.IntN(len(rules))]
 	s.rules++
