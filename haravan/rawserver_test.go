@@ -123,9 +123,9 @@ func TestRefusedConnectionDidNotAct(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	url := rawServer(t, func(c *net.TCPConn) { readRequest(c); _, _ = io.Copy(io.Discard, c) })
-	client := clientOf(t, url, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	client := clientOf(t, url, func(c *Config) { c.Timeout = 500 * time.Millisecond })
 	_, err := client.Exchange(t.Context(), exchangeRequest())
-	if e := failed(t, err, rotation.ClassNetwork); !e.Acted || !errors.Is(err, context.DeadlineExceeded) || e.Meta.Latency < 50*time.Millisecond {
+	if e := failed(t, err, rotation.ClassNetwork); !e.Acted || !errors.Is(err, context.DeadlineExceeded) || e.Meta.Latency < 500*time.Millisecond {
 		t.Errorf("%+v", e)
 	}
 	slow := rawServer(t, func(c *net.TCPConn) {
@@ -133,7 +133,7 @@ func TestDeadline(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"access_token\"")
 		_, _ = io.Copy(io.Discard, c)
 	})
-	_, err = clientOf(t, slow, func(c *Config) { c.Timeout = 50 * time.Millisecond }).Exchange(t.Context(), exchangeRequest())
+	_, err = clientOf(t, slow, func(c *Config) { c.Timeout = 500 * time.Millisecond }).Exchange(t.Context(), exchangeRequest())
 	if e := failed(t, err, rotation.ClassNetwork); !e.Acted || !errors.Is(err, context.DeadlineExceeded) || e.Status != 200 {
 		t.Errorf("in the body: %+v", e)
 	}

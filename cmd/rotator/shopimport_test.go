@@ -92,7 +92,7 @@ func TestListingPages(t *testing.T) {
 		want int
 	}{
 		{[]string{"--limit", "0"}, shops},
-		{nil, 100},
+		{nil, shops},
 		{[]string{"--limit", fmt.Sprint(shopPage)}, shopPage},
 		{[]string{"--limit", fmt.Sprint(shopPage + 1)}, shopPage + 1},
 		{[]string{"--limit", "0", "--after", fmt.Sprintf("shop-%d", shops-1)}, 0},
@@ -101,6 +101,9 @@ func TestListingPages(t *testing.T) {
 		if n := strings.Count(got.stdout, "\n"); n != tt.want {
 			t.Errorf("%v lists %d shops, want %d", tt.args, n, tt.want)
 		}
+	}
+	if got := r.ok("", "shop", "list"); strings.Count(got.stdout, "\n") != 101 {
+		t.Errorf("a page for a person has %d lines", strings.Count(got.stdout, "\n"))
 	}
 	if got := r.ok("", "shop", "list", "--limit", fmt.Sprint(shops)); got.stderr != "" || strings.Count(got.stdout, "\n") != shops+1 {
 		t.Errorf("the last page points to another: %s", got.stderr)
