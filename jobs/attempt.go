@@ -143,7 +143,7 @@ func (a *attempt) exchange(ctx context.Context) (ended bool) {
 		return true
 	}
 	a.submit(a.exchanged(creds, got), func(v store.Verdict) {
-		if step, failed := a.notStored(v); failed {
+		if step, failed := a.notStored(rotation.ItemExchanged, v); failed {
 			a.queue(a.engine.crew.prove, step)
 			return
 		}
@@ -257,7 +257,7 @@ func (a *attempt) prove(ctx context.Context, token secret.String) (ended bool) {
 		return true
 	}
 	a.submit(proof, func(v store.Verdict) {
-		if step, failed := a.notStored(v); failed {
+		if step, failed := a.notStored(rotation.ItemProven, v); failed {
 			a.queue(a.engine.crew.prove, step)
 			return
 		}
@@ -380,7 +380,7 @@ func (a *attempt) write(o store.Outcome) (v store.Verdict) {
 	a.engine.crew.aside()
 	defer a.engine.crew.back()
 	<-written
-	if step, failed := a.notStored(v); failed {
+	if step, failed := a.notStored(o.State, v); failed {
 		step(context.Background())
 	}
 	return v

@@ -78,8 +78,7 @@ type runState struct {
 	refusals   map[string]bool
 	// tableBusy counts how often in a row the app's own table was locked.
 	tableBusy atomic.Int32
-	// unstored counts, in a row, the shops whose outcome PostgreSQL refused.
-	unstored atomic.Int32
+	unstored  unstored
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter, unless it is the only one
 	// that was tried (onlyRefused).

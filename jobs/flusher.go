@@ -23,6 +23,9 @@ type Flusher struct {
 	done   sync.WaitGroup
 	// failing is when the last try of a group began that failed, nil if none did.
 	failing atomic.Pointer[time.Time]
+	// isolating counts the groups of which PostgreSQL refuses an outcome, until it
+	// is known which.
+	isolating atomic.Int32
 }
 
 const (

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -12,6 +13,8 @@ import (
 // until the outcome is alone that it refuses: that shop is set aside, and keeps no
 // other waiting.
 func (f *Flusher) isolate(outcomes []store.Outcome, thens []func(store.Verdict), why string) {
+	f.isolating.Add(1)
+	defer f.isolating.Add(-1)
 	if half := len(outcomes) / 2; half > 0 {
 		f.commit(outcomes[:half], thens[:half])
 		f.commit(outcomes[half:], thens[half:])
@@ -32,19 +35,36 @@ func (f *Flusher) isolate(outcomes []store.Outcome, thens []func(store.Verdict),
 	}})
 }
 
-// unstoredBelieved is how many shops in a row PostgreSQL must refuse to store, with
-// none in between that it took, until it is believed to take none.
+// unstoredBelieved is how many outcomes of a kind PostgreSQL must refuse in a row,
+// with none in between that it took, until it is believed to take none.
 const unstoredBelieved = 3
 
-// notStored is what is left to do, by a hand, for an outcome that was kept out, and
-// failed false for every other. The app's own table is the breaker's matter. A
-// database that refuses one shop after the other, or all that could be said of one,
-// holds the run: each further exchange would make a token that nobody keeps.
-func (a *attempt) notStored(v store.Verdict) (step func(context.Context) (ended bool), failed bool) {
+// unstored counts outcomes that PostgreSQL refused in a row, each kind for itself:
+// where it takes no proof it may take every token.
+type unstored struct{ tokens, proofs, others atomic.Int32 }
+
+func (u *unstored) of(state rotation.ItemState) *atomic.Int32 {
+	switch state {
+	case rotation.ItemExchanged:
+		return &u.tokens
+	case rotation.ItemProven:
+		return &u.proofs
+	}
+	return &u.others
+}
+
+// notStored is what is left to do, by a hand, for an outcome that was to bring the
+// shop to a state and was kept out, and failed false for every other. The app's own
+// table is the breaker's matter. A database that refuses one shop after the other, or
+// all that could be said of one, holds the run, here at once: each further exchange
+// would make a token that nobody keeps.
+func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step func(context.Context) (ended bool), failed bool) {
 	refused := int32(0)
 	switch v {
 	case store.Written:
-		a.run.unstored.Store(0)
+		if in := a.run.unstored.of(state); in.Load() != 0 {
+			in.Store(0)
+		}
 		return nil, false
 	case store.TableFailed:
 		return func(ctx context.Context) bool {
@@ -52,16 +72,17 @@ func (a *attempt) notStored(v store.Verdict) (step func(context.Context) (ended 
 			return true
 		}, true
 	case store.SetAside:
-		refused = a.run.unstored.Add(1)
+		refused = a.run.unstored.of(state).Add(1)
 	case store.Unwritable:
 		refused = unstoredBelieved
 	default:
 		return nil, false
 	}
+	first := refused >= unstoredBelieved && a.run.trip(rotation.HeldWaiting, fmt.Sprintf(
+		"%s what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", rotation.SaysUnstorable, a.claim.Domain))
 	return func(ctx context.Context) bool {
-		if refused >= unstoredBelieved {
-			a.engine.hold(ctx, a.run, rotation.HeldWaiting, fmt.Sprintf(
-				"%s what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", rotation.SaysUnstorable, a.claim.Domain))
+		if first {
+			a.engine.saveTrip(ctx, a.run)
 		}
 		return true
 	}, true

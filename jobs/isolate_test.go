@@ -75,6 +75,7 @@ func TestARuleThatRefusesEveryOutcomeHoldsTheRun(t *testing.T) {
 			t.Parallel()
 			const shops, inflight = 1500, 16
 			r := newRig(t, slow(shops))
+			r.inflight = inflight
 			r.worker()
 			r.start(operate.StartOptions{InFlight: inflight, BatchSize: 100})
 			r.arm()

@@ -33,6 +33,8 @@ type rig struct {
 	op  operate.Operator
 	run store.Run
 	log *slog.Logger
+	// inflight is the workers'.
+	inflight int
 }
 
 func newRig(t *testing.T, o haravansim.Options) *rig {
@@ -80,7 +82,7 @@ func appOn(t *testing.T, db *storetest.DB, name string, o haravansim.Options, wi
 			t.Error(err)
 		}
 	})
-	r := &rig{t: t, ctx: ctx, db: db, sim: sim}
+	r := &rig{t: t, ctx: ctx, db: db, sim: sim, inflight: 64}
 	r.log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	r.op = operate.Operator{Store: r.db.Store, Actor: storetest.Actor}
 	none := 0
@@ -164,9 +166,9 @@ func (r *rig) once() {
 func (r *rig) engine(once bool, started func()) *jobs.Engine {
 	r.t.Helper()
 	e, err := jobs.New(jobs.Config{
-		Store: r.db.Store, Log: r.log, InFlight: 64, Version: "test", Once: once, Started: started,
+		Store: r.db.Store, Log: r.log, InFlight: r.inflight, Version: "test", Once: once, Started: started,
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
-			return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: 64, Timeout: 5 * time.Second})
+			return haravan.New(haravan.Config{APIURL: r.sim.PlatformURL, InFlight: r.inflight, Timeout: 5 * time.Second})
 		},
 	})
 	r.must(err)
