@@ -85,7 +85,7 @@ func started() error {
 }
 
 func start(ctx context.Context) error {
-	c, err := pgembed.Ephemeral(ctx, pgembed.Options{Settings: map[string]string{"max_connections": "300"}})
+	c, err := pgembed.Ephemeral(ctx, pgembed.Options{Dir: folder(), Settings: map[string]string{"max_connections": "300"}})
 	if err != nil {
 		return err
 	}
