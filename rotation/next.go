@@ -47,7 +47,7 @@ func Next(s Snapshot) Step {
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "do not revoke yet: " + unmet(gate)}
 		}
-		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke the old secret in the Partners dashboard, then say so")
+		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke the old secret in the Partners dashboard (`rotator secret identify` tells it from the new one), then say so")
 	case PhaseRevoked:
 		return nextRevoked(s)
 	case PhaseWebhooksSingle:

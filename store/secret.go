@@ -78,7 +78,9 @@ var (
 	anySecretLives = sql(`select exists (select from rotator.secrets where app_id = $1 and state in ('active', 'retiring'))`)
 	insertSecret   = sql(`insert into rotator.secrets (app_id, version, state, value, fingerprint, activated_at)
 		values ($1, $2, $3, $4, $5, case when $3 = 'active' then now() end) returning ` + secretColumns)
-	readSecrets     = sql(`select ` + secretColumns + ` from rotator.secrets where app_id = $1 order by version`)
+	readSecrets = sql(`select ` + secretColumns + ` from rotator.secrets where app_id = $1 order by version`)
+	// A value that was discarded may be stored again, as another version.
+	findSecret      = sql(`select ` + secretColumns + ` from rotator.secrets where app_id = $1 and fingerprint = $2 order by ` + discarded + `, version desc limit 1`)
 	readSecretValue = sql(`select app_id, version, value from rotator.secrets where id = $1 and value is not null`)
 	// A run that was cancelled after the switch leaves it done: the next run
 	// between the same versions finds nothing to change.
@@ -157,6 +159,16 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 // Secrets lists the versions of an app's secret, oldest first.
 func (s *Store) Secrets(ctx context.Context, appID int64) ([]Secret, error) {
 	return collect(ctx, s.pool, "read secrets", scanSecret, readSecrets, appID)
+}
+
+// SecretOf is the version that has a value. ErrNotFound when none has.
+func (s *Store) SecretOf(ctx context.Context, appID int64, value secret.String) (Secret, error) {
+	rows, err := s.pool.Query(ctx, findSecret, appID, s.keys.Fingerprint(value))
+	if err != nil {
+		return Secret{}, fmt.Errorf("look for a secret: %w", err)
+	}
+	found, err := pgx.CollectExactlyOneRow(rows, scanSecret)
+	return found, one(err, "a version of the secret with this value")
 }
 
 // SecretValue unseals one version.

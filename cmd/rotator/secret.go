@@ -16,7 +16,7 @@ func newSecret(c *cli) *cobra.Command {
 		`Each value of the app's shared secret is a numbered version:
 pending, active, retiring, revoked; or discarded, if it was given up before it was
 used. Values are sealed; only their fingerprints are ever shown.`,
-		newSecretAdd(c), newSecretList(c), newSecretDiscard(c))
+		newSecretAdd(c), newSecretList(c), newSecretIdentify(c), newSecretDiscard(c))
 }
 
 func newSecretAdd(c *cli) *cobra.Command {
@@ -29,7 +29,8 @@ to the one before and made no token with it, another is refused: cancel the run.
 
 The value comes from --file, from stdin when that is a pipe, or from a prompt
 without echo. A line break at its end is dropped; other white space is refused.
-Compare the fingerprint with that of another copy to see that both are the same.
+Fingerprints are keyed: they compare what rotator stores, and nothing else. What a
+value elsewhere is, rotator secret identify tells.
 
 JSON: one object {version, state, fingerprint, key_id, created_at, activated_at,
 retiring_at, revoked_at, discarded_at}.`,
@@ -63,7 +64,7 @@ func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) er
 		return exitWith(exitRefused, fmt.Errorf("add secret to app %s: %w", a.Name, err), words.text(fmt.Sprintf(
 			"if that one was entered wrongly, `rotator rotation cancel --confirm %[1]s`, `rotator secret discard %[2]d --confirm %[1]s`, then add the right one; else finish the run first", a.Name, switched.Version)))
 	case errors.Is(err, store.ErrSameSecret):
-		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err), "`rotator secret list` shows the stored versions")
+		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err), "`rotator secret identify` tells as which version")
 	case errors.Is(err, store.ErrPendingSecret):
 		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err),
 			"`rotator rotation start` does that; if it was entered wrongly, give it up: `rotator secret discard VERSION --confirm "+a.Name+"`")
