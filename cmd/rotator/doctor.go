@@ -38,8 +38,8 @@ func newDoctor(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check everything that a rotation stands on",
 		Long: `Check the configuration, the database and its encoding, schema and keyring, the
-clocks of this machine, the database and the platform, the wire variant, whether
-the platform's hosts answer, the limit of open files, and the disk.
+clocks of this machine, the database and the platform, the app's secret, the wire
+variant, whether the platform's hosts answer, the limit of open files, and the disk.
 
 One stored shop's identity is read with its token; nothing is changed.
 
@@ -74,6 +74,7 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 	inflight := 0
 	for _, a := range apps {
+		d.add("secret of "+a.app.Name, judgeSecrets(a.secrets))
 		d.wire(a)
 		d.hosts(ctx, a, &clocks)
 		inflight = max(inflight, a.inForce.InFlight)

@@ -41,6 +41,9 @@ func TestDoctorOnAHealthyFleet(t *testing.T) {
 	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
 
 	_, checks := diagnosis(t, r)
+	if got := checks["secret of main"]; got.Status != checkWarn || !strings.Contains(got.Remedy, "rotator secret add") {
+		t.Errorf("without a secret: %+v", got)
+	}
 	if got := checks["hosts of main"]; got.Status != checkWarn || !strings.Contains(got.Detail, "accepts connections") {
 		t.Errorf("without shops: %+v", got)
 	}
@@ -51,11 +54,12 @@ func TestDoctorOnAHealthyFleet(t *testing.T) {
 		list.WriteString(shop.Domain + "," + shop.AccessToken + "\n")
 	}
 	r.ok(list.String(), "shop", "import", "-")
+	r.ok("one", "secret", "add")
 	code, checks := diagnosis(t, r)
 	if code != exitDone {
 		t.Errorf("exit code %d", code)
 	}
-	for _, name := range []string{"configuration", "database", "encoding", "schema", "keyring", "wire of main", "hosts of main", "clocks", "open files"} {
+	for _, name := range []string{"configuration", "database", "encoding", "schema", "keyring", "secret of main", "wire of main", "hosts of main", "clocks", "open files"} {
 		if checks[name].Status != checkOK {
 			t.Errorf("%s: %+v", name, checks[name])
 		}

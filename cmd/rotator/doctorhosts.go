@@ -20,6 +20,7 @@ type appUnderTest struct {
 	app     store.App
 	inForce effective
 	client  *haravan.Client
+	secrets []store.Secret
 	sample  []store.Token // may be empty
 }
 
@@ -53,6 +54,9 @@ func (d *doctor) apps(ctx context.Context, s *store.Store) []appUnderTest {
 		if err == nil {
 			t.sample, err = s.Sample(ctx, a.ID, sampleSize)
 		}
+		if err == nil {
+			t.secrets, err = s.Secrets(ctx, a.ID)
+		}
 		if err != nil {
 			d.fail("app "+a.Name, err, "`rotator app set` mends the app's settings")
 			continue
@@ -62,8 +66,22 @@ func (d *doctor) apps(ctx context.Context, s *store.Store) []appUnderTest {
 	return under
 }
 
+// judgeSecrets names the versions that live.
+func judgeSecrets(secrets []store.Secret) check {
+	var living []string
+	for _, v := range secrets {
+		if v.State != store.SecretRevoked && v.State != store.SecretDiscarded {
+			living = append(living, fmt.Sprintf("version %d is %s", v.Version, v.State))
+		}
+	}
+	if len(living) == 0 {
+		return check{Status: checkWarn, Detail: "none is stored", Remedy: "rotator secret add: the one that the app works with now"}
+	}
+	return check{Status: checkOK, Detail: strings.Join(living, ", ")}
+}
+
 func (d *doctor) wire(a appUnderTest) {
-	d.ok("wire of "+a.app.Name, describeWire(a.inForce)+" to "+a.inForce.APIURL)
+	d.ok("wire of "+a.app.Name, "to "+a.inForce.APIURL+": "+describeWire(a.inForce))
 }
 
 // hosts reads the identity of a stored shop, or where there is none only

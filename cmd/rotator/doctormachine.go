@@ -27,6 +27,9 @@ func openFiles(inflight int) check {
 	return check{Status: checkOK, Detail: detail}
 }
 
+// mayWrite is W_OK of access(2).
+const mayWrite = 2
+
 // The space below which the data folder's disk is worth a word: a rotation of a
 // million shops writes about 1 GB of WAL.
 const (
@@ -43,6 +46,9 @@ func diskSpace(dir string) check {
 		var fs syscall.Statfs_t
 		if err := syscall.Statfs(at, &fs); err != nil {
 			return check{Status: checkWarn, Detail: fmt.Sprintf("free space of %s cannot be read: %v", dir, err)}
+		}
+		if err := syscall.Access(at, mayWrite); err != nil {
+			return check{Status: checkFail, Detail: fmt.Sprintf("%s cannot be written: %v", at, err), Remedy: "mend that, or move the data with ROTATOR_DATA_DIR"}
 		}
 		return judgeSpace(dir, int64(fs.Bavail)*int64(fs.Bsize))
 	}

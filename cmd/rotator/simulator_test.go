@@ -84,6 +84,7 @@ func TestSimulatorFeedsAnImport(t *testing.T) {
 	if got := r.ok(string(list), "shop", "import", "-"); !strings.Contains(got.stdout, "added:         7") {
 		t.Errorf("import: %s", got.stdout)
 	}
+	r.ok("one", "secret", "add")
 	if got := r.ok("", "doctor"); strings.Contains(got.stdout, "warn") {
 		t.Errorf("doctor: %s", got.stdout)
 	}
