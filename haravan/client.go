@@ -20,7 +20,8 @@ const (
 	DefaultUserAgent = "rotator"
 )
 
-const maxInFlight = 1 << 16 // more sockets than one address pair has ports
+// MaxInFlight is the most calls in flight: one address pair has no more ports.
+const MaxInFlight = 1 << 16
 
 // Config configures a Client. The zero Config is the platform as documented.
 type Config struct {
@@ -69,8 +70,8 @@ func New(c Config) (*Client, error) {
 	if c.InFlight == 0 {
 		c.InFlight = DefaultInFlight
 	}
-	if c.InFlight < 0 || c.InFlight > maxInFlight {
-		errs = append(errs, fmt.Errorf("calls in flight %d: use 1 to %d", c.InFlight, maxInFlight))
+	if c.InFlight < 0 || c.InFlight > MaxInFlight {
+		errs = append(errs, fmt.Errorf("calls in flight %d: use 1 to %d", c.InFlight, MaxInFlight))
 	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout

@@ -19,7 +19,7 @@ func newDBStop(c *cli) *cobra.Command {
 		Use: "stop [--force]", Short: "Stop the private PostgreSQL",
 		Long: `Stop the private PostgreSQL. What was committed stays on disk, and the next command
 that needs it starts it again. Connections of a worker are ended. While a live
-worker exchanges the shops of a run it is refused (exit code 6), unless --force is
+worker has a window that is armed it is refused (exit code 6), unless --force is
 given: the window runs on, and new tokens wait in the worker's memory only.
 
 JSON: one object {stopped, dir}; stopped is false if it was not running.`,
@@ -27,7 +27,7 @@ JSON: one object {stopped, dir}; stopped is false if it was not running.`,
 		Args:    takesNone,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.stopDB(cmd.Context(), force) },
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "stop it although a worker exchanges shops")
+	cmd.Flags().BoolVar(&force, "force", false, "stop it although a window is armed")
 	c.jsonFlag(cmd, "print one JSON object")
 	return cmd
 }
@@ -88,8 +88,8 @@ func (c *cli) exchangingNow(ctx context.Context) string {
 		return ""
 	}
 	for _, run := range open {
-		if run.Phase == rotation.PhaseExchanging && run.Held == rotation.HeldNot {
-			return fmt.Sprintf("run %d is exchanging, and %s", run.ID, alive(len(workers)))
+		if (run.Phase == rotation.PhaseArmed || run.Phase == rotation.PhaseExchanging) && run.Held == rotation.HeldNot {
+			return fmt.Sprintf("run %d is %s, and %s", run.ID, run.Phase, alive(len(workers)))
 		}
 	}
 	return ""

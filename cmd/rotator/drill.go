@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -95,8 +96,8 @@ func (f drillFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--shops %d: the fleet needs at least one shop", f.shops)
 	case f.fleet < 0:
 		return usagef(cmd, "--fleet %d: a fleet is not negative", f.fleet)
-	case f.inflight < 1 || f.inflight > mostInFlight:
-		return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", f.inflight, mostInFlight)
+	case f.inflight < 1 || f.inflight > haravan.MaxInFlight:
+		return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", f.inflight, haravan.MaxInFlight)
 	case f.factor < 1 || f.factor > 360:
 		return usagef(cmd, "--factor %d: between 1 and 360; a window under ten seconds shows nothing", f.factor)
 	}

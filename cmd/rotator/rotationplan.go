@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -89,13 +90,10 @@ fits_if_raised, needs_windows or does_not_fit.`,
 	return cmd
 }
 
-// mostInFlight is more than any machine can keep under way.
-const mostInFlight = 100_000
-
 // inflightInRange refuses what cannot be meant; 0 stands for the default.
 func inflightInRange(cmd *cobra.Command, n int) error {
-	if n < 0 || n > mostInFlight {
-		return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", n, mostInFlight)
+	if n < 0 || n > haravan.MaxInFlight {
+		return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", n, haravan.MaxInFlight)
 	}
 	return nil
 }

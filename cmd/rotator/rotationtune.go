@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/operate"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -42,8 +43,8 @@ JSON: one object ` + movedJSON + `.`,
 	c.jsonFlag(cmd, "print one JSON object")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		changed := cmd.Flags().Changed
-		if changed("inflight") && (inflight < 1 || inflight > mostInFlight) {
-			return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", inflight, mostInFlight)
+		if changed("inflight") && (inflight < 1 || inflight > haravan.MaxInFlight) {
+			return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", inflight, haravan.MaxInFlight)
 		}
 		rate, headroom, err := pacing.given(changed)
 		if err != nil {

@@ -193,6 +193,12 @@ func eventWords(e store.Entry) string {
 		return fmt.Sprintf("wave %d begins (%s)", d.Wave, cmp.Or(d.Why, "no reason given"))
 	case "wave.settled":
 		return fmt.Sprintf("wave %d is tried to its end", d.Wave)
+	case "shop.excluded":
+		return fmt.Sprintf("%s is excluded: %s", d.Domain, d.Reason)
+	case "shop.included":
+		return d.Domain + " takes part again"
+	case "item.cooldown_ignored":
+		return d.Domain + " is asked again although it asked to be left alone"
 	case "item.waived":
 		return fmt.Sprintf("%s is waived: %s", d.Domain, d.Reason)
 	case "items.retried":

@@ -52,8 +52,8 @@ the exit code tells the rest. JSON Lines with --once: one object
 	fs.IntVar(&f.inflight, "inflight", store.DefaultInFlight, "most calls that this process has in flight")
 	c.jsonFlag(cmd, "print JSON Lines with --once")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if f.inflight < 1 || f.inflight > mostInFlight {
-			return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", f.inflight, mostInFlight)
+		if f.inflight < 1 || f.inflight > haravan.MaxInFlight {
+			return usagef(cmd, "--inflight %d: between 1 and %d calls can be in flight", f.inflight, haravan.MaxInFlight)
 		}
 		if c.asJSON && !f.once {
 			return usagef(cmd, "--json goes with --once; for the log use --log-format json")
