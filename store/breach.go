@@ -16,9 +16,10 @@ var (
 		or exists (select from rotator.items where run_id = $1 and new_token is not null)
 		or exists (select from rotator.minted where run_id = $1)`)
 	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
-	giveUpSecret  = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null where id = $1 and state = 'active'`)
-	takeSecret    = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
-	readTiers     = sql(`select priority, count(*) from rotator.shops
+	// No token was made with it: it is discarded, and was never revoked anywhere.
+	giveUpSecret = sql(`update rotator.secrets set state = 'revoked', activated_at = null, revoked_at = now(), value = null where id = $1 and state = 'active'`)
+	takeSecret   = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
+	readTiers    = sql(`select priority, count(*) from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null group by priority order by priority desc`)
 	// What was measured last; a few are enough.
 	lastLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0) from (

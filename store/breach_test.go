@@ -90,6 +90,10 @@ func TestAWrongNewSecretIsReplacedInPlace(t *testing.T) {
 	if diff := cmp.Diff([]store.SecretState{store.SecretRevoked, store.SecretRevoked, store.SecretActive}, r.secretStates(t)); diff != "" {
 		t.Errorf("secrets (-want +got):\n%s", diff)
 	}
+	secrets, err := r.Secrets(t.Context(), r.app.ID)
+	if err != nil || secrets[1].State != store.SecretDiscarded || secrets[1].RevokedAt != nil {
+		t.Errorf("the wrong one was never revoked anywhere: %+v, %v", secrets[1], err)
+	}
 	if v, err := r.SecretValue(t.Context(), r.reread(t).NewSecretID); err != nil || v.Reveal() != "hush-the-right-one" {
 		t.Errorf("the run's new secret is not the right one (%v)", err)
 	}
