@@ -38,6 +38,9 @@ func verdictOf(s rotation.Snapshot) *statusVerdict {
 			return nil
 		}
 		j = &rotation.Judged{Verdict: rotation.Fit(s, *s.Preflight), Measured: *s.Preflight, At: s.Now}
+		if !s.WalkDone {
+			j.Words += " (not every shop is in the run yet)"
+		}
 	}
 	return &statusVerdict{j.Outlook, j.Words, j.Measured.How, j.Measured.LatencyMS, j.At.UTC(), s.AcceptWindows}
 }
