@@ -130,6 +130,7 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 		if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
 			r.tripped, resumed = false, true
 			r.breaker = rotation.NewBreaker()
+			r.unstored.forget()
 		}
 	}
 	if resumed || was.NewSecretID != c.NewSecretID || was.RefreshTokenID != c.RefreshTokenID {
@@ -208,6 +209,18 @@ func (r *runState) observe(c rotation.Class, shop, detail string, refreshID int6
 		t.Why += "; if it is this shop alone, `rotator rotation waive " + shop + " --reason …` lets the others be tried"
 	}
 	r.tripped, r.unsaved = true, &trip{Trip: t, refreshID: refreshID}
+	return true
+}
+
+// trip closes the run here until the hold is saved and ended. first is false for a
+// run that is closed already, for another to save.
+func (r *runState) trip(t rotation.Trip) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.tripped {
+		return false
+	}
+	r.tripped, r.unsaved = true, &trip{Trip: t}
 	return true
 }
 

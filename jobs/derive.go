@@ -154,19 +154,7 @@ func (r *runState) derivingSecret(ctx context.Context, s *store.Store) (secret.S
 
 // hold closes the run here and then in the database.
 func (e *Engine) hold(ctx context.Context, run *runState, held rotation.Held, why string) {
-	if run.trip(held, why) {
+	if run.trip(rotation.Trip{Held: held, Why: why}) {
 		e.saveTrip(ctx, run)
 	}
-}
-
-// trip closes the run here until the hold is saved and ended. first is false for a
-// run that is closed already, for another to save.
-func (r *runState) trip(held rotation.Held, why string) (first bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.tripped {
-		return false
-	}
-	r.tripped, r.unsaved = true, &trip{Trip: rotation.Trip{Held: held, Why: why}}
-	return true
 }

@@ -274,12 +274,11 @@ func (e *Engine) leased() bool {
 
 // storing reports whether the database takes writes, as far as is known. A beat
 // is one: where it gets through, a group that cannot be written is not the
-// database's matter, and where none has for long the server may only hang. While it
-// refuses outcomes, it may turn out to refuse all.
+// database's matter, and where none has for long the server may only hang.
 func (e *Engine) storing() bool {
 	beat := e.begin.Add(time.Duration(e.lastBeat.Load()))
 	since, failing := e.flusher.Failing()
-	return time.Since(beat) < beatPatience && !(failing && beat.Before(since)) && e.flusher.isolating.Load() == 0
+	return time.Since(beat) < beatPatience && !(failing && beat.Before(since))
 }
 
 // quietly logs, now and then, an error of a loop that goes on; the end of ctx is

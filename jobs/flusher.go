@@ -23,9 +23,7 @@ type Flusher struct {
 	done   sync.WaitGroup
 	// failing is when the last try of a group began that failed, nil if none did.
 	failing atomic.Pointer[time.Time]
-	// isolating counts the groups of which PostgreSQL refuses an outcome, until it
-	// is known which.
-	isolating atomic.Int32
+	doubts  doubts
 }
 
 const (
@@ -81,10 +79,17 @@ func (f *Flusher) run() {
 	}
 }
 
-func (f *Flusher) flush(g *group) { f.commit(g.outcomes, g.thens) }
+func (f *Flusher) flush(g *group) {
+	if refused := f.commit(g.outcomes, g.thens); refused != "" {
+		f.doubts.begin(g.outcomes)
+		f.isolate(g.outcomes, g.thens, refused)
+		f.doubts.end()
+	}
+}
 
-// commit writes outcomes together, if PostgreSQL takes them all.
-func (f *Flusher) commit(outcomes []store.Outcome, thens []func(store.Verdict)) {
+// commit writes outcomes together, if PostgreSQL takes them all; otherwise it tells
+// what was refused, and nothing is written.
+func (f *Flusher) commit(outcomes []store.Outcome, thens []func(store.Verdict)) (refused string) {
 	wait := flushRetryMin
 	for {
 		begin := time.Now()
@@ -95,15 +100,15 @@ func (f *Flusher) commit(outcomes []store.Outcome, thens []func(store.Verdict)) 
 		cancel()
 		if err == nil {
 			f.failing.Store(nil)
+			f.doubts.taken(outcomes, verdicts)
 			for i, then := range thens {
 				then(verdicts[i])
 			}
-			return
+			return ""
 		}
 		if why := store.Unstorable(err); why != "" {
 			f.failing.Store(nil) // the server is there
-			f.isolate(outcomes, thens, why)
-			return
+			return why
 		}
 		if f.failing.CompareAndSwap(nil, &begin) {
 			f.log.Warn("cannot write outcomes; trying until the database is back", "shops", len(outcomes), "error", err)

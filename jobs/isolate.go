@@ -1,9 +1,8 @@
 package jobs
 
 import (
-	"context"
-	"fmt"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -13,85 +12,95 @@ import (
 // until the outcome is alone that it refuses: that shop is set aside, and keeps no
 // other waiting.
 func (f *Flusher) isolate(outcomes []store.Outcome, thens []func(store.Verdict), why string) {
-	f.isolating.Add(1)
-	defer f.isolating.Add(-1)
 	if half := len(outcomes) / 2; half > 0 {
-		f.commit(outcomes[:half], thens[:half])
-		f.commit(outcomes[half:], thens[half:])
+		f.commitOrIsolate(outcomes[:half], thens[:half])
+		f.commitOrIsolate(outcomes[half:], thens[half:])
 		return
 	}
 	o, then := outcomes[0], thens[0]
 	f.log.Error("a shop's outcome cannot be stored", "run", o.Claim.RunID, "shop", o.Claim.Domain, "state", o.State, "refused", why)
-	aside, ok := o.SetAside(why)
-	if !ok {
-		then(store.Unwritable)
-		return
-	}
-	f.commit([]store.Outcome{aside}, []func(store.Verdict){func(v store.Verdict) {
+	refused := f.commit([]store.Outcome{o.SetAside(why)}, []func(store.Verdict){func(v store.Verdict) {
 		if v == store.Written {
 			v = store.SetAside
 		}
 		then(v)
 	}})
-}
-
-// unstoredBelieved is how many outcomes of a kind PostgreSQL must refuse in a row,
-// with none in between that it took, until it is believed to take none.
-const unstoredBelieved = 3
-
-// unstored counts outcomes that PostgreSQL refused in a row, each kind for itself:
-// where it takes no proof it may take every token.
-type unstored struct{ tokens, proofs, others atomic.Int32 }
-
-func (u *unstored) of(state rotation.ItemState) *atomic.Int32 {
-	switch state {
-	case rotation.ItemExchanged:
-		return &u.tokens
-	case rotation.ItemProven:
-		return &u.proofs
+	if refused != "" {
+		then(store.Unwritable)
 	}
-	return &u.others
 }
 
-// notStored is what is left to do, by a hand, for an outcome that was to bring the
-// shop to a state and was kept out, and failed false for every other. The app's own
-// table is the breaker's matter. A database that refuses one shop after the other, or
-// all that could be said of one, holds the run, here at once: each further exchange
-// would make a token that nobody keeps.
-func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step func(context.Context) (ended bool), failed bool) {
-	refused := int32(0)
-	switch v {
-	case store.Written:
-		if in := a.run.unstored.of(state); in.Load() != 0 {
-			in.Store(0)
+func (f *Flusher) commitOrIsolate(outcomes []store.Outcome, thens []func(store.Verdict)) {
+	if refused := f.commit(outcomes, thens); refused != "" {
+		f.isolate(outcomes, thens, refused)
+	}
+}
+
+// doubts are what PostgreSQL refused with a group and has not taken alone since:
+// it may turn out to take nothing of that kind.
+type doubts struct {
+	mu sync.Mutex
+	// groups are being isolated.
+	groups int
+	since  map[doubt]time.Time
+}
+
+type doubt struct {
+	run   int64
+	state rotation.ItemState
+}
+
+// doubtPatience ends a doubt: what was refused is found in a moment, unless a row
+// is locked.
+const doubtPatience = time.Second
+
+func (d *doubts) begin(outcomes []store.Outcome) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.groups++
+	if d.since == nil {
+		d.since = map[doubt]time.Time{}
+	}
+	for _, o := range outcomes {
+		if about := (doubt{o.Claim.RunID, o.State}); d.since[about].IsZero() {
+			d.since[about] = time.Now()
 		}
-		return nil, false
-	case store.TableFailed:
-		return func(ctx context.Context) bool {
-			a.observe(rotation.ClassOurs, a.why(ctx), 0)
+	}
+}
+
+func (d *doubts) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.groups--; d.groups == 0 {
+		clear(d.since)
+	}
+}
+
+// taken ends the doubts about what was written.
+func (d *doubts) taken(outcomes []store.Outcome, verdicts []store.Verdict) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.since) == 0 {
+		return
+	}
+	for i, o := range outcomes {
+		if verdicts[i] == store.Written {
+			delete(d.since, doubt{o.Claim.RunID, o.State})
+		}
+	}
+}
+
+// about reports whether a run's tokens, or their proofs, may all be refused.
+func (d *doubts) about(run int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.since) == 0 {
+		return false
+	}
+	for _, state := range []rotation.ItemState{rotation.ItemExchanged, rotation.ItemProven} {
+		if at, ok := d.since[doubt{run, state}]; ok && time.Since(at) < doubtPatience {
 			return true
-		}, true
-	case store.SetAside:
-		refused = a.run.unstored.of(state).Add(1)
-	case store.Unwritable:
-		refused = unstoredBelieved
-	default:
-		return nil, false
-	}
-	first := refused >= unstoredBelieved && a.run.trip(rotation.HeldWaiting, fmt.Sprintf(
-		"%s what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", rotation.SaysUnstorable, a.claim.Domain))
-	return func(ctx context.Context) bool {
-		if first {
-			a.engine.saveTrip(ctx, a.run)
 		}
-		return true
-	}, true
-}
-
-// holdIfUnstorable holds a run of which PostgreSQL refuses a write for a rule: no
-// further try would get through.
-func (e *Engine) holdIfUnstorable(ctx context.Context, run *runState, err error) {
-	if why := store.Unstorable(err); why != "" {
-		e.hold(ctx, run, rotation.HeldWaiting, rotation.SaysUnstorable+" what became of a batch ("+why+"): mend the database, then resume")
 	}
+	return false
 }

@@ -1,6 +1,8 @@
 package jobs_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -60,6 +62,53 @@ func TestAnOutcomeThatCannotBeStoredIsSetAsideAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Odd shops far apart are set aside one by one: they never hold the others.
+func TestOddShopsFarApartHoldNothing(t *testing.T) {
+	t.Parallel()
+	const shops = 600
+	r := newRig(t, haravansim.Options{Shops: shops})
+	odd := []int{20, 120, 220, 320, 420, 520, 590}
+	list := ""
+	for _, position := range odd {
+		list += fmt.Sprintf(", %d", position)
+		r.must(r.sim.Uninstall(r.domain(position)))
+	}
+	r.rule("items", `state <> 'skipped' or position not in (0`+list+`)`)
+	r.worker()
+	r.start(operate.StartOptions{BatchSize: 50})
+	r.arm()
+	snap := r.until("all others proven", func(s rotation.Snapshot) bool {
+		return s.Held != rotation.HeldNot || s.Counts.Proven+s.Counts.Parked == shops
+	})
+	if snap.Held != rotation.HeldNot || snap.Counts.Parked != len(odd) {
+		t.Errorf("held %q (%s), counts %+v", snap.Held, snap.HeldWhy, snap.Counts)
+	}
+}
+
+// While it is looked for what was refused in a group, somebody has locked another
+// shop of it: the shops of other groups are exchanged all the same.
+func TestALockedShopBesideAnOddOneStopsNoOther(t *testing.T) {
+	t.Parallel()
+	const shops = 1500 // many more than can be under way
+	r := newRig(t, slow(shops))
+	r.rule("items", `position not between 250 and 300 or position % 7 <> 0 or state <> 'proven'`)
+	r.worker()
+	r.start(operate.StartOptions{BatchSize: 50})
+	r.until("walked", func(s rotation.Snapshot) bool { return s.WalkDone })
+	tx, err := r.db.Pool.Begin(r.ctx)
+	r.must(err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(r.ctx)) }()
+	_, err = tx.Exec(r.ctx, `select from rotator.items where position = 270 for update`)
+	r.must(err)
+	r.arm()
+	snap := r.until("most others are proven", func(s rotation.Snapshot) bool { return s.Held != rotation.HeldNot || s.Counts.Proven > shops*2/3 })
+	if snap.Held != rotation.HeldNot {
+		t.Errorf("held %q (%s)", snap.Held, snap.HeldWhy)
+	}
+	r.must(tx.Rollback(r.ctx))
+	r.until("all are told of", func(s rotation.Snapshot) bool { return s.Counts.Open() == 0 })
 }
 
 // A database that refuses what became of every shop holds the run: each further

@@ -114,7 +114,7 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 		e.pace.Return()
 		return errLate
 	}
-	if exchange && !e.storing() {
+	if exchange && (!e.storing() || e.flusher.doubts.about(a.run.id)) {
 		e.pace.Return()
 		return errStoring
 	}
@@ -172,18 +172,26 @@ func (a *attempt) may(exchange bool) error {
 	return a.engine.mayCall(a.run, exchange, 0)
 }
 
-// storable waits for the database while it takes no writes: a token that is made
-// then exists nowhere else. waited tells that others should have their turn first.
-// The hand stays: whatever it could do wants to be written.
+// storable waits for the database while it takes no writes, or maybe none of the
+// run: a token that is made then exists nowhere else. waited tells that others should
+// have their turn first.
 func (a *attempt) storable() (waited bool, err error) {
-	for !a.engine.storing() {
+	for ; ; waited = true {
+		storing := a.engine.storing()
+		if storing && !a.engine.flusher.doubts.about(a.run.id) {
+			return waited, nil
+		}
 		if err := a.may(true); err != nil {
 			return waited, err
 		}
-		time.Sleep(controlEvery)
-		waited = true
+		if !storing {
+			time.Sleep(controlEvery) // the hand stays: whatever it could do wants to be written
+			continue
+		}
+		a.engine.crew.aside()
+		time.Sleep(roomLook)
+		a.engine.crew.back()
 	}
-	return waited, nil
 }
 
 // turn waits for the run's rate.

@@ -179,7 +179,7 @@ func (a *attempt) noSpelling(ctx context.Context, creds credentials, p *haravan.
 		return
 	}
 	why := fmt.Sprintf("the first exchange was refused under %d documented spellings of the request, so it is its credentials: compare client id and new secret with the Partners dashboard. %s", p.Tried(), detail)
-	if a.run.tripNow(rotation.Trip{Held: rotation.HeldWaiting, Class: rotation.ClassOurs, Why: why}) {
+	if a.run.trip(rotation.Trip{Held: rotation.HeldWaiting, Class: rotation.ClassOurs, Why: why}) {
 		a.engine.saveTrip(ctx, a.run)
 	}
 	a.fail(rotation.ItemRetrying, rotation.ClassOurs, detail, a.backoff(he))
@@ -219,16 +219,4 @@ func (e *Engine) savePin(ctx context.Context, r *runState) {
 	r.mu.Lock()
 	p.saved = true
 	r.mu.Unlock()
-}
-
-// tripNow closes the run here for a reason that needs no second look, unless it
-// is closed already.
-func (r *runState) tripNow(t rotation.Trip) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.tripped {
-		return false
-	}
-	r.tripped, r.unsaved = true, &trip{Trip: t}
-	return true
 }

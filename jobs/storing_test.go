@@ -39,10 +39,6 @@ func TestWhatCountsAsADatabaseThatTakesNoWrites(t *testing.T) {
 		is(false, "without a beat for long")
 		e.beaten()
 		is(true, "with a beat again")
-		e.flusher.isolating.Add(1)
-		is(false, "while it is looked for what was refused")
-		e.flusher.isolating.Add(-1)
-		is(true, "when it was found")
 	})
 }
 
@@ -69,36 +65,6 @@ func TestAnExchangeWaitsUntilItCanBeStored(t *testing.T) {
 			t.Errorf("a drain: %v", err)
 		}
 	})
-}
-
-// Tokens that are kept do not hide that no proof is, and the run is closed before
-// any other shop is told.
-func TestRefusalsCountByKind(t *testing.T) {
-	t.Parallel()
-	r := &runState{id: 1, control: &store.Control{RunID: 1, Phase: rotation.PhaseExchanging}}
-	a := &attempt{run: r, claim: store.Claim{Domain: "shop.myharavan.com"}}
-	for i, o := range []struct {
-		state   rotation.ItemState
-		verdict store.Verdict
-		held    bool
-	}{
-		{rotation.ItemProven, store.SetAside, false},
-		{rotation.ItemProven, store.SetAside, false},
-		{rotation.ItemProven, store.Written, false},
-		{rotation.ItemProven, store.SetAside, false},
-		{rotation.ItemExchanged, store.Written, false},
-		{rotation.ItemProven, store.SetAside, false},
-		{rotation.ItemExchanged, store.SetAside, false},
-		{rotation.ItemRetrying, store.Written, false},
-		{rotation.ItemProven, store.SetAside, true},
-	} {
-		if _, failed := a.notStored(o.state, o.verdict); failed != (o.verdict == store.SetAside) {
-			t.Errorf("%d: failed is %v", i, failed)
-		}
-		if held := r.mayCall(false, 0) != nil; held != o.held {
-			t.Fatalf("after outcome %d, %s: held is %v", i, o.state, held)
-		}
-	}
 }
 
 func TestAPanicSetsOneShopAside(t *testing.T) {

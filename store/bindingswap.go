@@ -157,7 +157,7 @@ func (s *Store) writeBoundGroup(ctx context.Context, appID int64, group []Outcom
 
 // setAside parks a shop whose proof rotator's own tables refuse.
 func (s *Store) setAside(ctx context.Context, o Outcome, why string, verdicts map[key]Verdict) error {
-	aside, _ := o.SetAside(why)
+	aside := o.SetAside(why)
 	written, err := s.writeOutcomes(ctx, []Outcome{aside})
 	switch {
 	case err == nil && written[0] == Written:

@@ -36,9 +36,9 @@ const (
 
 // SetAside is what to store instead of an outcome that PostgreSQL refuses: a
 // token that is stored stays where it is, one that is not is lost, and may be the
-// one that the platform accepts. ok is false for what is such an outcome already.
-func (o Outcome) SetAside(why string) (aside Outcome, ok bool) {
-	aside = Outcome{
+// one that the platform accepts.
+func (o Outcome) SetAside(why string) Outcome {
+	aside := Outcome{
 		Claim: o.Claim, State: rotation.ItemParked, Class: rotation.ClassOurs, Latency: o.Latency,
 		Detail: saysUnstorable + why + ")",
 		Acted:  o.Acted || o.State == rotation.ItemUnknown || o.State == rotation.ItemExchanged && !o.New.IsZero(),
@@ -46,5 +46,5 @@ func (o Outcome) SetAside(why string) (aside Outcome, ok bool) {
 	if o.State == rotation.ItemExchanged && !o.New.IsZero() && o.Claim.Tries < unstorableTries {
 		aside.State, aside.Delay = rotation.ItemUnknown, unstorablePause
 	}
-	return aside, !strings.HasPrefix(o.Detail, saysUnstorable)
+	return aside
 }

@@ -13,7 +13,8 @@ const (
 
 // folder is where the test server lives: in memory if there is room, because every
 // test makes some three hundred files and removes them, which file systems on disks
-// are slow at. Empty is the folder for temporary files, also where TMPDIR names it.
+// are slow at. (systemd removes what is there when its owner logs out; nobody logs
+// out of a test.) Empty is the folder for temporary files, also where TMPDIR names it.
 func folder() string {
 	var fs syscall.Statfs_t
 	if os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &fs) != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < roomWanted {

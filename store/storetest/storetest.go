@@ -85,7 +85,12 @@ func started() error {
 }
 
 func start(ctx context.Context) error {
-	c, err := pgembed.Ephemeral(ctx, pgembed.Options{Dir: folder(), Settings: map[string]string{"max_connections": "300"}})
+	o := pgembed.Options{Dir: folder(), Settings: map[string]string{"max_connections": "300", "max_wal_size": "256MB"}}
+	c, err := pgembed.Ephemeral(ctx, o)
+	if err != nil && o.Dir != "" {
+		o.Dir = ""
+		c, err = pgembed.Ephemeral(ctx, o)
+	}
 	if err != nil {
 		return err
 	}

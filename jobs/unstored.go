@@ -1,0 +1,87 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// unstoredBelieved is how many outcomes of a kind PostgreSQL must refuse in a row,
+// with none in between that it took, until it is believed to take none. Of 100,000
+// shops with one odd among ten, as many come in a row once.
+const unstoredBelieved = 5
+
+// unstored counts outcomes of a run that PostgreSQL refused in a row, each kind for
+// itself: where it takes no proof it may take every token.
+type unstored struct{ tokens, proofs, others atomic.Int32 }
+
+func (u *unstored) of(state rotation.ItemState) *atomic.Int32 {
+	switch state {
+	case rotation.ItemExchanged:
+		return &u.tokens
+	case rotation.ItemProven:
+		return &u.proofs
+	}
+	return &u.others
+}
+
+// taken ends the row of its kind, and that of the others, which are too few to be
+// told by themselves.
+func (u *unstored) taken(state rotation.ItemState) {
+	for _, in := range []*atomic.Int32{u.of(state), &u.others} {
+		if in.Load() != 0 {
+			in.Store(0)
+		}
+	}
+}
+
+// forget begins anew, for a run that goes on after a hold.
+func (u *unstored) forget() {
+	for _, in := range []*atomic.Int32{&u.tokens, &u.proofs, &u.others} {
+		in.Store(0)
+	}
+}
+
+// notStored is what is left to do, by a hand, for an outcome that was to bring the
+// shop to a state and was kept out, and failed false for every other. The app's own
+// table is the breaker's matter. A database that refuses one shop after the other, or
+// all that could be said of one, holds the run, here at once: each further exchange
+// would make a token that nobody keeps.
+func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step func(context.Context) (ended bool), failed bool) {
+	refused := int32(0)
+	switch v {
+	case store.Written:
+		a.run.unstored.taken(state)
+		return nil, false
+	case store.TableFailed:
+		return func(ctx context.Context) bool {
+			a.observe(rotation.ClassOurs, a.why(ctx), 0)
+			return true
+		}, true
+	case store.SetAside:
+		refused = a.run.unstored.of(state).Add(1)
+	case store.Unwritable:
+		refused = unstoredBelieved
+	default:
+		return nil, false
+	}
+	first := refused >= unstoredBelieved && a.run.trip(rotation.Trip{Held: rotation.HeldWaiting, Why: fmt.Sprintf(
+		"%s what becomes of shops, %s for example: a worker's log says by which rule; mend the database, then resume", rotation.SaysUnstorable, a.claim.Domain)})
+	return func(ctx context.Context) bool {
+		if first {
+			a.engine.saveTrip(ctx, a.run)
+		}
+		return true
+	}, true
+}
+
+// holdIfUnstorable holds a run of which PostgreSQL refuses a write for a rule: no
+// further try would get through.
+func (e *Engine) holdIfUnstorable(ctx context.Context, run *runState, err error) {
+	if why := store.Unstorable(err); why != "" {
+		e.hold(ctx, run, rotation.HeldWaiting, rotation.SaysUnstorable+" what became of a batch ("+why+"): mend the database, then resume")
+	}
+}
