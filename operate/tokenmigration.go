@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,17 @@ func unusable(s store.Secret, err error) string {
 	return fmt.Sprintf("secret version %d cannot be used: %v", s.Version, err)
 }
 
+// oldestFirst orders versions by their age at the platform, which two that have
+// changed places (store.SwapSecrets) do not have in the order of their numbers.
+func oldestFirst(secrets []store.Secret) []store.Secret {
+	living := []store.SecretState{store.SecretRetiring, store.SecretActive, store.SecretPending}
+	ordered := slices.Clone(secrets)
+	slices.SortStableFunc(ordered, func(a, b store.Secret) int {
+		return cmp.Compare(slices.Index(living, a.State), slices.Index(living, b.State))
+	})
+	return ordered
+}
+
 // chooseVersion finds the secret that was current when the legacy tokens were
 // issued: the version that is named, else the oldest that is neither revoked nor discarded.
 func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why string) {
@@ -93,6 +105,7 @@ func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why 
 	for _, s := range secrets {
 		have = append(have, fmt.Sprintf("%d (%s)", s.Version, s.State))
 	}
+	secrets = oldestFirst(secrets)
 	i := slices.IndexFunc(secrets, func(s store.Secret) bool {
 		return version == s.Version || version == 0 && s.State != store.SecretRevoked && s.State != store.SecretDiscarded
 	})
@@ -114,11 +127,10 @@ func chooseVersion(secrets []store.Secret, version int) (from store.Secret, why 
 // notOldest says what it means to derive from another version than the app's
 // oldest; one that was discarded unused does not count.
 func notOldest(secrets []store.Secret, from store.Secret) string {
-	i := slices.IndexFunc(secrets, func(s store.Secret) bool {
-		return s.Version < from.Version && s.State != store.SecretDiscarded
-	})
+	secrets = oldestFirst(secrets)
+	i := slices.IndexFunc(secrets, func(s store.Secret) bool { return s.State != store.SecretDiscarded })
 	switch {
-	case i < 0:
+	case i < 0 || secrets[i].Version == from.Version:
 		return ""
 	case secrets[i].State == store.SecretRevoked:
 		return fmt.Sprintf("not the oldest, version %d is revoked: legacy tokens that were issued under it can be derived no more; "+

@@ -53,7 +53,7 @@ var breachText = map[Phase]string{
 func nextBreach(s Snapshot) (Step, bool) {
 	switch s.Phase {
 	case PhasePrepared:
-		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now: that ends the abuse, and every stored access token with it; then say so at once"), true
+		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now (`rotator secret identify` tells it from the new one): that ends the abuse, and every stored access token with it; then say so at once"), true
 	case PhaseContained:
 		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: the shops are down until they are exchanged"), true
 	case PhaseOAuthSwitched:

@@ -69,7 +69,7 @@ func TestNextInABreach(t *testing.T) {
 		command string
 		why     string
 	}{
-		"prepared":          {rotation.PhasePrepared, nil, "rotator rotation confirm contained --confirm shopbot", "revoke the old secret in the Partners dashboard now"},
+		"prepared":          {rotation.PhasePrepared, nil, "rotator rotation confirm contained --confirm shopbot", "revoke the old secret in the Partners dashboard now (`rotator secret identify`"},
 		"contained":         {rotation.PhaseContained, nil, "rotator rotation confirm oauth_switched", "signatures of webhooks"},
 		"switched":          {rotation.PhaseOAuthSwitched, nil, "rotator rotation arm", "the shops are down"},
 		"armed":             {rotation.PhaseArmed, nil, "", "as soon as every shop is in the run"},

@@ -16,7 +16,7 @@ func newSecret(c *cli) *cobra.Command {
 		`Each value of the app's shared secret is a numbered version:
 pending, active, retiring, revoked; or discarded, if it was given up before it was
 used. Values are sealed; only their fingerprints are ever shown.`,
-		newSecretAdd(c), newSecretList(c), newSecretIdentify(c), newSecretDiscard(c))
+		newSecretAdd(c), newSecretList(c), newSecretIdentify(c), newSecretSwap(c), newSecretDiscard(c))
 }
 
 func newSecretAdd(c *cli) *cobra.Command {
@@ -101,6 +101,10 @@ func (c *cli) listSecrets(ctx context.Context) error {
 		return err
 	}
 	defer done()
+	return c.listSecretsOf(ctx, s, a)
+}
+
+func (c *cli) listSecretsOf(ctx context.Context, s *store.Store, a store.App) error {
 	secrets, err := s.Secrets(ctx, a.ID)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -17,11 +18,13 @@ func newSecretIdentify(c *cli) *cobra.Command {
 		Use: "identify [--file PATH]", Short: "Tell which version a value is",
 		Long: `Tell which version of the app's shared secret a value is, e.g. the one that you are
 about to revoke in the dashboard, or the one in the app's configuration. Nothing is
-stored. A value that no version has ends with exit code 1.
+stored. A value that no version has ends with exit code 1, as any other failure does:
+read the words.
 
 The value is read as by rotator secret add: from --file, stdin or a prompt.
 
-JSON: one object, as rotator secret add.`,
+JSON: one object, as rotator secret add, with the number of shops whose stored token
+was made with it: shops.`,
 		Example: `  rotator secret identify
   pass show haravan/old-secret | rotator secret identify --json`,
 		Args: takesNone,
@@ -50,21 +53,45 @@ func (c *cli) identifySecret(ctx context.Context, cmd *cobra.Command, file strin
 			"`rotator secret list` shows the versions; was the whole value copied, from the page of this very app?")
 	case err != nil:
 		return err
-	case c.asJSON:
-		return c.printJSON(found)
+	}
+	shops, err := s.TokensOf(ctx, found)
+	if err != nil {
+		return err
+	}
+	runs, err := s.Runs(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	if c.asJSON {
+		return c.printJSON(struct {
+			store.Secret
+			Shops int `json:"shops"`
+		}{found, shops})
 	}
 	return c.printFacts(
 		fact{"version", strconv.Itoa(found.Version)},
 		fact{"state", string(found.State)},
-		fact{"meaning", meaning[found.State]},
+		fact{"tokens", plural(shops, "shop") + " hold one that was made with it"},
+		fact{"meaning", meaningOf(found, runs)},
 	)
 }
 
-// meaning is what a version's state is to whoever holds its value.
-var meaning = map[store.SecretState]string{
-	store.SecretPending:   "the one to come: no rotation has put it to use yet",
-	store.SecretActive:    "the one of now: whoever revokes it kills the tokens that the app works with",
-	store.SecretRetiring:  "the former one: it is to be revoked, once `rotator rotation next` says so",
-	store.SecretRevoked:   "dead: it was revoked in the dashboard",
-	store.SecretDiscarded: "given up before it was used",
+// meaningOf tells whoever holds a version's value, before the dashboard, whether to
+// revoke it. runs are the app's, newest first.
+func meaningOf(v store.Secret, runs []store.Run) string {
+	leaked := len(runs) > 0 && runs[0].Open() && runs[0].Mode == rotation.ModeBreach && runs[0].Phase == rotation.PhasePrepared
+	switch v.State {
+	case store.SecretPending:
+		return "the one to come; never the one to revoke"
+	case store.SecretActive:
+		if leaked && runs[0].OldSecretID == v.ID {
+			return "the leaked one: revoke it now, as `rotator rotation next` says"
+		}
+		return "the one that the app is to use; not the one to revoke"
+	case store.SecretRetiring:
+		return "the former one: revoke it when `rotator rotation next` says so, and not before"
+	case store.SecretRevoked:
+		return "the one that was said to be revoked: if `rotator rotation next` says that old tokens still answer, it is the one to revoke"
+	}
+	return "given up before it was used"
 }
