@@ -130,8 +130,10 @@ func (r *runState) update(c store.Control, began, at time.Time) (changed, resume
 		if r.tripped && r.unsaved == nil && began.After(r.savedAt) {
 			r.tripped, resumed = false, true
 			r.breaker = rotation.NewBreaker()
-			r.unstored.forget()
 		}
+	}
+	if resumed {
+		r.unstored.forget()
 	}
 	if resumed || was.NewSecretID != c.NewSecretID || was.RefreshTokenID != c.RefreshTokenID {
 		r.hints = &haravan.Hints{}

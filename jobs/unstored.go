@@ -3,22 +3,50 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
-// unstoredBelieved is how many outcomes of a kind PostgreSQL must refuse in a row,
+// unstoredBelieved is of how many shops PostgreSQL must refuse an outcome of a kind,
 // with none in between that it took, until it is believed to take none. Of 100,000
 // shops with one odd among ten, as many come in a row once.
 const unstoredBelieved = 5
 
-// unstored counts outcomes of a run that PostgreSQL refused in a row, each kind for
-// itself: where it takes no proof it may take every token.
-type unstored struct{ tokens, proofs, others atomic.Int32 }
+// unstored counts shops of a run of which PostgreSQL refused an outcome in a row, each
+// kind for itself: where it takes no proof it may take every token.
+type unstored struct{ tokens, proofs, others refusals }
 
-func (u *unstored) of(state rotation.ItemState) *atomic.Int32 {
+// refusals are the shops refused in a row. One that is tried again and again is one.
+type refusals struct {
+	any   atomic.Bool
+	mu    sync.Mutex
+	shops map[string]bool
+}
+
+func (r *refusals) add(shop string) (shops int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shops == nil {
+		r.shops = map[string]bool{}
+	}
+	r.shops[shop] = true
+	r.any.Store(true)
+	return len(r.shops)
+}
+
+func (r *refusals) end() {
+	if r.any.Load() { // as a rule there is none
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		clear(r.shops)
+		r.any.Store(false)
+	}
+}
+
+func (u *unstored) of(state rotation.ItemState) *refusals {
 	switch state {
 	case rotation.ItemExchanged:
 		return &u.tokens
@@ -31,18 +59,15 @@ func (u *unstored) of(state rotation.ItemState) *atomic.Int32 {
 // taken ends the row of its kind, and that of the others, which are too few to be
 // told by themselves.
 func (u *unstored) taken(state rotation.ItemState) {
-	for _, in := range []*atomic.Int32{u.of(state), &u.others} {
-		if in.Load() != 0 {
-			in.Store(0)
-		}
-	}
+	u.of(state).end()
+	u.others.end()
 }
 
 // forget begins anew, for a run that goes on after a hold.
 func (u *unstored) forget() {
-	for _, in := range []*atomic.Int32{&u.tokens, &u.proofs, &u.others} {
-		in.Store(0)
-	}
+	u.tokens.end()
+	u.proofs.end()
+	u.others.end()
 }
 
 // notStored is what is left to do, by a hand, for an outcome that was to bring the
@@ -51,7 +76,7 @@ func (u *unstored) forget() {
 // all that could be said of one, holds the run, here at once: each further exchange
 // would make a token that nobody keeps.
 func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step func(context.Context) (ended bool), failed bool) {
-	refused := int32(0)
+	refused := 0
 	switch v {
 	case store.Written:
 		a.run.unstored.taken(state)
@@ -62,7 +87,7 @@ func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step fun
 			return true
 		}, true
 	case store.SetAside:
-		refused = a.run.unstored.of(state).Add(1)
+		refused = a.run.unstored.of(state).add(a.claim.Domain)
 	case store.Unwritable:
 		refused = unstoredBelieved
 	default:

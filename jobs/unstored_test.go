@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,22 +24,26 @@ func TestRefusalsInARowHoldTheRun(t *testing.T) {
 	for name, tt := range map[string]struct {
 		between []told
 		of      rotation.ItemState
+		tries   int
 		held    bool
 	}{
-		"proofs":                             {nil, proof, true},
-		"proofs while tokens are kept":       {[]told{written(token), written(again), refused(token)}, proof, true},
-		"proofs, and one is kept":            {[]told{written(proof)}, proof, false},
-		"tokens while proofs are kept":       {[]told{written(proof)}, token, true},
-		"tokens, and one is kept":            {[]told{written(token)}, token, false},
-		"gone shops among those that live":   {[]told{written(proof)}, skip, false},
-		"gone shops, and nothing in between": {nil, skip, true},
+		"proofs":                             {nil, proof, 1, true},
+		"proofs while tokens are kept":       {[]told{written(token), written(again), refused(token)}, proof, 1, true},
+		"proofs, and one is kept":            {[]told{written(proof)}, proof, 1, false},
+		"tokens while proofs are kept":       {[]told{written(proof)}, token, 1, true},
+		"tokens, and one is kept":            {[]told{written(token)}, token, 1, false},
+		"gone shops among those that live":   {[]told{written(proof)}, skip, 1, false},
+		"gone shops, and nothing in between": {nil, skip, 1, true},
+		"one shop that is tried again":       {nil, token, 100, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			control := store.Control{RunID: 1, Phase: rotation.PhaseExchanging}
 			r := &runState{id: 1, control: &control, breaker: rotation.NewBreaker(), found: make(chan struct{})}
-			a := &attempt{run: r, claim: store.Claim{Domain: "shop.myharavan.com"}}
+			domain := 0
 			hear := func(o told) (held bool) {
+				domain++
+				a := &attempt{run: r, claim: store.Claim{Domain: fmt.Sprintf("shop-%d.myharavan.com", domain/tt.tries)}}
 				if _, failed := a.notStored(o.state, o.Verdict); failed != (o.Verdict == store.SetAside) {
 					t.Errorf("%s, %v: failed is %v", o.state, o.Verdict, failed)
 				}

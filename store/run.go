@@ -90,6 +90,8 @@ const runColumns = `id, app_id, kind, mode, phase, phase_at, coalesce(held, ''),
 var (
 	insertRun = sql(`insert into rotator.runs (app_id, kind, mode, phase, old_secret_id, new_secret_id, settings)
 		values ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7) returning ` + runColumns)
+	secretsInOrder = sql(`select exists (select from rotator.secrets o, rotator.secrets n where o.id = $1 and n.id = $2
+		and (o.state, n.state) in (('active', 'pending'), ('retiring', 'active')))`)
 	anyRunOpen   = sql(`select exists (select from rotator.runs where app_id = $1 and closed_at is null and cancelled_at is null)`)
 	readRun      = sql(`select ` + runColumns + ` from rotator.runs where id = $1`)
 	lockOpenRun  = sql(`select from rotator.runs where id = $1 and closed_at is null and cancelled_at is null for no key update`)
@@ -120,11 +122,16 @@ type NewRun struct {
 	Settings                 RunSettings
 }
 
-// StartRun opens a run in its first phase. ErrRunOpen if the app has one.
+// StartRun opens a run in its first phase. ErrRunOpen if the app has one,
+// ErrConflict if a rotation's secrets are not where they were chosen any more.
 func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) {
 	settings, err := json.Marshal(n.Settings)
 	if err != nil {
 		return Run{}, fmt.Errorf("encode the run's settings: %w", err)
+	}
+	// Nobody lets the secrets change places, or gives one up, meanwhile.
+	if _, err := t.tx.Exec(ctx, lockApp, n.App.ID); err != nil {
+		return Run{}, fmt.Errorf("lock the app: %w", err)
 	}
 	// The table's own rule decides, but a refusal by it would use up a number.
 	var open bool
@@ -133,6 +140,13 @@ func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) 
 	}
 	if open {
 		return Run{}, fmt.Errorf("start a run of app %s: %w", n.App.Name, ErrRunOpen)
+	}
+	var inOrder bool
+	if err := t.tx.QueryRow(ctx, secretsInOrder, n.OldSecretID, n.NewSecretID).Scan(&inOrder); err != nil {
+		return Run{}, fmt.Errorf("look at the secrets: %w", err)
+	}
+	if n.Kind == rotation.KindRotation && !inOrder {
+		return Run{}, fmt.Errorf("start a run of app %s: its secrets have changed: %w", n.App.Name, ErrConflict)
 	}
 	// An attempt that was under way at a cancel may have stored a token since.
 	if err := t.adoptLeft(ctx, n.App.ID); err != nil {

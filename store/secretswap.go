@@ -27,17 +27,18 @@ var (
 	stepAside     = sql(`update rotator.secrets set state = 'retiring', retiring_at = now() where id = $1`)
 	becomePending = sql(`update rotator.secrets set state = 'pending', activated_at = null, retiring_at = null where id = $1`)
 	becomeActive  = sql(`update rotator.secrets set state = 'active', activated_at = coalesce(activated_at, now()), retiring_at = null where id = $1`)
-	// What was stored as made with the secret of then is of the one that was. What a
-	// cancelled run made with the other is so already.
-	relabelTokens = sql(`update rotator.shops set secret_id = $3 where app_id = $1 and secret_id = $2`)
+	// What was imported as made with the secret in use is of the one that was; what a
+	// run made stays labelled with what made it.
+	relabelTokens = sql(`update rotator.shops set secret_id = $3 where app_id = $1 and secret_id = $2 and rotated_at is null`)
 )
 
 // SwapSecrets lets the app's two living versions change places: they were entered as
 // each other. A value keeps its version, so that what is minted with it, also by an
 // attempt of a cancelled run that has not ended yet, stays labelled with what minted
-// it. *UnswappableError while a run is open, when there are not two, or when a run
-// has proven the former.
-func (s *Store) SwapSecrets(ctx context.Context, actor string, app App) error {
+// it. old is the version that is the one in use until now. *UnswappableError while a run
+// is open, when there are not two, when old is that already, or when a run has proven
+// the other.
+func (s *Store) SwapSecrets(ctx context.Context, actor string, app App, old int) error {
 	return againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
 			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
@@ -50,7 +51,7 @@ func (s *Store) SwapSecrets(ctx context.Context, actor string, app App) error {
 			if open > 0 {
 				return &UnswappableError{fmt.Sprintf("run %d is open", open)}
 			}
-			return tx.swapSecrets(ctx, actor, app)
+			return tx.swapSecrets(ctx, actor, app, old)
 		})
 	})
 }
@@ -61,7 +62,7 @@ type livingSecret struct {
 	State   SecretState
 }
 
-func (t *Tx) swapSecrets(ctx context.Context, actor string, app App) error {
+func (t *Tx) swapSecrets(ctx context.Context, actor string, app App, old int) error {
 	living, err := collect(ctx, t.tx, "read living secrets", pgx.RowToStructByPos[livingSecret], readLiving, app.ID)
 	if err != nil {
 		return err
@@ -70,6 +71,13 @@ func (t *Tx) swapSecrets(ctx context.Context, actor string, app App) error {
 		return &UnswappableError{fmt.Sprintf("%d versions are pending, active or retiring, not two", len(living))}
 	}
 	former, latter := living[0], living[1]
+	switch old {
+	case former.Version:
+		return &UnswappableError{fmt.Sprintf("version %d is the old one already", old)}
+	case latter.Version:
+	default:
+		return &UnswappableError{fmt.Sprintf("version %d is neither pending nor active nor retiring", old)}
+	}
 	var proven int64
 	if err := t.tx.QueryRow(ctx, provenBy, app.ID, former.ID).Scan(&proven); err != nil {
 		return fmt.Errorf("look for runs with the former secret: %w", err)

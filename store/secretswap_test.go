@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 	"github.com/haravan-rotator/rotator/store/storetest"
 )
@@ -30,26 +31,29 @@ func TestSwappedSecretsPutRight(t *testing.T) {
 			}
 		}
 	}
-	swapped := func(states ...store.SecretState) {
+	swapped := func(old int, states ...store.SecretState) {
 		t.Helper()
-		if err := db.SwapSecrets(t.Context(), storetest.Actor, app); err != nil {
+		if err := db.SwapSecrets(t.Context(), storetest.Actor, app, old); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(states, ask[store.SecretState](t, db, "select state from rotator.secrets where app_id = $1 order by version", app.ID)); diff != "" {
 			t.Errorf("states (-want +got):\n%s", diff)
 		}
 	}
-	swapped(store.SecretPending, store.SecretActive)
+	swapped(2, store.SecretPending, store.SecretActive)
 	labelled(0, 3)
-	swapped(store.SecretActive, store.SecretPending)
+	swapped(1, store.SecretActive, store.SecretPending)
 	labelled(3, 0)
 
 	// A run that had switched made two tokens with what stands as the new one.
 	exec(t, db, "update rotator.secrets set state = 'retiring', retiring_at = now() where id = $1", secrets[0].ID)
 	exec(t, db, "update rotator.secrets set state = 'active', activated_at = now() where id = $1", secrets[1].ID)
 	exec(t, db, "update rotator.shops set secret_id = $2, rotated_at = now() where app_id = $1 and domain <> 'shop-0.myharavan.com'", app.ID, secrets[1].ID)
-	swapped(store.SecretActive, store.SecretRetiring)
+	swapped(2, store.SecretActive, store.SecretRetiring)
 	labelled(0, 3)
+	swapped(1, store.SecretRetiring, store.SecretActive)
+	labelled(1, 2)
+	swapped(2, store.SecretActive, store.SecretRetiring)
 	for i, want := range []string{"hush-new", "hush-old"} {
 		if found, err := db.SecretOf(t.Context(), app.ID, secret.New(want)); err != nil || found.Version != i+1 {
 			t.Errorf("%s: %+v, %v", want, found, err)
@@ -88,12 +92,38 @@ func TestWhatIsNotSwapped(t *testing.T) {
 			states := func() []string { return ask[string](t, db, "select state from rotator.secrets order by version") }
 			before := states()
 			var why *store.UnswappableError
-			if err := db.SwapSecrets(t.Context(), storetest.Actor, app); !errors.As(err, &why) || why.Why != tt.want {
+			if err := db.SwapSecrets(t.Context(), storetest.Actor, app, 2); !errors.As(err, &why) || why.Why != tt.want {
 				t.Errorf("%v", err)
 			}
 			if diff := cmp.Diff(before, states()); diff != "" {
 				t.Errorf("secrets (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What was chosen before two secrets changed places is no pair to go between.
+func TestARunBetweenSecretsThatChangedPlacesIsNotOpened(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	app := db.App(t, "shopbot", "hush-new", "hush-old")
+	secrets, err := db.Secrets(t.Context(), app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SwapSecrets(t.Context(), storetest.Actor, app, 2); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []error{store.ErrConflict, nil} {
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.StartRun(t.Context(), storetest.Actor, store.NewRun{
+				App: app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
+				OldSecretID: secrets[i].ID, NewSecretID: secrets[1-i].ID,
+			})
+			return err
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("from version %d to %d: %v", i+1, 2-i, err)
+		}
 	}
 }

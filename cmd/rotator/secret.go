@@ -82,8 +82,8 @@ func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) er
 
 func newSecretList(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the versions, oldest first",
-		Long: `List the versions of the app's shared secret, oldest first.
+		Use: "list", Short: "List the versions, by number",
+		Long: `List the versions of the app's shared secret, by number.
 
 JSON Lines: one object per version, as rotator secret add.`,
 		Example: "  rotator secret list\n  rotator secret list --json",

@@ -82,7 +82,7 @@ func meaningOf(v store.Secret, runs []store.Run) string {
 	leaked := len(runs) > 0 && runs[0].Open() && runs[0].Mode == rotation.ModeBreach && runs[0].Phase == rotation.PhasePrepared
 	switch v.State {
 	case store.SecretPending:
-		return "the one to come; never the one to revoke"
+		return "the one to come; if it is the one that the app has worked with until now, the two were entered as each other: `rotator help secret swap`"
 	case store.SecretActive:
 		if leaked && runs[0].OldSecretID == v.ID {
 			return "the leaked one: revoke it now, as `rotator rotation next` says"

@@ -22,8 +22,8 @@ func TestWhatAVersionMeansBeforeTheRevoke(t *testing.T) {
 		runs []store.Run
 		want string
 	}{
-		"pending":                      {store.Secret{ID: 2, State: store.SecretPending}, nil, "never the one to revoke"},
-		"pending in a breach":          {store.Secret{ID: 2, State: store.SecretPending}, []store.Run{breach}, "never the one to revoke"},
+		"pending":                      {store.Secret{ID: 2, State: store.SecretPending}, nil, "entered as each other"},
+		"pending in a breach":          {store.Secret{ID: 2, State: store.SecretPending}, []store.Run{breach}, "entered as each other"},
 		"active, no run":               {store.Secret{ID: 1, State: store.SecretActive}, nil, "not the one to revoke"},
 		"active, planned":              {store.Secret{ID: 1, State: store.SecretActive}, []store.Run{planned}, "not the one to revoke"},
 		"active, leaked":               {store.Secret{ID: 1, State: store.SecretActive}, []store.Run{breach}, "revoke it now"},
