@@ -147,8 +147,8 @@ func TestFrozenWorkerComesBackLate(t *testing.T) {
 	r.until("proven", inPhase(rotation.PhaseProven))
 	before := r.swaps()
 	r.must(frozen.Process.Signal(syscall.SIGCONT))
-	beats := func(s rotation.Snapshot) bool { return s.Workers == 3 }
-	r.until("the late worker is back", beats)
+	r.until("the late worker is back", func(s rotation.Snapshot) bool { return s.Workers == 3 })
+	r.drained(frozen)
 	r.until("still or again proven", func(s rotation.Snapshot) bool {
 		return s.Phase == rotation.PhaseProven && s.Counts.Proven == shops && s.LateExchanges == 0
 	})
@@ -191,6 +191,7 @@ func TestThreeWorkersOfWhichOneDiesAndOneComesBackLate(t *testing.T) {
 	before, stored := r.swaps(), r.stored()
 	r.must(frozen.Process.Signal(syscall.SIGCONT))
 	r.until("the late worker is back", func(s rotation.Snapshot) bool { return s.Workers == 2 })
+	r.drained(frozen)
 	r.until("still or again proven", func(s rotation.Snapshot) bool {
 		return s.Phase == rotation.PhaseProven && s.Counts.Proven == shops && s.LateExchanges == 0
 	})
@@ -209,6 +210,14 @@ func TestThreeWorkersOfWhichOneDiesAndOneComesBackLate(t *testing.T) {
 		t.Errorf("%d exchanges were repeated", extra)
 	}
 	t.Logf("%d exchanges were repeated, %d swaps after the late worker came back", books.Minted-shops, r.swaps()-before)
+}
+
+// drained ends a worker that came back late: while it lives, an answer that it
+// holds can make a shop of a proven run exchange once more.
+func (r *rig) drained(worker *exec.Cmd) {
+	r.t.Helper()
+	r.must(worker.Process.Signal(syscall.SIGTERM))
+	r.must(worker.Wait())
 }
 
 // stored are the shops' tokens.
