@@ -18,7 +18,7 @@ import (
 func newApp(c *cli) *cobra.Command {
 	return noun("app", "The Haravan application and its policy",
 		"An app is one Haravan application: its client id, the hosts it is reached at, the\nwire variant of its token exchange, and the policy of its runs.",
-		newAppSet(c), newAppShow(c), newAppList(c))
+		newAppSet(c), newAppShow(c), newAppList(c), newAppRemove(c))
 }
 
 func newAppShow(c *cli) *cobra.Command {

@@ -92,6 +92,7 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		{"delivery", "retry"},
 		{"delivery", "retry", "planted/token+one"},
 		{"app", "list"},
+		{"app", "remove", "--confirm", "planted/secret+one"},
 		{"secret", "add", "--file", first},
 		{"secret", "add", "--file", second, "--json"},
 		{"secret", "add", "--file", first},
