@@ -280,6 +280,11 @@ func (a *attempt) proveInPlace(ctx context.Context) (ended bool) {
 			a.engine.proven.Add(1)
 		}
 	case errors.As(err, &he) && he.Class == rotation.ClassUnauthorized:
+		if a.run.mayCall(true, a.engine.pace.P99()) == errWindow {
+			// The run is held for it, and comes back with another refresh token.
+			a.fail(rotation.ItemRetrying, he.Class, "its token is of the new secret, but dead: "+he.Error(), a.backoff(he))
+			break
+		}
 		return a.exchange(ctx)
 	default:
 		a.proofFailed(err, rotation.ItemUnknown)

@@ -165,6 +165,9 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 // logged once that is committed: an action that failed is decided on again.
 func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Run, a rotation.Action) error {
 	done := func() {}
+	if a.Enter == rotation.PhaseRevoked {
+		return e.enterForGood(ctx, run, a)
+	}
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		switch {
 		case a.Enter != "":
@@ -180,6 +183,9 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 				return tx.SaveVerdict(ctx, run.ID, *a.Judge)
 			}
 			return nil
+		case a.Resume:
+			done = func() { e.log.Info("run resumed", "run", run.ID, "was", run.Held, "why", a.Why) }
+			return tx.Resume(ctx, store.ActorEngine, run)
 		case a.Judge != nil:
 			done = func() { e.log.Info("judged", "run", run.ID, "verdict", a.Judge.Words) }
 			return tx.SaveVerdict(ctx, run.ID, *a.Judge)
@@ -195,12 +201,29 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 		case a.Sweep:
 			return tx.Sweep(ctx, run)
 		case a.Certify:
-			return tx.Certify(ctx, store.ActorEngine, run.ID, rotation.Certify(snap))
+			return tx.Certify(ctx, store.ActorEngine, run, rotation.Certify(snap))
 		}
 		return nil
 	})
 	if err == nil {
 		done()
+	}
+	return err
+}
+
+// enterForGood enters a phase that there is no way back from: decided again under the
+// run's lock, since an operator may have opened a shop again meanwhile.
+func (e *Engine) enterForGood(ctx context.Context, run store.Run, a rotation.Action) error {
+	err := e.store.InRun(ctx, run.ID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+		for _, still := range rotation.Advance(snap) {
+			if still.Enter == a.Enter {
+				return tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
+			}
+		}
+		return fmt.Errorf("enter phase %s: what it was decided on has changed: %w", a.Enter, store.ErrConflict)
+	})
+	if err == nil {
+		e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why)
 	}
 	return err
 }
@@ -227,6 +250,10 @@ func (e *Engine) repair(ctx context.Context, run store.Run, due bool) error {
 		return nil
 	}
 	return e.store.InTx(ctx, func(tx *store.Tx) error {
+		// What a batch's jobs are to do depends on the phase.
+		if err := tx.StayInPhase(ctx, run); err != nil {
+			return err
+		}
 		if err := tx.FreeOrphans(ctx, run.ID, store.LiveWithin); err != nil {
 			return err
 		}

@@ -264,7 +264,7 @@ func (o Operator) ResumeWith(ctx context.Context, runID int64, opt ResumeOptions
 		switch {
 		case run.Held == rotation.HeldNot:
 			return refuse("resume", "the run is not held", snap)
-		case windowIsWhy(snap):
+		case windowIsWhy(snap) && snap.Window.Left(snap.Now) == 0 && !snap.NoneNeedsToken:
 			return refuse("resume", "it needs another refresh token", snap)
 		}
 		before := run.Settings

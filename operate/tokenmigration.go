@@ -212,8 +212,9 @@ func (o Operator) ConfirmScrubbed(ctx context.Context, runID int64, note, confir
 		if err := tx.EnterPhase(ctx, o.Actor, run, phase, rotation.Gate(snap)); err != nil {
 			return err
 		}
+		run.Phase, run.PhaseAt = phase, snap.Now // the clock of this transaction
 		word := rotation.Attestation{Actor: o.Actor, Note: note, At: snap.Now}
-		return tx.Certify(ctx, o.Actor, run.ID, rotation.CertifyScrub(snap, word, waived, column.words))
+		return tx.Certify(ctx, o.Actor, run, rotation.CertifyScrub(snap, word, waived, column.words))
 	})
 	if errors.As(err, &fault) {
 		return refuse(what, fault.Error()+"; the legacy credentials are removed: say it again, or without --drop-column", snap)

@@ -10,8 +10,9 @@ import (
 type Action struct {
 	// Enter is the phase to enter, if any.
 	Enter Phase
-	// Hold holds the run, with Why.
-	Hold Held
+	// Hold holds the run, with Why; Resume ends the hold that the snapshot saw.
+	Hold   Held
+	Resume bool
 	// Release is the number of the wave to release, if any.
 	Release int
 	// Settle is the number of the wave to mark as settled, if any.
@@ -30,7 +31,7 @@ type Action struct {
 // one after the other; each is fenced by the state that the snapshot saw.
 func Advance(s Snapshot) []Action {
 	if s.Held != HeldNot {
-		return nil
+		return lift(s)
 	}
 	if s.Kind == KindTokenMigration {
 		return advanceMigration(s)
@@ -63,7 +64,7 @@ func advanceExchanging(s Snapshot) []Action {
 	}
 	var actions []Action
 	// What is only to be proven needs no refresh token.
-	if s.Counts.Open()-s.Counts.Exchanged+s.LateInstalls+s.LateExchanges+s.OldVersionShops > 0 {
+	if !s.NoneNeedsToken && s.Counts.Open()-s.Counts.Exchanged+s.LateInstalls+s.LateExchanges+s.OldVersionShops > 0 {
 		if hold := holdIfExpired(s); hold != nil {
 			return hold
 		}
@@ -75,6 +76,22 @@ func advanceExchanging(s Snapshot) []Action {
 		}
 	}
 	return actions
+}
+
+// lift ends a hold for want of a refresh token whose reason is gone: a token came
+// beside the hold, or what was left of the run was waived, excluded or exchanged in
+// the answers that were still to come.
+func lift(s Snapshot) []Action {
+	if !holdIsOver(s) {
+		return nil
+	}
+	return []Action{{Resume: true, Why: "no refresh token is needed"}}
+}
+
+// holdIsOver reports whether a run is held because its window ended, although it has
+// another one or needs none any more.
+func holdIsOver(s Snapshot) bool {
+	return s.Held == HeldWindowExpired && (s.Window.Left(s.Now) > 0 || s.NoneNeedsToken)
 }
 
 // advanceWaves settles what is done and releases the next wave, or opens the

@@ -55,6 +55,8 @@ func TestAdvance(t *testing.T) {
 	expired := func(s *rotation.Snapshot) { s.Window.ExpiresAt = noon }
 	refused := func(s *rotation.Snapshot) { s.Window.Refused = true }
 	late := func(s *rotation.Snapshot) { s.LateInstalls = 2 }
+	held := func(s *rotation.Snapshot) { s.Held = rotation.HeldWindowExpired }
+	needsNone := func(s *rotation.Snapshot) { s.NoneNeedsToken = true }
 	done := withWaves(status(1, true, true, proven), status(2, true, true, proven))
 	tests := map[string]struct {
 		phase  rotation.Phase
@@ -159,6 +161,13 @@ func TestAdvance(t *testing.T) {
 		"late exchanges":                          {rotation.PhaseExchanging, []change{done, func(s *rotation.Snapshot) { s.LateExchanges = 1 }}, []rotation.Action{{Sweep: true}}},
 		"old versions":                            {rotation.PhaseExchanging, []change{done, func(s *rotation.Snapshot) { s.OldVersionShops = 1 }}, []rotation.Action{{Sweep: true}}},
 		"late installs after the hour":            {rotation.PhaseExchanging, []change{done, late, expired}, []rotation.Action{{Hold: rotation.HeldWindowExpired}}},
+		"late installs that need none":            {rotation.PhaseExchanging, []change{done, late, expired, needsNone}, []rotation.Action{{Sweep: true}}},
+		"expired, and nothing needs a token":      {rotation.PhaseExchanging, []change{expired, needsNone, withWaves(status(1, true, false, exchanged, claimed))}, nil},
+		"held for a window that came":             {rotation.PhaseExchanging, []change{held, withWaves(status(1, true, false, claimed))}, []rotation.Action{{Resume: true}}},
+		"held for a window that nothing needs":    {rotation.PhaseExchanging, []change{held, expired, needsNone, done}, []rotation.Action{{Resume: true}}},
+		"held for a window that is refused":       {rotation.PhaseExchanging, []change{held, refused, withWaves(status(1, true, false, claimed))}, nil},
+		"held for a window":                       {rotation.PhaseExchanging, []change{held, expired, withWaves(status(1, true, false, claimed))}, nil},
+		"paused, and nothing needs a token":       {rotation.PhaseExchanging, []change{needsNone, func(s *rotation.Snapshot) { s.Held = rotation.HeldPaused }, done}, nil},
 		"late installs wait for the waves":        {rotation.PhaseExchanging, []change{withWaves(status(1, true, false, claimed)), late}, nil},
 		"sweep although some are parked":          {rotation.PhaseExchanging, []change{withWaves(status(1, true, true, parked)), late}, []rotation.Action{{Sweep: true}}},
 
@@ -191,7 +200,8 @@ func TestTheEngineKeepsToTheTable(t *testing.T) {
 		small := rapid.IntRange(0, 2)
 		s := snapshot(rapid.SampledFrom(rotation.Phases).Draw(t, "phase"), func(s *rotation.Snapshot) {
 			s.Mode = rapid.SampledFrom([]rotation.Mode{rotation.ModePlanned, rotation.ModeBreach}).Draw(t, "mode")
-			s.Held = rapid.SampledFrom([]rotation.Held{"", "", "", rotation.HeldPaused}).Draw(t, "held")
+			s.Held = rapid.SampledFrom([]rotation.Held{"", "", "", rotation.HeldPaused, rotation.HeldWindowExpired}).Draw(t, "held")
+			s.NoneNeedsToken = rapid.Bool().Draw(t, "needs none")
 			s.WalkDone = rapid.Bool().Draw(t, "walked")
 			s.Certificate = rapid.Bool().Draw(t, "certificate")
 			s.Window.ExpiresAt = noon.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "left")))
@@ -201,6 +211,9 @@ func TestTheEngineKeepsToTheTable(t *testing.T) {
 			withWaves(status(1, true, rapid.Bool().Draw(t, "settled"), state.Draw(t, "first")), status(2, rapid.Bool().Draw(t, "released"), false, state.Draw(t, "second")))(s)
 		})
 		for _, a := range rotation.Advance(s) {
+			if s.Held == rotation.HeldWindowExpired && a.Resume {
+				continue
+			}
 			if s.Held != "" {
 				t.Fatalf("a held run acts: %+v", a)
 			}

@@ -74,6 +74,12 @@ func nextHeld(s Snapshot) Step {
 	why := fmt.Sprintf("held (%s): %s", s.Held, s.HeldWhy)
 	switch s.Held {
 	case HeldWindowExpired:
+		if s.NoneNeedsToken && s.Workers > 0 {
+			return Step{Why: why + "; no refresh token is needed any more: the run goes on by itself"}
+		}
+		if s.NoneNeedsToken {
+			return Step{Command: "rotator worker", Why: why + "; no refresh token is needed any more, but no worker is alive to go on", Human: true}
+		}
 		return human(s, "arm", why+"; create another refresh token and enter it: the run continues where it stands")
 	case HeldWaiting:
 		if strings.HasPrefix(s.HeldWhy, SaysUnstorable) {

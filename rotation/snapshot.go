@@ -135,6 +135,9 @@ type Snapshot struct {
 	// the new secret although their item was settled: proven, or skipped for a
 	// reason that no longer holds.
 	OldVersionShops int
+	// NoneNeedsToken tells, once no refresh token can be used, that no shop is left
+	// that needs one: what is open is only to be proven, or to be skipped.
+	NoneNeedsToken bool
 
 	Deliveries Deliveries
 	// ToLoad counts, while the run waits to be revoked, the shops with a new token

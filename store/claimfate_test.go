@@ -69,12 +69,15 @@ func TestTriesCountSinceSomebodyAskedForARetry(t *testing.T) {
 	}
 	resume := func(held rotation.Held) func(context.Context, *store.Tx, *rig) error {
 		return func(ctx context.Context, tx *store.Tx, r *rig) error {
-			if _, err := tx.Hold(ctx, storetest.Actor, r.run.ID, held, "x"); err != nil {
+			err := r.InTx(ctx, func(tx *store.Tx) error {
+				_, err := tx.Hold(ctx, storetest.Actor, r.run.ID, held, "x")
+				return err
+			})
+			if err != nil {
 				return err
 			}
-			run := r.run
-			run.Held = held
-			return tx.Resume(ctx, storetest.Actor, run)
+			run, err := r.Store.Run(ctx, r.run.ID)
+			return errors.Join(err, tx.Resume(ctx, storetest.Actor, run))
 		}
 	}
 	for name, tt := range map[string]struct {

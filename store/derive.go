@@ -62,10 +62,12 @@ var (
 		and i.state = 'pending' and i.next_attempt_at is null order by i.position`)
 	readUnderivedClaim = sql(underivedColumns + ` where i.run_id = $1 and i.position = $2 and
 		(i.attempt = $3 and i.state = 'claimed' or $4 and i.attempt = $3 - 1 and i.state = 'pending')`)
-	// Both locks keep out until commit what would make the write wrong: a hold
-	// or a cancel of the run, and another worker's taking of the batch.
-	lockWorkingRun = sql(`select from rotator.runs where id = $1 and held is null and closed_at is null and cancelled_at is null for share`)
-	lockLease      = sql(`select from rotator.batches where run_id = $1 and number = $2 and fence = $3 and settled_at is null for no key update`)
+	// Both locks keep out until commit what would make the write wrong: a hold, a
+	// cancel or the cutover of the run, and another worker's taking of the batch.
+	lockWorkingRun  = sql(`select from rotator.runs where id = $1 and held is null and closed_at is null and cancelled_at is null for share`)
+	lockDerivingRun = sql(`select from rotator.runs where id = $1 and held is null and closed_at is null and cancelled_at is null
+		and phase in ('deriving', 'derived', 'checked') for share`)
+	lockLease = sql(`select from rotator.batches where run_id = $1 and number = $2 and fence = $3 and settled_at is null for no key update`)
 	// After the cutover a shop that is worked by itself goes on to be proven: it
 	// keeps its lease.
 	writeDerived = sql(`update rotator.items i set state = 'exchanged', attempt = x.claimed, new_token = x.token, exchanged_at = now(), generation = x.generation,
@@ -123,13 +125,13 @@ func (s *Store) underived(ctx context.Context, statement string, args ...any) ([
 // WriteDerived commits what deriving the leased batch came to, and settles the
 // batch unless an item of it is still open. A shop that is bound to a row of the
 // app's own table is derived together with its row, or set aside with the reason.
-// ErrConflict when the lease was superseded or the run does not work, a
+// ErrConflict when the lease was superseded or the run does not derive, a
 // *BoundFault when the app's table cannot be written: nothing is written then.
 func (s *Store) WriteDerived(ctx context.Context, l Lease, group []Derivation) error {
 	return byRow(group, func(group []Derivation) error {
 		return againIfDeadlocked(func() error {
 			return s.InTx(ctx, func(tx *Tx) error {
-				if err := tx.lockWorkingRun(ctx, l.RunID); err != nil {
+				if err := tx.exactlyOne(ctx, fmt.Sprintf("find run %d deriving", l.RunID), lockDerivingRun, l.RunID); err != nil {
 					return err
 				}
 				if err := tx.exactlyOne(ctx, fmt.Sprintf("hold batch %d", l.Number), lockLease, l.RunID, l.Number, l.Fence); err != nil {

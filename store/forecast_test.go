@@ -66,8 +66,9 @@ func TestTheFirstWaveIsMeasuredUntilTheRunIsJudged(t *testing.T) {
 	r.tx(t, save)
 	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.Hold(ctx, storetest.Actor, r.run.ID, rotation.HeldPaused, "lunch")
-		return errors.Join(err, tx.Resume(ctx, storetest.Actor, r.reread(t)))
+		return err
 	})
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, storetest.Actor, r.reread(t)) })
 	if s := r.snapshot(t, store.Engine); s.Judged == nil {
 		t.Error("a verdict that fits was forgotten")
 	}

@@ -95,6 +95,7 @@ var (
 	anyRunOpen   = sql(`select exists (select from rotator.runs where app_id = $1 and closed_at is null and cancelled_at is null)`)
 	readRun      = sql(`select ` + runColumns + ` from rotator.runs where id = $1`)
 	lockOpenRun  = sql(`select from rotator.runs where id = $1 and closed_at is null and cancelled_at is null for no key update`)
+	stayInPhase  = sql(`select from rotator.runs where id = $1 and phase = $2 and closed_at is null and cancelled_at is null for share`)
 	readOpenRuns = sql(`select ` + runColumns + ` from rotator.runs where closed_at is null and cancelled_at is null order by id`)
 	readAppRuns  = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 order by id desc`)
 	enterPhase   = sql(`update rotator.runs set phase = $3, phase_at = now(), closed_at = case when $3 = 'closed' then now() end
@@ -102,12 +103,14 @@ var (
 	holdRun = sql(`update rotator.runs set held = $2, held_why = $3, held_at = now()
 		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
 	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
-		where id = $1 and held is not null and closed_at is null and cancelled_at is null`)
+		where id = $1 and held = $2 and held_at = $3 and closed_at is null and cancelled_at is null`)
+	windowOpen = sql(`select exists (select from rotator.refresh_tokens where run_id = $1 and refused_at is null and expires_at > now()
+		and id = (select max(id) from rotator.refresh_tokens where run_id = $1))`)
 	// What an app that was unwell held says nothing about the wave.
 	acceptWaves = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null
 		and not exists (select from rotator.health_polls where run_id = $1 and failures >= $2)`)
 	cancelRun    = sql(`update rotator.runs set cancelled_at = now() where id = $1 and closed_at is null and cancelled_at is null`)
-	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null`)
+	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null and phase = $3 and phase_at = $4`)
 	uncertifyRun = sql(`update rotator.runs set certificate = null where id = $1`)
 	saveRunSet   = sql(`update rotator.runs set settings = $2 where id = $1 and closed_at is null and cancelled_at is null`)
 	readCertify  = sql(`select certificate from rotator.runs where id = $1`)
@@ -217,6 +220,12 @@ func (t *Tx) lockOpenRun(ctx context.Context, id int64) error {
 	return t.exactlyOne(ctx, fmt.Sprintf("find run %d open", id), lockOpenRun, id)
 }
 
+// StayInPhase keeps the run in the phase it was read in until commit. ErrConflict when
+// it has left that.
+func (t *Tx) StayInPhase(ctx context.Context, r Run) error {
+	return t.exactlyOne(ctx, fmt.Sprintf("keep run %d in phase %s", r.ID, r.Phase), stayInPhase, r.ID, r.Phase)
+}
+
 // OpenRuns lists the runs that are neither closed nor cancelled.
 func (s *Store) OpenRuns(ctx context.Context) ([]Run, error) { return s.runs(ctx, readOpenRuns) }
 
@@ -272,8 +281,19 @@ func (t *Tx) onEnter(ctx context.Context, r Run, to rotation.Phase) error {
 }
 
 // Hold stops the run's calls. It reports false, and changes nothing, when the
-// run is held already: the first reason stands.
+// run is held already: the first reason stands. Nor does it hold a run for the end
+// of a window that an operator has just continued.
 func (t *Tx) Hold(ctx context.Context, actor string, runID int64, held rotation.Held, why string) (bool, error) {
+	if held == rotation.HeldWindowExpired {
+		// Whoever arms holds the run's row: what it stored is seen after that.
+		if err := t.lockRun(ctx, runID); err != nil {
+			return false, err
+		}
+		var open bool
+		if err := t.tx.QueryRow(ctx, windowOpen, runID).Scan(&open); err != nil || open {
+			return false, err
+		}
+	}
 	tag, err := t.tx.Exec(ctx, holdRun, runID, held, why)
 	if err != nil {
 		return false, fmt.Errorf("hold run %d: %w", runID, err)
@@ -284,9 +304,10 @@ func (t *Tx) Hold(ctx context.Context, actor string, runID int64, held rotation.
 	return true, t.Log(ctx, actor, "run.held", runID, map[string]any{"held": held, "why": why})
 }
 
-// Resume lets a held run work again. The caller grants its batches anew.
+// Resume ends the hold that r was read with. The caller grants its batches anew.
+// ErrConflict when it has ended, or another has begun.
 func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
-	if err := t.exactlyOne(ctx, "resume the run", resumeRun, r.ID); err != nil {
+	if err := t.exactlyOne(ctx, "resume the run", resumeRun, r.ID, r.Held, r.HeldAt); err != nil {
 		return err
 	}
 	if r.Held == rotation.HeldBreakerOpen {
@@ -336,16 +357,17 @@ func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
 	return t.Log(ctx, actor, "run.cancelled", r.ID, map[string]any{"phase": r.Phase})
 }
 
-// Certify writes the certificate of proof, once.
-func (t *Tx) Certify(ctx context.Context, actor string, runID int64, certificate any) error {
+// Certify writes the certificate of proof, once. ErrConflict when the run has one, or
+// has left the phase since r was read: what was proven then may not be all.
+func (t *Tx) Certify(ctx context.Context, actor string, r Run, certificate any) error {
 	text, err := json.Marshal(certificate)
 	if err != nil {
 		return fmt.Errorf("encode the certificate: %w", err)
 	}
-	if err := t.exactlyOne(ctx, "write the certificate", certifyRun, runID, text); err != nil {
+	if err := t.exactlyOne(ctx, "write the certificate", certifyRun, r.ID, text, r.Phase, r.PhaseAt); err != nil {
 		return err
 	}
-	return t.Log(ctx, actor, "run.certified", runID, json.RawMessage(text))
+	return t.Log(ctx, actor, "run.certified", r.ID, json.RawMessage(text))
 }
 
 // dropCertificate voids a certificate when its run goes back to exchanging; the

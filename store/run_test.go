@@ -129,7 +129,7 @@ func TestTheFirstReasonToHoldStands(t *testing.T) {
 		return held
 	}
 	resume := func() error {
-		return r.try(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, storetest.Actor, r.run) })
+		return r.try(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, storetest.Actor, r.reread(t)) })
 	}
 	if err := resume(); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a run that is not held is resumed: %v", err)
@@ -192,7 +192,7 @@ func TestACertificateIsWrittenOnceAndVoidWhenTheProofIsTakenBack(t *testing.T) {
 	r := newRig(t, 1)
 	certify := func() error {
 		return r.try(t, func(ctx context.Context, tx *store.Tx) error {
-			return tx.Certify(ctx, store.ActorEngine, r.run.ID, map[string]int{"proven": 1})
+			return tx.Certify(ctx, store.ActorEngine, r.reread(t), map[string]int{"proven": 1})
 		})
 	}
 	if text, err := r.Certificate(t.Context(), r.run.ID); err != nil || text != nil {

@@ -101,6 +101,9 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err := t.fillSweep(ctx, r, &s, detail); err != nil {
 		return s, r, err
 	}
+	if err := t.fillNeeds(ctx, r, &s); err != nil {
+		return s, r, err
+	}
 	return s, r, t.fillForecast(ctx, r, &s)
 }
 
