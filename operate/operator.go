@@ -104,7 +104,8 @@ func choose(secrets []store.Secret) (from, to store.Secret, why string) {
 	case !hasActive:
 		return from, to, "the app's present secret is not stored: enter it with `rotator secret add`"
 	case hasRetiring && hasPending:
-		return from, to, fmt.Sprintf("version %d is not revoked yet: a rotation away from it must be finished before one to version %d", retiring.Version, pending.Version)
+		return from, to, fmt.Sprintf("version %d is not revoked yet: a rotation to version %d must be finished before one to version %d. Give that one up with `rotator secret discard %d`, then start: the run goes on to version %d",
+			retiring.Version, active.Version, pending.Version, pending.Version, active.Version)
 	case hasRetiring:
 		return retiring, active, ""
 	case !hasPending:
@@ -333,26 +334,12 @@ func Leaves(s rotation.Snapshot) string {
 	if n := s.Counts.Exchanged; n > 0 {
 		unproven = fmt.Sprintf("%d get a new one that is not proven yet, ", n)
 	}
-	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one%s",
-		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, secretsLeft(s))
-}
-
-// secretsLeft says of which secret the tokens are that a cancel leaves behind,
-// if some can be of the new one.
-func secretsLeft(s rotation.Snapshot) string {
-	const both = "both secrets must stay alive until another rotation has finished"
-	c := s.Counts
-	// What was sent, and what a person must look at, may have made a token.
-	maybe := c.Claimed + c.Unknown + c.Parked + c.Waived
-	switch {
-	case c.Proven+c.Exchanged > 0:
-		return "; " + both
-	case maybe > 0:
-		return fmt.Sprintf("; a new token may have been made for %d of them: %s", maybe, both)
-	case !s.Phase.Before(rotation.PhaseOAuthSwitched):
-		return "; the app gets the tokens of new installs with the new secret: keep both alive until it uses the old one again, or another rotation has finished"
+	words := rotation.SecretsLeft(s)
+	if words != "" {
+		words = "; " + words
 	}
-	return ""
+	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one%s",
+		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, words)
 }
 
 // Waive accepts one shop as it is, by name and with a reason.

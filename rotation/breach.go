@@ -62,15 +62,26 @@ func nextBreach(s Snapshot) (Step, bool) {
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "every shop is back; what is left: " + unmet(gate)}, true
 		}
-		return Step{Why: "every shop is back; a worker is about to look at old and new tokens"}, true
+		return Step{Why: beforeUp(s) + "a worker is about to look at old and new tokens"}, true
 	case PhaseRevoked:
 		if s.Revocation.Done() && s.Revocation.OldAlive+s.Revocation.NewDead == 0 {
-			return human(s, "confirm webhooks_single", "make sure that no instance of the app accepts a webhook signed by the leaked secret, then say so"), true
+			return human(s, "confirm webhooks_single", beforeUp(s)+"make sure that no instance of the app accepts a webhook signed by the leaked secret, then say so"), true
 		}
 	case PhaseWebhooksSingle:
-		return human(s, "confirm closed --confirm "+s.App, "dead tokens and the refresh token can be shredded and the run closed; "+reportTimeline), true
+		return human(s, "confirm closed --confirm "+s.App, beforeUp(s)+"dead tokens and the refresh token can be shredded and the run closed; "+reportTimeline), true
 	}
 	return Step{}, false
+}
+
+// beforeUp is what must be so before the app works again.
+func beforeUp(s Snapshot) string {
+	if n := s.Deliveries.Undelivered(); n > 0 {
+		return fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`), and those shops are down until it has; ", n)
+	}
+	if s.ToLoad > 0 {
+		return fmt.Sprintf("load the new tokens of %d shops into the app (`%s`), which are down until it works with them; then ", s.ToLoad, exportCommand(s))
+	}
+	return ""
 }
 
 const reportTimeline = "the incident's timeline is `rotator rotation report --timeline`"

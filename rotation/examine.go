@@ -126,7 +126,7 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		add(CodeBroken, SeverityCritical, "rotator rotation report", "%d shops have no working token since the revoke: send the re-install links of the report", n)
 	}
 	if n := s.Revocation.OldAlive; n > 0 && s.Revocation.Done() {
-		add(CodeOldTokens, SeverityCritical, next, "the old secret was said to be revoked, and %d tokens of it still answer: revoke it in the dashboard (it can take a while to bite), then say so again", n)
+		add(CodeOldTokens, SeverityCritical, next, "the old secret was said to be revoked: %s; then say so again, or waive a shop whose former token was of the new secret already", stillAlive(s))
 	}
 }
 

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ type Step struct {
 func Next(s Snapshot) Step {
 	if s.Phase == PhaseClosed {
 		return Step{Why: "the run is closed; nothing is left to do"}
+	}
+	if s.Cancelled {
+		return nextCancelled(s)
 	}
 	if s.Held != HeldNot {
 		return nextHeld(s)
@@ -144,6 +148,12 @@ func nextDelivery(d Deliveries) Step {
 		"%s, and %d were sent in vain: mend what receives them, then `rotator delivery retry`; a shop can be waived by name", why, d.Failing)}
 }
 
+// exportCommand writes the tokens that the app may not have: also those that runs
+// before this one swapped and left when they were cancelled.
+func exportCommand(s Snapshot) string {
+	return fmt.Sprintf("rotator shop export --changed-since %d --output FILE", cmp.Or(s.LoadSince, s.RunID))
+}
+
 // beforeRevoke is what must be so before the tokens die that the app may still
 // work with.
 func beforeRevoke(s Snapshot) string {
@@ -152,9 +162,23 @@ func beforeRevoke(s Snapshot) string {
 		words = fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`); when it has, ", n)
 	}
 	if n := s.ToLoad - s.Deliveries.Undelivered(); n > 0 {
-		words += fmt.Sprintf("load the new tokens of %d shops into the app (`rotator shop export --changed-since %d --output FILE`), whose old ones die with the old secret; then ", n, s.RunID)
+		words += fmt.Sprintf("load the new tokens of %d shops into the app (`%s`), whose old ones die with the old secret; then ", n, exportCommand(s))
 	}
 	return words
+}
+
+// stillAlive says what old tokens that answer after the revoke mean.
+func stillAlive(s Snapshot) string {
+	r := s.Revocation
+	const revoke = "revoke the old secret in the Partners dashboard (it can take a while to bite)"
+	n := fmt.Sprintf("%d old tokens still answer", r.OldAlive)
+	if len(s.AliveShops) > 0 {
+		n += " (" + strings.Join(s.AliveShops, ", ") + ")"
+	}
+	if r.OldDead > r.OldAlive {
+		return fmt.Sprintf("%s, and %d are dead: give the revoke a while to bite", n, r.OldDead)
+	}
+	return n + ": " + revoke
 }
 
 func nextRevoked(s Snapshot) Step {
@@ -163,7 +187,7 @@ func nextRevoked(s Snapshot) Step {
 	case !r.Done():
 		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %d shops; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, r.Planned)}
 	case r.OldAlive > 0:
-		return human(s, "confirm revoked --confirm "+s.App, fmt.Sprintf("%d old tokens still answer: revoke the old secret in the Partners dashboard (it can take a while to bite), then say so again; a shop whose former token was of the new secret already can be waived by name", r.OldAlive))
+		return human(s, "confirm revoked --confirm "+s.App, stillAlive(s)+"; then say so again; `rotator rotation waive DOMAIN --reason …` accepts a shop whose former token was of the new secret already")
 	case r.NewDead > 0:
 		return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", r.NewDead))
 	}

@@ -31,10 +31,20 @@ func TestNext(t *testing.T) {
 		"proven, tokens to load": {rotation.PhaseProven, func(s *rotation.Snapshot) {
 			s.Counts, s.ToLoad = rotation.Counts{Total: 10, Proven: 7, Skipped: 2, Waived: 1}, 7
 		}, "rotator rotation confirm revoked --confirm shopbot", true, "7 shops proven, 2 skipped, 1 waived: load the new tokens of 7 shops into the app (`rotator shop export --changed-since 7 --output FILE`), whose old ones die with the old secret; then revoke"},
-		"revoked":         {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", true, "the new secret only"},
-		"webhooks single": {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", true, "shredded"},
-		"closed":          {rotation.PhaseClosed, nil, "", false, "nothing is left to do"},
-		"closed and held": {rotation.PhaseClosed, held(rotation.HeldPaused, "x"), "", false, "nothing is left to do"},
+		"proven, after a run that was cancelled": {
+			rotation.PhaseProven, func(s *rotation.Snapshot) { s.ToLoad, s.LoadSince = 9, 5 },
+			"rotator rotation confirm revoked --confirm shopbot", true, "load the new tokens of 9 shops into the app (`rotator shop export --changed-since 5 --output FILE`)",
+		},
+		"cancelled, both secrets in use": {
+			rotation.PhaseProven, func(s *rotation.Snapshot) { s.Cancelled = true }, "", false,
+			"the run was cancelled; both secrets must stay alive until another rotation has finished; `rotator rotation start` begins another",
+		},
+		"cancelled and held":     {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Cancelled, s.Held = true, rotation.HeldPaused }, "", false, "the run was cancelled"},
+		"cancelled at its start": {rotation.PhasePrepared, func(s *rotation.Snapshot) { s.Cancelled = true; s.Counts = rotation.Counts{Total: 10, Pending: 10} }, "", false, "the run was cancelled; `rotator rotation start` begins another"},
+		"revoked":                {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", true, "the new secret only"},
+		"webhooks single":        {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", true, "shredded"},
+		"closed":                 {rotation.PhaseClosed, nil, "", false, "nothing is left to do"},
+		"closed and held":        {rotation.PhaseClosed, held(rotation.HeldPaused, "x"), "", false, "nothing is left to do"},
 
 		"parked while others work":  {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 9, Retrying: 1} }, "", false, "9 of 10"},
 		"nothing proven":            {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Skipped: 10} }, "rotator rotation report", true, "not one of 10 shops is proven"},
@@ -46,9 +56,13 @@ func TestNext(t *testing.T) {
 		"proven, a shop came":     {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 2 }, "", false, "do not revoke yet: late installs are swept: 2 shops came since the walk"},
 		"proven, nobody to sweep": {rotation.PhaseProven, func(s *rotation.Snapshot) { noWorker(s); s.LateInstalls = 2 }, "rotator worker", true, "no worker is alive"},
 		"revoked, checking":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 4 }, "", false, "4 of 10 shops"},
-		"revoked, old lives":      {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 8, 2 }, "rotator rotation confirm revoked --confirm shopbot", true, "2 old tokens still answer"},
-		"revoked, new died":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
-		"revoked, in the grace":   {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},
+		"revoked, old lives":      {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 8, 2 }, "rotator rotation confirm revoked --confirm shopbot", true, "2 old tokens still answer, and 8 are dead: give the revoke a while to bite"},
+		"revoked, few old live": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
+			s.Revocation.OldDead, s.Revocation.OldAlive, s.AliveShops = 9, 1, []string{"late.myharavan.com"}
+		}, "rotator rotation confirm revoked --confirm shopbot", true, "1 old tokens still answer (late.myharavan.com)"},
+		"revoked, all old live": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 0, 10 }, "rotator rotation confirm revoked --confirm shopbot", true, "10 old tokens still answer: revoke the old secret in the Partners dashboard"},
+		"revoked, new died":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
+		"revoked, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},
 
 		"revoked again, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
 			s.Attested[rotation.PhaseRevoked] = rotation.Attestation{Actor: "operator", At: noon.Add(-time.Minute)}

@@ -90,6 +90,8 @@ type Snapshot struct {
 	PhaseAt time.Time
 	Held    Held
 	HeldWhy string
+	// Cancelled tells that the run is over without being closed.
+	Cancelled bool
 
 	// SecretsDiffer is false when old and new secret are the same value.
 	SecretsDiffer bool
@@ -140,10 +142,12 @@ type Snapshot struct {
 	NoneNeedsToken bool
 
 	Deliveries Deliveries
-	// ToLoad counts, while the run waits to be revoked, the shops with a new token
-	// that the app neither acknowledged nor has in a bound row: somebody must load
-	// it there.
-	ToLoad int
+	// ToLoad counts, while the run waits to be revoked, and in a breach until it is
+	// closed, the shops with a new token that the app neither acknowledged nor has in
+	// a bound row: somebody must load it there. LoadSince is the first run that made
+	// any of them: those before this one were cancelled.
+	ToLoad    int
+	LoadSince int64
 	// Bound is the app's own table that the run works on.
 	Bound Bound
 
@@ -152,6 +156,9 @@ type Snapshot struct {
 	// Certificate tells that the certificate of proof is written.
 	Certificate bool
 	Revocation  Revocation
+	// AliveShops are the shops whose former token answers after the revoke, if they
+	// are few.
+	AliveShops []string
 	// Migration is filled for a token migration only.
 	Migration Migration
 	// Grace is how long webhooks signed by the old secret may still come after

@@ -52,6 +52,8 @@ var (
 			count(*) filter (where new_alive), count(*) filter (where not new_alive)
 		from rotator.items i join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven'`)
+	readAlive = sql(`select s.domain from rotator.items i join rotator.runs r on r.id = i.run_id join rotator.shops s on s.id = i.shop_id
+		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven' and not i.old_dead order by i.position`)
 	shredItems = sql(`update rotator.items set old_token = null, new_token = null
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
 	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
@@ -126,6 +128,17 @@ func revocation(ctx context.Context, q querier, runID int64) (rotation.Revocatio
 		return r, fmt.Errorf("count checks: %w", err)
 	}
 	return r, nil
+}
+
+// aliveShown old tokens that still answer are named by their shops.
+const aliveShown = 5
+
+// aliveShops names the shops whose former token answers, unless there are many.
+func (t *Tx) aliveShops(ctx context.Context, runID int64, r rotation.Revocation) ([]string, error) {
+	if r.OldAlive == 0 || r.OldAlive > aliveShown {
+		return nil, nil
+	}
+	return collect(ctx, t.tx, "name shops whose old token answers", pgx.RowTo[string], readAlive, runID)
 }
 
 // shredPage keeps a shredding statement short, so that vacuum can follow it.

@@ -74,7 +74,7 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 		return s, r, err
 	}
 	s = rotation.Snapshot{
-		RunID: r.ID, Kind: r.Kind, Mode: r.Mode, Phase: r.Phase, PhaseAt: r.PhaseAt.UTC(), Held: r.Held, HeldWhy: r.HeldWhy,
+		RunID: r.ID, Kind: r.Kind, Mode: r.Mode, Phase: r.Phase, PhaseAt: r.PhaseAt.UTC(), Held: r.Held, HeldWhy: r.HeldWhy, Cancelled: r.CancelledAt != nil,
 		WalkDone: r.WalkDoneAt != nil, WavePolicy: r.Settings.Waves, Grace: time.Duration(r.Settings.GraceSeconds) * time.Second,
 	}
 	if err := t.tx.QueryRow(ctx, readSnapNow).Scan(&s.Now); err != nil {
@@ -125,6 +125,9 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 	s.Certificate = certificate != nil
 	if r.Phase == rotation.PhaseRevoked || r.Phase == rotation.PhaseWebhooksSingle {
 		if s.Revocation, err = revocation(ctx, t.tx, r.ID); err != nil {
+			return err
+		}
+		if s.AliveShops, err = t.aliveShops(ctx, r.ID, s.Revocation); err != nil {
 			return err
 		}
 	}

@@ -201,6 +201,12 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	case rotation.ItemWaived:
 		return "accepted as it is", rotation.Step{Why: "an operator decided it"}
 	}
+	if i.OldDead != nil && !*i.OldDead && (i.NewAlive == nil || *i.NewAlive) {
+		return "its new token is current and was proven, but its old one still answers after the revoke", rotation.Step{
+			Command: noun + " confirm revoked --confirm " + st.App, Human: true,
+			Why: "if the old secret is revoked by now, say so again; if its former token was of the new secret already: `" + noun + " waive " + i.Domain + " --reason TEXT`",
+		}
+	}
 	if i.NewAlive != nil && !*i.NewAlive {
 		return "its new token was proven, but is dead after the revoke", rotation.Step{
 			Command: noun + " report", Human: true,

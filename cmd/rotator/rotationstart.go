@@ -175,9 +175,9 @@ func (o onRun) startRefused(ctx context.Context, err error) error {
 	if !errors.As(err, &refused) || o.run.ID == 0 || !o.run.Open() {
 		return err
 	}
-	snap, run, readErr := o.store.Snapshot(ctx, o.run.ID, store.Counted)
+	snap, _, readErr := o.store.Snapshot(ctx, o.run.ID, store.Counted)
 	if readErr == nil {
-		refused.Next = nextStep(snap, run)
+		refused.Next = nextStep(snap)
 	}
 	return err
 }

@@ -121,7 +121,7 @@ func makeStatus(snap rotation.Snapshot, run store.Run, workers []store.WorkerInf
 	st := runStatus{
 		Run: run.ID, Kind: run.Kind, Mode: run.Mode, App: snap.App, State: stateOf(run),
 		Phase: run.Phase, PhaseAt: snap.PhaseAt, StartedAt: run.CreatedAt.UTC(), At: snap.Now,
-		Items: snap.Counts, Next: nextStep(snap, run), Gate: rotation.Gate(snap), Certificate: snap.Certificate,
+		Items: snap.Counts, Next: nextStep(snap), Gate: rotation.Gate(snap), Certificate: snap.Certificate,
 		Worst: []store.ItemInfo{}, Waves: []statusWave{}, Workers: []statusWorker{}, Deliveries: deliveriesOf(snap.Deliveries),
 	}
 	if ended := cmp.Or(run.ClosedAt, run.CancelledAt); ended != nil {
@@ -241,10 +241,7 @@ func (st runStatus) eta(snap rotation.Snapshot, observed float64) statusETA {
 
 // nextStep is what happens next, with a command line that can be typed as it is
 // but for the words in capitals.
-func nextStep(snap rotation.Snapshot, run store.Run) rotation.Step {
-	if run.CancelledAt != nil {
-		return rotation.Step{Why: fmt.Sprintf("the run was cancelled; `rotator %s start` begins another", run.Kind.Noun())}
-	}
+func nextStep(snap rotation.Snapshot) rotation.Step {
 	if waitsForCertificate(snap) {
 		return rotation.Step{Why: snap.Counts.Words() + "; a worker is about to write the certificate"}
 	}

@@ -78,7 +78,7 @@ next     nothing to do: working: 412 of 1000 shops settled
 func TestStatusViewOfACancelledRun(t *testing.T) {
 	t.Parallel()
 	snap, run, _ := situation()
-	snap.Workers, run.CancelledAt = 0, &noon
+	snap.Workers, snap.Cancelled, run.CancelledAt = 0, true, &noon
 	view := statusView{makeStatus(snap, run, nil, 0)}
 	if got, want := view.Line(noon), "12:00:00 exchanging cancelled 400/1000 proven, 8 retrying, 2 parked, 10 skipped"; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -88,7 +88,7 @@ phase    exchanging (5 of 9), cancelled
 items    [#########...............] 400/1000 proven
          580 pending, 8 retrying, 2 parked, 10 skipped
 waves    canary 5/5 settled; all 407/995
-next     nothing to do: the run was cancelled; ` + "`rotator rotation start`" + ` begins another
+next     nothing to do: the run was cancelled; both secrets must stay alive until another rotation has finished; ` + "`rotator rotation start`" + ` begins another
 `
 	if diff := cmp.Diff(want, view.Render(0)); diff != "" {
 		t.Error(diff)
@@ -173,7 +173,7 @@ func TestStatusSituations(t *testing.T) {
 			s.Revocation = rotation.Revocation{Planned: 3, OldDead: 3, NewAlive: 2, NewDead: 1}
 		}, code: exitExceptions},
 		{name: "cancelled", change: func(s *rotation.Snapshot, r *store.Run, _ *[]store.WorkerInfo) {
-			r.CancelledAt = &noon
+			s.Cancelled, r.CancelledAt = true, &noon
 			s.Counts = rotation.Counts{Total: 3, Proven: 2, Parked: 1}
 		}},
 		{name: "closed", change: func(s *rotation.Snapshot, r *store.Run, _ *[]store.WorkerInfo) {

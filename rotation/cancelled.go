@@ -1,0 +1,32 @@
+package rotation
+
+import "fmt"
+
+// SecretsLeft says of which secret the tokens are that a cancelled rotation leaves
+// behind; "" if none can be of the new one.
+func SecretsLeft(s Snapshot) string {
+	const both = "both secrets must stay alive until another rotation has finished"
+	c := s.Counts
+	// What was sent, and what a person must look at, may have made a token.
+	maybe := c.Claimed + c.Unknown + c.Parked + c.Waived
+	switch {
+	case c.Proven+c.Exchanged > 0:
+		return both
+	case maybe > 0:
+		return fmt.Sprintf("a new token may have been made for %d of them: %s", maybe, both)
+	case !s.Phase.Before(PhaseOAuthSwitched):
+		return "the app gets the tokens of new installs with the new secret: keep both alive until it uses the old one again, or another rotation has finished"
+	}
+	return ""
+}
+
+// nextCancelled is the next step after a run that was cancelled.
+func nextCancelled(s Snapshot) Step {
+	why := "the run was cancelled"
+	if s.Kind == KindRotation {
+		if left := SecretsLeft(s); left != "" {
+			why += "; " + left
+		}
+	}
+	return Step{Why: fmt.Sprintf("%s; `%s` begins another", why, command(s, "start"))}
+}
