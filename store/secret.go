@@ -125,13 +125,6 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 		if err := tx.tx.QueryRow(ctx, anySecretLives, appID).Scan(&lives); err != nil {
 			return fmt.Errorf("look for older secrets: %w", err)
 		}
-		var switched int
-		if err := tx.tx.QueryRow(ctx, switchedSecret, appID).Scan(&switched); err != nil {
-			return fmt.Errorf("look for a run's new secret: %w", err)
-		}
-		if switched > 0 {
-			return &SwitchedError{switched}
-		}
 		state := SecretActive
 		if lives {
 			state = SecretPending
@@ -151,6 +144,15 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 			return ErrPendingSecret
 		case err != nil:
 			return fmt.Errorf("store the secret: %w", err)
+		}
+		// A run that switches meanwhile locks no app, but the version that it takes
+		// from pending: the insert has waited for that.
+		var switched int
+		if err := tx.tx.QueryRow(ctx, switchedSecret, appID).Scan(&switched); err != nil {
+			return fmt.Errorf("look for a run's new secret: %w", err)
+		}
+		if switched > 0 {
+			return &SwitchedError{switched}
 		}
 		return tx.Log(ctx, actor, "secret.added", 0, added)
 	})
@@ -239,6 +241,10 @@ func (t *Tx) unswitchSecrets(ctx context.Context, r Run) error {
 func (s *Store) DiscardSecret(ctx context.Context, actor string, app App, version int) error {
 	return againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
+			// A run that is to put it to use may be on its way.
+			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
+				return fmt.Errorf("lock the app: %w", err)
+			}
 			// The next run would make them current, of a secret that is given up.
 			if err := tx.adoptLeft(ctx, app.ID); err != nil {
 				return err
