@@ -73,14 +73,17 @@ var (
 	// Of a domain named twice the first line counts. A token that is stored
 	// already, known by its fingerprint, is left alone: importing again changes
 	// nothing. A column that the list leaves empty is kept as stored. A run may
-	// have replaced the token since the list was judged: then it stays.
+	// have replaced the token since the list was judged: then it stays. Shops are
+	// locked in the order of an open run, whose swaps go on meanwhile.
 	mergeStaging = `with merged as (
 			insert into rotator.shops as s (id, app_id, domain, org_id, access_token, access_token_fingerprint, secret_id,
 				legacy_token, legacy_token_fingerprint, legacy_kind, installed_at, excluded_at, excluded_reason, priority, bound_key)
-			select distinct on (domain) shop_id, $1, domain, org_id, access_token, access_token_fingerprint,
+			select shop_id, $1, domain, org_id, access_token, access_token_fingerprint,
 				case when access_token is not null then $2::bigint end, legacy_token, legacy_token_fingerprint, legacy_kind,
 				installed_at, case when excluded_reason is not null then now() end, excluded_reason, priority, bound_key
-			from import_rows where not same order by domain, line
+			from (select distinct on (domain) * from import_rows where not same order by domain, line) r
+			order by (select i.position from rotator.items i where i.shop_id = r.shop_id and i.run_id =
+				(select id from rotator.runs where app_id = $1 and closed_at is null and cancelled_at is null)), shop_id
 			on conflict (app_id, domain) do update set
 				org_id = coalesce(excluded.org_id, s.org_id),
 				access_token = case when excluded.access_token_fingerprint is distinct from s.access_token_fingerprint
@@ -138,7 +141,14 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 		if decided != nil && !errors.Is(decided, ErrPreview) {
 			return decided
 		}
-		if err := tx.mergeShops(ctx, app, secretID, &result); err != nil {
+		// The list cannot be read again, so what is staged outlives a merge that
+		// PostgreSQL sacrificed.
+		err = againIfDeadlocked(func() error {
+			return pgx.BeginFunc(ctx, tx.tx, func(savepoint pgx.Tx) error {
+				return (&Tx{tx: savepoint, keys: tx.keys}).mergeShops(ctx, app, secretID, &result)
+			})
+		})
+		if err != nil {
 			return err
 		}
 		if decided != nil {
