@@ -12,7 +12,7 @@
 //
 // A cluster's folder holds data (PostgreSQL's own), run (the socket, unless the
 // path would be too long for one) and server.log. data.new-… is an initialisation
-// that did not finish, removed by the next one.
+// that did not finish, removed by a later start.
 //
 // # Invariants
 //

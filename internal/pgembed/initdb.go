@@ -89,19 +89,24 @@ func (c *Cluster) initialize(ctx context.Context, bin Binaries) error {
 	return syncFile(c.dir)
 }
 
-// freshFolder makes an empty folder for initdb and removes what is left of
-// earlier ones. Its name is new each time: the initdb of a rotator that was
-// killed may still be writing into its own.
-func (c *Cluster) freshFolder() (string, error) {
+// removeUnfinished removes what is left of initialisations that did not finish.
+// What cannot be removed stays for a later start: the initdb of a rotator that was
+// killed may still be writing into its folder. The caller holds the folder's lock.
+func (c *Cluster) removeUnfinished() {
 	unfinished, err := filepath.Glob(filepath.Join(c.dir, "data.new-*"))
 	if err != nil {
-		return "", fmt.Errorf("look for unfinished PostgreSQL data folders: %w", err)
+		c.note.printf("look for unfinished PostgreSQL data folders: %v", err)
 	}
 	for _, dir := range unfinished {
 		if err := os.RemoveAll(dir); err != nil {
-			return "", fmt.Errorf("remove unfinished PostgreSQL data folder: %w", err)
+			c.note.printf("leaving an unfinished PostgreSQL data folder to a later start: %v", err)
 		}
 	}
+}
+
+// freshFolder makes an empty folder for initdb. Its name is new each time, so that
+// an initdb that is left from a rotator that was killed has another.
+func (c *Cluster) freshFolder() (string, error) {
 	fresh, err := os.MkdirTemp(c.dir, "data.new-*")
 	if err != nil {
 		return "", fmt.Errorf("make PostgreSQL data folder: %w: free space, or choose another folder with ROTATOR_DATA_DIR", err)

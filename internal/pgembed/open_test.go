@@ -128,6 +128,9 @@ func TestOpenRecoversWhatACrashLeaves(t *testing.T) {
 	if n := ask(t, c.URL(), "select n::text from kept"); n != "1" {
 		t.Errorf("after the crash n = %s", n)
 	}
+	if exists(unfinished) {
+		t.Error("the unfinished data folder was not removed")
+	}
 	if !isAlive(bystander.Process.Pid) {
 		t.Error("Open ended a process that is no server")
 	}
@@ -167,6 +170,44 @@ func TestOpenIgnoresAnUnfinishedInitialisation(t *testing.T) {
 	mustExecute(t, mustOpen(t, Options{Dir: dir}).URL(), "select 1")
 	if exists(leftover) {
 		t.Error("the unfinished data folder was not removed")
+	}
+}
+
+// The initdb of a rotator that was killed goes on, in the folder that is to be
+// removed.
+func TestOpenBesideAnInitialisationThatGoesOn(t *testing.T) {
+	t.Parallel()
+	dir := durableFolder(t)
+	a, err := accountFor(dir)
+	must(t, err)
+	must(t, makeClusterFolder(dir, a))
+	orphan := filepath.Join(dir, "data.new-orphan")
+	write := func() {
+		for n := range 100 { // may be removed again at once
+			_ = os.MkdirAll(filepath.Join(orphan, "base", strconv.Itoa(n)), 0o700)
+		}
+	}
+	write()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			write()
+		}
+		write()
+	}()
+	c, err := Open(t.Context(), Options{Dir: dir, Log: &closeOnWrite{cancel: cancel}})
+	cancel()
+	<-ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExecute(t, c.URL(), "select 1")
+	must(t, c.StopServer(t.Context()))
+	must(t, c.StartServer(t.Context()))
+	if exists(orphan) {
+		t.Error("the unfinished data folder is still there after the next start")
 	}
 }
 

@@ -96,6 +96,7 @@ func (c *Cluster) startOrJoin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.removeUnfinished()
 	if major == 0 {
 		if err := c.initialize(ctx, bin); err != nil {
 			return err
