@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
 )
@@ -17,9 +20,16 @@ var (
 	readCanary   = sql(`select canary from rotator.keyring`)
 )
 
+// ErrForeignKeyring: the database was first used with another keyring.
+var ErrForeignKeyring = errors.New("this keyring is not the one that sealed this database")
+
 // CheckKeyring makes sure that the store's keyring is the one that this
-// database was first used with. A fresh database is bound to it.
+// database was first used with (ErrForeignKeyring). A fresh database is bound to
+// it; one that is bound already is only read.
 func (s *Store) CheckKeyring(ctx context.Context) error {
+	if err := s.VerifyKeyring(ctx); !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
 	sealed, err := s.keys.Seal(secret.New(canaryText), canaryAt)
 	if err != nil {
 		return fmt.Errorf("seal the keyring's canary: %w", err)
@@ -27,6 +37,7 @@ func (s *Store) CheckKeyring(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, insertCanary, sealed); err != nil {
 		return fmt.Errorf("store the keyring's canary: %w", err)
 	}
+	// Another process may have been faster, with another keyring.
 	return s.VerifyKeyring(ctx)
 }
 
@@ -37,7 +48,7 @@ func (s *Store) VerifyKeyring(ctx context.Context) error {
 		return fmt.Errorf("read the keyring's canary: %w", err)
 	}
 	if _, err := s.keys.Open(stored, canaryAt); err != nil {
-		return fmt.Errorf("this keyring is not the one that sealed this database: point ROTATOR_KEYRING at the right file, nothing was changed: %w", err)
+		return fmt.Errorf("%w: point ROTATOR_KEYRING at the right file, nothing was changed: %w", ErrForeignKeyring, err)
 	}
 	return nil
 }

@@ -57,12 +57,16 @@ func (e *examiner) examine(ctx context.Context) {
 		return
 	}
 	database := ahead(asked, time.Now(), server.Now)
-	if _, err := migrations.Check(ctx, pool); err != nil {
-		next := "rotator db migrate"
-		if errors.Is(err, migrations.ErrNewerSchema) {
-			next = "rotator version"
-		}
-		e.critical(rotation.CodeSchema, err.Error(), next)
+	switch _, err := migrations.Check(ctx, pool); {
+	case err == nil:
+	case errors.Is(err, migrations.ErrNotMigrated):
+		e.critical(rotation.CodeSchema, err.Error(), "rotator db migrate")
+		return
+	case errors.Is(err, migrations.ErrNewerSchema):
+		e.critical(rotation.CodeSchema, err.Error(), "rotator version")
+		return
+	default:
+		e.critical(rotation.CodeDatabase, err.Error(), "rotator doctor")
 		return
 	}
 	s, keyring, err := e.keyring(ctx, pool, cfg.Keyring)

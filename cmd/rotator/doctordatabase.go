@@ -88,7 +88,7 @@ func (d *doctor) sealed(ctx context.Context, pool *pgxpool.Pool) *store.Store {
 	cfg, _ := d.c.settings() // loaded by now
 	schema, err := migrations.Check(ctx, pool)
 	if err != nil {
-		d.misconfigured = true
+		d.misconfigured = exitCodeOf(err) == exitConfig
 		d.fail("schema", err, "")
 		return nil
 	}
@@ -120,8 +120,8 @@ func (d *doctor) sealed(ctx context.Context, pool *pgxpool.Pool) *store.Store {
 		return nil
 	}
 	s := store.New(pool, keys)
-	if err := s.CheckKeyring(ctx); err != nil {
-		d.misconfigured = true
+	if err := s.VerifyKeyring(ctx); err != nil {
+		d.misconfigured = exitCodeOf(err) == exitConfig
 		d.fail("keyring", err, "")
 		return nil
 	}

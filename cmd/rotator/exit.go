@@ -78,7 +78,8 @@ func exitCodeOf(err error) int {
 	case errors.As(err, &mistake),
 		errors.Is(err, pgembed.ErrNoBinaries),
 		errors.Is(err, migrations.ErrNotMigrated),
-		errors.Is(err, migrations.ErrNewerSchema):
+		errors.Is(err, migrations.ErrNewerSchema),
+		errors.Is(err, store.ErrForeignKeyring):
 		return exitConfig
 	}
 	return exitFailed

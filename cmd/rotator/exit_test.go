@@ -36,6 +36,7 @@ func TestExitCodes(t *testing.T) {
 		{"no PostgreSQL", fmt.Errorf("open: %w", pgembed.ErrNoBinaries), 78},
 		{"not migrated", migrations.ErrNotMigrated, 78},
 		{"newer schema", fmt.Errorf("%w (schema 9)", migrations.ErrNewerSchema), 78},
+		{"another keyring", fmt.Errorf("open: %w", store.ErrForeignKeyring), 78},
 		{"a code beats what it wraps", exitWith(exitFailed, store.ErrRunOpen, ""), 1},
 		{"a wrapped code stays", fmt.Errorf("outer: %w", exitWith(exitNoFit, anything, "")), 5},
 	} {

@@ -67,7 +67,11 @@ func readingStore(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*
 	}
 	keys, err := secret.OpenKeyring(cfg.Keyring)
 	if errors.Is(err, fs.ErrNotExist) {
-		if bound, boundErr := store.KeyringBound(ctx, pool); boundErr == nil && bound {
+		bound, boundErr := store.KeyringBound(ctx, pool)
+		if boundErr != nil {
+			return nil, boundErr
+		}
+		if bound {
 			err = noKeyringFile(cfg)
 		}
 	}
@@ -76,7 +80,7 @@ func readingStore(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*
 	}
 	s := store.New(pool, keys)
 	if err := s.VerifyKeyring(ctx); err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return nil, exitWith(exitConfig, err, "")
+		return nil, err
 	}
 	return s, nil
 }
@@ -157,32 +161,37 @@ func (c *cli) storeOn(ctx context.Context, pool *pgxpool.Pool) (*store.Store, er
 	}
 	keys, err := openKeyring(ctx, cfg, pool)
 	if err != nil {
-		return nil, exitWith(exitConfig, err, "")
+		return nil, err
 	}
 	s := store.New(pool, keys)
 	if err := s.CheckKeyring(ctx); err != nil {
-		return nil, exitWith(exitConfig, err, "")
+		return nil, err
 	}
 	return s, nil
 }
 
 // openKeyring opens the keyring, and makes one only where nothing can have been
-// sealed before: in a fresh private database.
+// sealed before: in a fresh private database. All but the database's own failures
+// are the configuration's.
 func openKeyring(ctx context.Context, cfg config.Config, pool *pgxpool.Pool) (*secret.Keyring, error) {
 	keys, err := secret.OpenKeyring(cfg.Keyring)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return keys, err
+	if errors.Is(err, fs.ErrNotExist) {
+		bound, boundErr := store.KeyringBound(ctx, pool)
+		switch {
+		case boundErr != nil:
+			return nil, boundErr
+		case bound:
+			err = noKeyringFile(cfg)
+		case !cfg.DatabaseURL.IsZero():
+			err = fmt.Errorf("there is no keyring at %s: create it with `rotator keyring create %s`, and back it up", cfg.Keyring, cfg.Keyring)
+		default:
+			keys, err = secret.CreateKeyring(cfg.Keyring)
+		}
 	}
-	bound, canaryErr := store.KeyringBound(ctx, pool)
-	switch {
-	case canaryErr != nil:
-		return nil, canaryErr
-	case bound:
-		return nil, noKeyringFile(cfg)
-	case !cfg.DatabaseURL.IsZero():
-		return nil, fmt.Errorf("there is no keyring at %s: create it with `rotator keyring create %s`, and back it up", cfg.Keyring, cfg.Keyring)
+	if err != nil {
+		return nil, exitWith(exitConfig, err, "")
 	}
-	return secret.CreateKeyring(cfg.Keyring)
+	return keys, nil
 }
 
 // noKeyringFile is about a database that was sealed with a keyring. A path that

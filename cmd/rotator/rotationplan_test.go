@@ -83,7 +83,7 @@ func TestPlanReadsOnConnectionsThatRefuseToWrite(t *testing.T) {
 		"an app":       func() error { _, err := s.SetApp(t.Context(), "x", a); return err },
 		"a heartbeat":  func() error { return s.StartWorker(t.Context(), store.WorkerInfo{Host: "h"}) },
 		"a run":        func() error { _, err := s.TakePoll(t.Context(), 1, time.Hour); return err },
-		"the keyring":  func() error { return s.CheckKeyring(t.Context()) },
+		"the keyring":  func() error { return s.KeyringVerified(t.Context(), "x", "copy") },
 		"River's jobs": func() error { _, err := s.Pool().Exec(t.Context(), "delete from rotator.river_job"); return err },
 	} {
 		if err := write(); err == nil || !strings.Contains(err.Error(), "read-only transaction") {
