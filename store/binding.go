@@ -125,27 +125,29 @@ func bindingBy(ctx context.Context, q querier, statement string, id int64) (Bind
 // The caller has had it checked. Rows of another table are matched anew by the
 // next reading.
 func (s *Store) Bind(ctx context.Context, actor string, app App, b Binding) error {
-	return s.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
-			return fmt.Errorf("lock the app: %w", err)
-		}
-		if err := tx.notAnothers(ctx, app, b); err != nil {
-			return err
-		}
-		was, err := binding(ctx, tx.tx, app.ID)
-		if err != nil && !errors.Is(err, ErrNotBound) {
-			return err
-		}
-		if was.Schema != b.Schema || was.Table != b.Table || was.Key != b.Key {
-			if _, err := tx.tx.Exec(ctx, forgetKeys, app.ID); err != nil {
-				return fmt.Errorf("forget the rows of the former table: %w", err)
+	return againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
+				return fmt.Errorf("lock the app: %w", err)
 			}
-		}
-		_, err = tx.tx.Exec(ctx, saveBinding, app.ID, b.Schema, b.Table, b.Key, b.Domain, b.Access, b.Legacy, b.OAuth, b.Where, b.Codec, actor)
-		if err != nil {
-			return fmt.Errorf("store the binding: %w", err)
-		}
-		return tx.Log(ctx, actor, "app.bound", 0, map[string]any{"app": app.Name, "binding": b})
+			if err := tx.notAnothers(ctx, app, b); err != nil {
+				return err
+			}
+			was, err := binding(ctx, tx.tx, app.ID)
+			if err != nil && !errors.Is(err, ErrNotBound) {
+				return err
+			}
+			if was.Schema != b.Schema || was.Table != b.Table || was.Key != b.Key {
+				if _, err := tx.tx.Exec(ctx, forgetKeys, app.ID); err != nil {
+					return fmt.Errorf("forget the rows of the former table: %w", err)
+				}
+			}
+			_, err = tx.tx.Exec(ctx, saveBinding, app.ID, b.Schema, b.Table, b.Key, b.Domain, b.Access, b.Legacy, b.OAuth, b.Where, b.Codec, actor)
+			if err != nil {
+				return fmt.Errorf("store the binding: %w", err)
+			}
+			return tx.Log(ctx, actor, "app.bound", 0, map[string]any{"app": app.Name, "binding": b})
+		})
 	})
 }
 
@@ -169,19 +171,21 @@ func (t *Tx) notAnothers(ctx context.Context, app App, b Binding) error {
 // Unbind forgets the app's binding. The table keeps its tokens, rotator its
 // shops. ErrNotBound if there is none.
 func (s *Store) Unbind(ctx context.Context, actor string, app App) error {
-	return s.InTx(ctx, func(tx *Tx) error {
-		if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
-			return fmt.Errorf("lock the app: %w", err)
-		}
-		b, err := binding(ctx, tx.tx, app.ID)
-		if err != nil {
-			return err
-		}
-		for _, statement := range []string{dropBinding, forgetKeys} {
-			if _, err := tx.tx.Exec(ctx, statement, app.ID); err != nil {
-				return fmt.Errorf("forget the binding: %w", err)
+	return againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) error {
+			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
+				return fmt.Errorf("lock the app: %w", err)
 			}
-		}
-		return tx.Log(ctx, actor, "app.unbound", 0, map[string]any{"app": app.Name, "table": b.Name()})
+			b, err := binding(ctx, tx.tx, app.ID)
+			if err != nil {
+				return err
+			}
+			for _, statement := range []string{dropBinding, forgetKeys} {
+				if _, err := tx.tx.Exec(ctx, statement, app.ID); err != nil {
+					return fmt.Errorf("forget the binding: %w", err)
+				}
+			}
+			return tx.Log(ctx, actor, "app.unbound", 0, map[string]any{"app": app.Name, "table": b.Name()})
+		})
 	})
 }
