@@ -130,8 +130,9 @@ type Snapshot struct {
 	// the walk passed them or, in a token migration, given a legacy token (or
 	// another one) since they were settled or derived.
 	LateInstalls int
-	// LateExchanges counts proven items for which a superseded worker got a
-	// token afterwards: their stored token must be proven again.
+	// LateExchanges counts proven items for which a superseded worker, or one that
+	// still had a call of a cancelled run under way, got a token afterwards: their
+	// stored token must be proven again.
 	LateExchanges int
 	// OldVersionShops counts live shops whose stored token was not minted by
 	// the new secret although their item was settled: proven, or skipped for a

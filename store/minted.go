@@ -22,7 +22,7 @@ var (
 		from unnest($1::bigint[], $2::int[], $3::bigint[], $4::text[], $5::bytea[]) as x (run_id, batch, fence, positions, tokens)
 		join rotator.batches b on b.run_id = x.run_id and b.number = x.batch and b.fence = x.fence
 		for share of b
-		returning run_id, batch, fence`)
+		returning run_id, batch, fence, run_id = ` + overRuns)
 	mintedOfBatch = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 order by id for update`)
 	mintedWith    = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 and positions && $3 order by id`)
 	// Those of cancelled runs, whose batches nobody takes over.
@@ -83,16 +83,22 @@ func (t *Tx) writeMinted(ctx context.Context, group []*Outcome, written map[key]
 		return fmt.Errorf("write new tokens: %w", err)
 	}
 	var l batchLease
-	_, err = pgx.ForEachRow(rows, []any{&l.runID, &l.batch, &l.fence}, func() error {
+	var isOver bool
+	over := map[key]bool{}
+	_, err = pgx.ForEachRow(rows, []any{&l.runID, &l.batch, &l.fence, &isOver}, func() error {
 		for _, o := range leases[l] {
-			written[o.Claim.key()] = true
+			k := o.Claim.key()
+			written[k] = true
+			if isOver {
+				over[k] = true
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("write new tokens: %w", err)
 	}
-	return t.markLate(ctx, group, written)
+	return t.markLate(ctx, group, written, over)
 }
 
 // keepMinted moves the tokens of shops that could not be proven into their

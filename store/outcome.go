@@ -85,7 +85,7 @@ var (
 			class = null, detail = null, acted = false
 		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::int[]) as x (run_id, position, attempt, token, latency_ms)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
-		returning i.run_id, i.position`)
+		returning i.run_id, i.position, i.run_id = ` + overRuns)
 	// Every array that unnest takes is written out and read again: a tenth of the
 	// statement's time. Numbers are taken from their arrays, and the few words,
 	// whose places have to be counted out, only where there are any.
@@ -114,10 +114,7 @@ var (
 		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bool[])
 			as x (` + heldColumns + `, state, class, detail, delay_ms, acted)
 		where ` + stillHeld + `
-		returning i.run_id, i.position`)
-	markLate = sql(`update rotator.items i set late_exchange_at = now()
-		from unnest($1::bigint[], $2::bigint[]) as x (run_id, position)
-		where i.run_id = x.run_id and i.position = x.position`)
+		returning i.run_id, i.position, i.run_id = ` + overRuns)
 	makeDue = sql(`update rotator.items i set state = 'unknown', ` + claimedNow + `, next_attempt_at = now(), class = null, new_token = null,
 			detail = 'the shop''s token was replaced during the attempt'
 		from unnest(` + heldArrays + `) as x (` + heldColumns + `)
@@ -243,28 +240,11 @@ func (t *Tx) writeExchanged(ctx context.Context, group []*Outcome, written map[k
 		c.add(o)
 		tokens = append(tokens, sealed)
 	}
-	if err := t.collectKeys(ctx, written, writeExchanged, c.runs, c.positions, c.attempts, tokens, c.latencies); err != nil {
+	over, err := t.collectWritten(ctx, written, writeExchanged, c.runs, c.positions, c.attempts, tokens, c.latencies)
+	if err != nil {
 		return fmt.Errorf("write exchanged tokens: %w", err)
 	}
-	return t.markLate(ctx, group, written)
-}
-
-// markLate notes, for items that a newer claim has taken, that the platform
-// minted a token for the superseded one: the newer token must be proven again.
-func (t *Tx) markLate(ctx context.Context, group []*Outcome, written map[key]bool) error {
-	c := newColumns(0)
-	for _, o := range group {
-		if !written[o.Claim.key()] {
-			c.add(o)
-		}
-	}
-	if len(c.runs) == 0 {
-		return nil
-	}
-	if _, err := t.tx.Exec(ctx, markLate, c.runs, c.positions); err != nil {
-		return fmt.Errorf("mark late exchanges: %w", err)
-	}
-	return nil
+	return t.markLate(ctx, group, written, over)
 }
 
 // writeProven proves the items and swaps their shops' tokens. Both are plain
@@ -351,10 +331,11 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 		}
 		delays, acted = append(delays, delay), append(acted, o.Acted || o.State == rotation.ItemUnknown)
 	}
-	if err := t.collectKeys(ctx, written, writeAside, c.held(states, classes, details, delays, acted)...); err != nil {
+	over, err := t.collectWritten(ctx, written, writeAside, c.held(states, classes, details, delays, acted)...)
+	if err != nil {
 		return fmt.Errorf("write outcomes: %w", err)
 	}
-	return nil
+	return t.markLate(ctx, group, written, over)
 }
 
 func (t *Tx) writeLost(ctx context.Context, group []*Outcome, due map[key]bool) error {

@@ -31,6 +31,10 @@ type Checked struct {
 	NewAlive bool
 }
 
+// sampled are the shops that the check looks at: a sample, and those whose token a
+// later one may have killed since the run was proven (markLate).
+const sampled = `(i.position % r.check_stride = 0 or i.late_exchange_at is not null)`
+
 var (
 	planChecks = sql(`update rotator.runs set check_stride = case when $2::bigint < 0 then 1 else
 			greatest(1, (select count(*) from rotator.items where run_id = $1 and state = 'proven') / greatest($2, 1)) end
@@ -40,7 +44,7 @@ var (
 		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven')`)
 	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
-		where i.run_id = $1 and i.position > $2 and i.position % r.check_stride = 0 and i.state = 'proven'
+		where i.run_id = $1 and i.position > $2 and ` + sampled + ` and i.state = 'proven'
 			and i.checked_at is null
 		order by i.position limit $3`)
 	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive
@@ -51,9 +55,9 @@ var (
 	countChecks = sql(`select count(*), count(*) filter (where old_dead), count(*) filter (where not old_dead),
 			count(*) filter (where new_alive), count(*) filter (where not new_alive)
 		from rotator.items i join rotator.runs r on r.id = i.run_id
-		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven'`)
+		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven'`)
 	readAlive = sql(`select s.domain from rotator.items i join rotator.runs r on r.id = i.run_id join rotator.shops s on s.id = i.shop_id
-		where i.run_id = $1 and i.position % r.check_stride = 0 and i.state = 'proven' and not i.old_dead order by i.position`)
+		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven' and not i.old_dead order by i.position`)
 	shredItems = sql(`update rotator.items set old_token = null, new_token = null
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
 	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)

@@ -1,10 +1,6 @@
 package store
 
-import (
-	"context"
-
-	"github.com/haravan-rotator/rotator/rotation"
-)
+import "context"
 
 // WriteOutcomes commits a group of outcomes and tells what became of each, in
 // order. An error means that none was written.
@@ -17,18 +13,17 @@ func (s *Store) WriteOutcomes(ctx context.Context, outcomes []Outcome) ([]Verdic
 		return s.writeDifferent(ctx, outcomes)
 	}
 	var newest []Outcome
-	var minted []*Outcome
+	var older []*Outcome
 	for i, o := range outcomes {
-		switch {
-		case !superseded[i]:
+		if superseded[i] {
+			older = append(older, &outcomes[i])
+		} else {
 			newest = append(newest, o)
-		case o.State == rotation.ItemExchanged && !o.New.IsZero():
-			minted = append(minted, &outcomes[i])
 		}
 	}
 	// First, and in vain if the others cannot be written: it may be said twice.
 	err := againIfDeadlocked(func() error {
-		return s.InTx(ctx, func(tx *Tx) error { return tx.markLate(ctx, minted, nil) })
+		return s.InTx(ctx, func(tx *Tx) error { return tx.markLate(ctx, older, nil, nil) })
 	})
 	if err != nil {
 		return nil, err
