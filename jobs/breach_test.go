@@ -172,7 +172,7 @@ func TestAWrongSecretInABreachIsHeldAtTheCanaryAndReplaced(t *testing.T) {
 			r.must(err)
 			_, err = r.db.AddSecret(r.ctx, storetest.Actor, r.app.ID, secret.New(right.Value))
 			r.must(err)
-			r.must(r.op.UseSecret(r.ctx, r.run.ID, r.app.Name))
+			r.must(r.op.UseSecret(r.ctx, r.run.ID, r.app.Name, func(time.Duration) {}))
 			snap, _, err = r.db.Snapshot(r.ctx, r.run.ID, store.Counted)
 			r.must(err)
 			if next := rotation.Next(snap); next.Command != "rotator rotation resume" {

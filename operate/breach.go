@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -96,12 +97,42 @@ func MustFinish(s rotation.Snapshot) string {
 	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down())
 }
 
+// callsEnd is when, from the moment that a run is held, every call of a worker
+// that lives is answered or given up, and what came of it is stored.
+const callsEnd = haravan.DefaultTimeout + 5*time.Second
+
 // UseSecret gives a breach run the app's pending secret in the place of the one
 // that it was started with, which was entered wrongly: such a run cannot be
-// cancelled for another. No exchange may be under way.
-func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string) error {
+// cancelled for another. It waits for calls that are still under way, and tells
+// waiting for how long at most: one of them may show that the secret is right.
+func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string, waiting func(most time.Duration)) error {
+	left, err := o.tryUseSecret(ctx, runID, confirmed)
+	if left > 0 {
+		waiting(left)
+	}
+	for left > 0 && err == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(callsLook):
+		}
+		if left, err = o.Store.CallsUnderWay(ctx, runID, callsEnd); left == 0 && err == nil {
+			left, err = o.tryUseSecret(ctx, runID, confirmed)
+		}
+	}
+	return err
+}
+
+// callsLook is how often it is looked whether calls are still under way.
+const callsLook = 100 * time.Millisecond
+
+var errUnderWay = errors.New("calls are under way")
+
+// tryUseSecret is UseSecret, or changes nothing while calls are under way, which
+// last for no longer than left.
+func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed string) (left time.Duration, err error) {
 	const what = "use-secret"
-	return o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+	err = o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
 		case !snap.Contained():
 			return refuse(what, "the run can still be cancelled: do that, discard the wrong secret, enter the right one and start again", snap)
@@ -112,13 +143,25 @@ func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string) 
 		case confirmed != snap.App:
 			return refuse(what, fmt.Sprintf("the run's new secret is given up for good; repeat the app's name with --confirm %s", snap.App), snap)
 		}
-		err := tx.UseSecret(ctx, o.Actor, run)
+		// Looked at first: what is not under way now has stored what it minted.
+		under, err := tx.CallsUnderWay(ctx, run.ID, callsEnd)
+		if err != nil {
+			return err
+		}
+		err = tx.UseSecret(ctx, o.Actor, run)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
 		case errors.Is(err, store.ErrConflict):
 			return refuseConflict(what, err, snap)
+		case err == nil && under > 0:
+			left = under
+			return errUnderWay
 		}
 		return err
 	})
+	if errors.Is(err, errUnderWay) {
+		return left, nil
+	}
+	return 0, err
 }

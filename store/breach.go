@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +16,13 @@ var (
 	anyMinted = sql(`select exists (select from rotator.shops where app_id = $2 and secret_id = $3)
 		or exists (select from rotator.items where run_id = $1 and new_token is not null)
 		or exists (select from rotator.minted where run_id = $1)`)
+	// While a run is held nobody takes a batch over, and whoever had it leaves it
+	// when the last of its calls is answered and stored.
+	callsUnderWay = sql(`select coalesce(extract(epoch from r.held_at + $2::interval - now()), 0)::float8
+		from rotator.runs r, rotator.workers k where r.id = $1 and k.stopped_at is null and k.heartbeat_at > now() - $3::interval
+			and (exists (select from rotator.batches b where b.run_id = r.id and b.settled_at is null and b.worker_id = k.id)
+				or exists (select from rotator.items i where i.run_id = r.id and i.next_attempt_at is not null and i.state = 'claimed' and i.worker_id = k.id))
+		limit 1`)
 	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
 	// No token was made with it: it is discarded, and was never revoked anywhere.
 	giveUpSecret = sql(`update rotator.secrets set state = 'revoked', activated_at = null, revoked_at = now(), value = null where id = $1 and state = 'active'`)
@@ -74,6 +82,30 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 		}
 	}
 	return t.Log(ctx, actor, "run.secret_replaced", r.ID, map[string]any{"version": version})
+}
+
+// CallsUnderWay is how long calls that began before the run was held can last at
+// most, if one of them does within that time; 0 if none is under way any more. Of
+// a worker that is silent nobody knows.
+func (s *Store) CallsUnderWay(ctx context.Context, runID int64, within time.Duration) (time.Duration, error) {
+	return underWay(ctx, s.pool, runID, within)
+}
+
+// CallsUnderWay is Store.CallsUnderWay.
+func (t *Tx) CallsUnderWay(ctx context.Context, runID int64, within time.Duration) (time.Duration, error) {
+	return underWay(ctx, t.tx, runID, within)
+}
+
+func underWay(ctx context.Context, q querier, runID int64, within time.Duration) (time.Duration, error) {
+	var left float64
+	err := q.QueryRow(ctx, callsUnderWay, runID, within, LiveWithin).Scan(&left)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look for calls under way: %w", err)
+	}
+	return max(0, time.Duration(left*float64(time.Second))), nil
 }
 
 // Tiers counts the shops that would lose a token, by priority, highest first.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,8 +19,9 @@ run cannot be cancelled for another. Enter the right value with
 rotator secret add first. The wrong version is given up, and shredded.
 
 Refused once the platform has made a token with the run's new secret, since then
-it is right, and while shops are being exchanged (exit code 6). A run that was
-held for the wrong secret goes on with rotator rotation resume.
+it is right, and while shops are being exchanged (exit code 6). Calls that are
+still under way when the run is held are waited for, 20 seconds at most. A run that
+was held for the wrong secret goes on with rotator rotation resume.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: "  rotator rotation use-secret --confirm main\n  rotator rotation resume",
@@ -31,7 +33,10 @@ JSON: one object ` + movedJSON + `.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
 		return c.withRun(ctx, *run, func(o onRun) error {
-			if err := o.op.UseSecret(ctx, o.run.ID, confirmed); err != nil {
+			waiting := func(most time.Duration) {
+				c.notef("Calls that began before the run was held are still under way, and may show that its secret is right: waiting for them, %s at most.", most.Round(time.Second))
+			}
+			if err := o.op.UseSecret(ctx, o.run.ID, confirmed, waiting); err != nil {
 				return err
 			}
 			return c.printMoved(ctx, o, fmt.Sprintf("run %d goes on with the app's newest secret", o.run.ID))
