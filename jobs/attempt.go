@@ -163,7 +163,7 @@ func (a *attempt) exchanged(creds credentials, got haravan.Exchanged) store.Outc
 	a.run.accept(creds)
 	a.secretID = creds.secretID
 	a.latency = got.Meta.Latency
-	return store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, Latency: a.latency}
+	return store.Outcome{State: rotation.ItemExchanged, New: got.AccessToken, SecretID: a.secretID, Latency: a.latency}
 }
 
 func (a *attempt) exchangeFailed(ctx context.Context, creds credentials, err error) {
@@ -243,7 +243,9 @@ func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rot
 func (a *attempt) prove(ctx context.Context, token secret.String) (ended bool) {
 	took, err := a.identity(ctx, token)
 	proof := store.Outcome{
-		State: rotation.ItemProven, New: token, Old: a.claim.Current, SecretID: cmp.Or(a.secretID, a.run.view().NewSecretID),
+		State: rotation.ItemProven, New: token, Old: a.claim.Current,
+		// The run's new secret may be another by now than the one that minted it.
+		SecretID:    cmp.Or(a.secretID, a.claim.NewSecretID, a.run.view().NewSecretID),
 		ExchangedAt: a.mintedAt,
 	}
 	if a.latency > 0 {

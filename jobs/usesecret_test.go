@@ -33,6 +33,12 @@ func (r *rig) addSecret(value string) {
 	r.must(err)
 }
 
+// useSecret must not have to wait.
+func (r *rig) useSecret() {
+	r.t.Helper()
+	r.must(r.op.UseSecret(r.ctx, r.run.ID, r.app.Name, func(most time.Duration) { r.t.Errorf("it waits for %s", most) }))
+}
+
 // ofSecret fails unless every stored token is of that version at the platform.
 func (r *rig) ofSecret(version int) {
 	r.t.Helper()
@@ -64,4 +70,46 @@ func TestAnotherSecretWaitsForACallUnderWay(t *testing.T) {
 	r.until("in the check", inPhase(rotation.PhaseRevoked))
 	r.finishBreach()
 	r.ofSecret(2)
+}
+
+// A worker may be silent for longer than anybody waits, and store a token after
+// all: it is known what minted it.
+func TestATokenThatCameAfterItsSecretWasReplaced(t *testing.T) {
+	t.Parallel()
+	late := func(t *testing.T, value func(*rig) string) *rig {
+		t.Helper()
+		r, d := detainedBreach(t)
+		d.proofless.Store(true) // or the worker proves it, if it has not heard of the pause
+		_, err := r.db.Pool.Exec(r.ctx, "update rotator.runs set held_at = held_at - interval '1 minute'")
+		r.must(err)
+		r.addSecret(value(r))
+		r.useSecret()
+		d.letGo()
+		r.until("the late token", func(rotation.Snapshot) bool { return r.holdsToken(r.run.ID) })
+		d.proofless.Store(false)
+		r.must(r.op.Resume(r.ctx, r.run.ID))
+		return r
+	}
+	t.Run("by another that is right", func(t *testing.T) {
+		t.Parallel()
+		r := late(t, func(r *rig) string {
+			s, err := r.sim.CreateSecret()
+			r.must(err)
+			return s.Value
+		})
+		r.until("in the check", inPhase(rotation.PhaseRevoked))
+		r.finishBreach()
+		r.ofSecret(3)
+	})
+	t.Run("by a wrong one", func(t *testing.T) {
+		t.Parallel()
+		r := late(t, func(*rig) string { return notOfThisApp })
+		r.until("held", isHeld(rotation.HeldWaiting))
+		r.addSecret(r.sim.Secrets()[1].Value)
+		r.must(r.op.UseSecret(r.ctx, r.run.ID, r.app.Name, func(time.Duration) {}))
+		r.must(r.op.Resume(r.ctx, r.run.ID))
+		r.until("in the check", inPhase(rotation.PhaseRevoked))
+		r.finishBreach()
+		r.ofSecret(2)
+	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(r.new_secret_id, 0) from rotator.items i join rotator.runs r on r.id = i.run_id
+var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(i.new_token_secret_id, r.new_secret_id, 0) from rotator.items i join rotator.runs r on r.id = i.run_id
 	where r.app_id = $1 and r.kind = 'rotation' and r.cancelled_at is not null and i.new_token is not null and i.class is distinct from 'wrong_shop'`)
 
 // adoptLeft makes tokens current that a cancelled run's attempts stored and did
@@ -23,7 +23,7 @@ func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
 
 // adopt swaps the unproven tokens that a statement finds, fenced like any swap,
 // and empties them. Its columns are position, shop, generation, token, run and
-// the secret that the run exchanged under.
+// the secret that minted the token.
 func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	found, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (*Outcome, error) {
 		o := &Outcome{}

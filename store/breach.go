@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,10 +14,10 @@ import (
 )
 
 var (
-	// What an exchange under the run's new secret has left behind, if any did.
+	// What an exchange under the run's new secret has left behind, if any did;
+	// groups are looked into besides.
 	anyMinted = sql(`select exists (select from rotator.shops where app_id = $2 and secret_id = $3)
-		or exists (select from rotator.items where run_id = $1 and new_token is not null)
-		or exists (select from rotator.minted where run_id = $1)`)
+		or exists (select from rotator.items where run_id = $1 and new_token is not null and coalesce(new_token_secret_id, $3) = $3)`)
 	// While a run is held nobody takes a batch over, and whoever had it leaves it
 	// when the last of its calls is answered and stored.
 	callsUnderWay = sql(`select coalesce(extract(epoch from r.held_at + $2::interval - now()), 0)::float8
@@ -54,10 +56,11 @@ func (t *Tx) containSecrets(ctx context.Context, r Run) error {
 
 // UseSecret makes the app's pending version the run's new secret, in the place
 // of one that was entered wrongly. ErrConflict when that one minted a token,
-// ErrNotFound when no version is pending.
+// ErrNotFound when no version is pending. A call that began before may still mint
+// one (CallsUnderWay), which says by itself what minted it.
 func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
-	var minted bool
-	if err := t.tx.QueryRow(ctx, anyMinted, r.ID, r.AppID, r.NewSecretID).Scan(&minted); err != nil {
+	minted, err := t.newSecretMinted(ctx, r)
+	if err != nil {
 		return fmt.Errorf("look for tokens of the new secret: %w", err)
 	}
 	if minted {
@@ -82,6 +85,22 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 		}
 	}
 	return t.Log(ctx, actor, "run.secret_replaced", r.ID, map[string]any{"version": version})
+}
+
+// newSecretMinted reports whether a token is stored that the run's new secret
+// minted, or may have: of a group that does not open nobody knows.
+func (t *Tx) newSecretMinted(ctx context.Context, r Run) (bool, error) {
+	var found bool
+	if err := t.tx.QueryRow(ctx, anyMinted, r.ID, r.AppID, r.NewSecretID).Scan(&found); found || err != nil {
+		return found, err
+	}
+	groups, err := t.readMinted(ctx, mintedOfRun, r.ID)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(groups, func(g mintedGroup) bool {
+		return g.all == nil || slices.ContainsFunc(g.all, func(m minted) bool { return cmp.Or(m.SecretID, r.NewSecretID) == r.NewSecretID })
+	}), nil
 }
 
 // CallsUnderWay is how long calls that began before the run was held can last at

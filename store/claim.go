@@ -45,6 +45,8 @@ type Claim struct {
 	// Current is the shop's access token now. New is a token that an earlier
 	// attempt stored and that is still to be proven.
 	Current, New secret.String
+	// NewSecretID is the version that minted New, 0 if that is the run's own.
+	NewSecretID int64
 	// at is when the claim was made.
 	at time.Time
 }
@@ -55,7 +57,8 @@ func (c Claim) withBatch() bool { return c.Fence != 0 }
 func (c Claim) lease() batchLease { return batchLease{c.RunID, c.Batch, c.Fence} }
 
 const claimReturning = ` returning i.run_id, i.position, i.shop_id, s.domain, i.attempt, next.state,
-	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries, i.acted, s.access_token, i.new_token, next.ignore_cooldown`
+	i.generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries, i.acted, s.access_token, i.new_token, next.ignore_cooldown,
+	coalesce(i.new_token_secret_id, 0)`
 
 // A run that is held, cancelled or closed has no claims: what a worker believes
 // about it may be a moment old.
@@ -65,7 +68,7 @@ var (
 	// Taking the batch was the intent of all its pending items. Taken over since,
 	// they are not pending any more.
 	openItems = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.attempt + 1, i.state,
-			s.token_generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries + 1, i.acted, s.access_token, null::bytea, false
+			s.token_generation, coalesce(s.secret_id, 0), coalesce(s.excluded_reason, ''), i.tries + 1, i.acted, s.access_token, null::bytea, false, 0
 		from rotator.items i join rotator.shops s on s.id = i.shop_id
 		where i.run_id = $1 and i.position between $4 and $5 and i.next_attempt_at is null and i.state in ('pending', 'unknown', 'exchanged')
 			and exists (select from rotator.batches b where b.run_id = $1 and b.number = $2 and b.fence = $3) and ` + runWorks + `
@@ -213,7 +216,7 @@ func (s *Store) collectClaims(rows pgx.Rows, n int) ([]Claim, error) {
 	var current, fresh []byte
 	_, err := pgx.ForEachRow(rows, []any{
 		&row.RunID, &row.Position, &row.ShopID, &row.Domain, &row.Attempt, &row.Was, &row.Generation, &row.SecretID,
-		&row.Excluded, &row.Tries, &row.Acted, &current, &fresh, &row.IgnoreCooldown,
+		&row.Excluded, &row.Tries, &row.Acted, &current, &fresh, &row.IgnoreCooldown, &row.NewSecretID,
 	}, func() error {
 		c := row
 		if current != nil {

@@ -24,13 +24,15 @@ var (
 		for share of b
 		returning run_id, batch, fence, run_id = ` + overRuns)
 	mintedOfBatch = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 order by id for update`)
+	mintedOfRun   = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 order by id`)
 	mintedWith    = sql(`select id, run_id, batch, fence, tokens from rotator.minted where run_id = $1 and batch = $2 and positions && $3 order by id`)
 	// Those of cancelled runs, whose batches nobody takes over.
 	mintedLeft = sql(`select m.id, m.run_id, m.batch, m.fence, m.tokens from rotator.minted m join rotator.runs r on r.id = m.run_id
 		where r.app_id = $1 and r.cancelled_at is not null order by m.id for update of m`)
-	moveMinted = sql(`update rotator.items i set state = 'exchanged', attempt = x.attempt, tries = i.tries + 1, generation = x.generation, new_token = x.token,
+	moveMinted = sql(`update rotator.items i set state = 'exchanged', attempt = x.attempt, tries = i.tries + 1, generation = x.generation,
+			new_token = x.token, new_token_secret_id = nullif(x.secret_id, 0),
 			latency_ms = x.latency_ms, claimed_at = m.created_at, exchanged_at = m.created_at, class = null, detail = null, acted = false
-		from unnest($2::bigint[], $3::int[], $4::bigint[], $5::bytea[], $6::int[]) as x (position, attempt, generation, token, latency_ms), rotator.minted m
+		from unnest($2::bigint[], $3::int[], $4::bigint[], $5::bytea[], $6::bigint[], $7::int[]) as x (position, attempt, generation, token, secret_id, latency_ms), rotator.minted m
 		where m.id = $1 and i.run_id = m.run_id and i.position = x.position and i.attempt = x.attempt - 1 and i.state = 'pending'`)
 	deleteMinted = sql(`delete from rotator.minted where id = $1`)
 )
@@ -41,6 +43,7 @@ type minted struct {
 	Attempt    int32  `json:"a"`
 	Generation int64  `json:"g"`
 	LatencyMS  int32  `json:"l"`
+	SecretID   int64  `json:"s,omitempty"`
 	Token      string `json:"t"`
 }
 
@@ -137,7 +140,7 @@ func (t *Tx) sealMinted(l batchLease, group []*Outcome) ([]byte, error) {
 	for i, o := range group {
 		all[i] = minted{
 			Position: o.Claim.Position, Attempt: int32(o.Claim.Attempt), Generation: o.Claim.Generation,
-			LatencyMS: o.latencyMS(), Token: o.New.Reveal(),
+			LatencyMS: o.latencyMS(), SecretID: o.SecretID, Token: o.New.Reveal(),
 		}
 	}
 	text, err := json.Marshal(all)
@@ -216,7 +219,7 @@ func (t *Tx) moveMinted(ctx context.Context, g mintedGroup) error {
 		return nil
 	}
 	slices.SortFunc(g.all, func(a, b minted) int { return int(a.Position - b.Position) })
-	var positions, generations []int64
+	var positions, generations, secrets []int64
 	var attempts, latencies []int32
 	var tokens [][]byte
 	for _, m := range g.all {
@@ -225,9 +228,9 @@ func (t *Tx) moveMinted(ctx context.Context, g mintedGroup) error {
 			return fmt.Errorf("seal the new token of position %d: %w", m.Position, err)
 		}
 		positions, attempts, generations = append(positions, m.Position), append(attempts, m.Attempt), append(generations, m.Generation)
-		tokens, latencies = append(tokens, sealed), append(latencies, m.LatencyMS)
+		tokens, secrets, latencies = append(tokens, sealed), append(secrets, m.SecretID), append(latencies, m.LatencyMS)
 	}
-	if _, err := t.tx.Exec(ctx, moveMinted, g.id, positions, attempts, generations, tokens, latencies); err != nil {
+	if _, err := t.tx.Exec(ctx, moveMinted, g.id, positions, attempts, generations, tokens, secrets, latencies); err != nil {
 		return fmt.Errorf("move unproven tokens into their items: %w", err)
 	}
 	return nil

@@ -35,7 +35,7 @@ type Outcome struct {
 	// ExchangedAt is when New was stored, for proven; by this process's clock,
 	// of which only the time since then is used.
 	ExchangedAt time.Time
-	// SecretID is the version that minted New.
+	// SecretID is the version that minted New, 0 for the run's own.
 	SecretID int64
 	// Acted tells, of others than unknown, that a token may have been minted that
 	// nobody holds.
@@ -81,9 +81,9 @@ const (
 )
 
 var (
-	writeExchanged = sql(`update rotator.items i set state = 'exchanged', new_token = x.token, exchanged_at = now(), latency_ms = x.latency_ms,
+	writeExchanged = sql(`update rotator.items i set state = 'exchanged', new_token = x.token, new_token_secret_id = nullif(x.secret_id, 0), exchanged_at = now(), latency_ms = x.latency_ms,
 			class = null, detail = null, acted = false
-		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::int[]) as x (run_id, position, attempt, token, latency_ms)
+		from unnest($1::bigint[], $2::bigint[], $3::int[], $4::bytea[], $5::bigint[], $6::int[]) as x (run_id, position, attempt, token, secret_id, latency_ms)
 		where i.run_id = x.run_id and i.position = x.position and i.attempt = x.attempt and i.state = 'claimed'
 		returning i.run_id, i.position, i.run_id = ` + overRuns)
 	// Every array that unnest takes is written out and read again: a tenth of the
@@ -232,15 +232,16 @@ func (t *Tx) writeExchanged(ctx context.Context, group []*Outcome, written map[k
 	}
 	c := newColumns(len(group))
 	var tokens [][]byte
+	var secrets []int64
 	for _, o := range group {
 		sealed, err := t.keys.Seal(o.New, newTokenAt(o.Claim.RunID, o.Claim.Position))
 		if err != nil {
 			return fmt.Errorf("seal the new token of %s: %w", o.Claim.Domain, err)
 		}
 		c.add(o)
-		tokens = append(tokens, sealed)
+		tokens, secrets = append(tokens, sealed), append(secrets, o.SecretID)
 	}
-	over, err := t.collectWritten(ctx, written, writeExchanged, c.runs, c.positions, c.attempts, tokens, c.latencies)
+	over, err := t.collectWritten(ctx, written, writeExchanged, c.runs, c.positions, c.attempts, tokens, secrets, c.latencies)
 	if err != nil {
 		return fmt.Errorf("write exchanged tokens: %w", err)
 	}
