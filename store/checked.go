@@ -21,13 +21,13 @@ func (s *Store) Checked(ctx context.Context, runID int64) (rotation.Revocation, 
 	return r, nil
 }
 
-var countBroken = sql(`select count(*) from rotator.items where run_id = $1 and state = 'proven' and (not new_alive or not old_dead)`)
+var countBroken = sql(`select count(*) filter (where not new_alive), count(*) filter (where not old_dead)
+	from rotator.items where run_id = $1 and state = 'proven'`)
 
-// CountBroken counts the shops that Broken lists.
-func (s *Store) CountBroken(ctx context.Context, runID int64) (int, error) {
-	var n int
-	if err := s.pool.QueryRow(ctx, countBroken, runID).Scan(&n); err != nil {
-		return n, fmt.Errorf("count broken shops: %w", err)
+// CountBroken counts the shops that Broken lists, and those that OldAlive does.
+func (s *Store) CountBroken(ctx context.Context, runID int64) (broken, oldAlive int, err error) {
+	if err := s.pool.QueryRow(ctx, countBroken, runID).Scan(&broken, &oldAlive); err != nil {
+		return 0, 0, fmt.Errorf("count broken shops: %w", err)
 	}
-	return n, nil
+	return broken, oldAlive, nil
 }

@@ -38,17 +38,18 @@ const mended = underived + ` and ` + derivedOfAnother + ` and exists (select fro
 
 var (
 	readByState = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = any($2) and i.position > $3 order by i.position limit $4`)
-	readSlowest = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.latency_ms is not null order by i.latency_ms desc, i.position limit $2`)
+	readSlowest = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.latency_ms > 0 order by i.latency_ms desc, i.position limit $2`)
 	// Whatever stands out: parked, tried most often, slowest.
 	readWorst = sql(`with worst as (select position from rotator.items where run_id = $1
 			and (state in ('parked', 'retrying', 'unknown') or attempt > 1 or latency_ms is not null)
 			order by state = 'parked' desc, attempt desc, latency_ms desc nulls last, position limit $2)
 		select ` + itemColumns + ` where i.run_id = $1 and i.position in (select position from worst)
 		order by i.state = 'parked' desc, i.attempt desc, i.latency_ms desc nulls last, i.position`)
-	readBroken = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = 'proven' and (not i.new_alive or not i.old_dead) order by i.position limit $2`)
-	readItem   = sql(`select ` + itemColumns + ` where i.run_id = $1 and s.domain = $2`)
-	countClass = sql(`select state, coalesce(class, ''), count(*) from rotator.items
-		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped') group by 1, 2 order by 3 desc, 1, 2`)
+	readBroken   = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = 'proven' and not i.new_alive order by i.position limit $2`)
+	readOldAlive = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = 'proven' and not i.old_dead order by i.position limit $2`)
+	readItem     = sql(`select ` + itemColumns + ` where i.run_id = $1 and s.domain = $2`)
+	countClass   = sql(`select state, coalesce(class, ''), count(*) from rotator.items
+		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped', 'waived') group by 1, 2 order by 3 desc, 1, 2`)
 	// Skipped shops are tried again only when they are meant: by class or name.
 	// A derived token whose legacy credential was mended is not asked with again.
 	retryItems = sql(`update rotator.items i set next_attempt_at = now(), tries = 0,
@@ -88,9 +89,15 @@ func (s *Store) Worst(ctx context.Context, runID int64, n int) ([]ItemInfo, erro
 	return s.items(ctx, readWorst, runID, n)
 }
 
-// Broken lists up to n shops that the check after the revoke found wanting.
+// Broken lists up to n shops whose new token was dead after the revoke.
 func (s *Store) Broken(ctx context.Context, runID int64, n int) ([]ItemInfo, error) {
 	return s.items(ctx, readBroken, runID, n)
+}
+
+// OldAlive lists up to n shops whose old token still answered after the revoke.
+// Their new one may be dead, too: then Broken has them as well.
+func (s *Store) OldAlive(ctx context.Context, runID int64, n int) ([]ItemInfo, error) {
+	return s.items(ctx, readOldAlive, runID, n)
 }
 
 // Item is one shop's row in the run.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +40,9 @@ func TestReportsOfARun(t *testing.T) {
 	if err != nil || len(slowest) != 1 || slowest[0].Domain != c[1].Domain || slowest[0].LatencyMS != 900 {
 		t.Errorf("slowest %+v, %v", slowest, err)
 	}
+	if all, err := r.Slowest(t.Context(), r.run.ID, 10); err != nil || slices.ContainsFunc(all, func(i store.ItemInfo) bool { return i.LatencyMS == 0 }) {
+		t.Errorf("slowest, with shops that were never called: %+v, %v", all, err)
+	}
 	counts, err := r.ClassCounts(t.Context(), r.run.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +56,13 @@ func TestReportsOfARun(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		return tx.Waive(ctx, storetest.Actor, r.run.ID, c[2].Domain, "ticket 1")
+	})
+	want = append(want[1:], store.ClassCount{State: rotation.ItemWaived, Class: rotation.ClassNetwork, Count: 1})
+	if counts, err = r.ClassCounts(t.Context(), r.run.ID); err != nil || !cmp.Equal(want, counts) {
+		t.Errorf("counts with a waived shop: %+v, %v", counts, err)
 	}
 	if _, err := r.Item(t.Context(), r.run.ID, "nobody.myharavan.com"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a shop that is not in the run: %v", err)

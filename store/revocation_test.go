@@ -56,8 +56,15 @@ func TestTheCheckLooksAtOldAndNewTokens(t *testing.T) {
 		t.Errorf("after three: %+v", s.Revocation)
 	}
 	broken, err := r.Broken(t.Context(), r.run.ID, 10)
-	if err != nil || len(broken) != 2 || broken[0].Domain != claims[1].Domain || broken[1].Domain != claims[2].Domain {
+	if err != nil || len(broken) != 1 || broken[0].Domain != claims[2].Domain {
 		t.Errorf("broken %+v, %v", broken, err)
+	}
+	answers, err := r.OldAlive(t.Context(), r.run.ID, 10)
+	if err != nil || len(answers) != 1 || answers[0].Domain != claims[1].Domain {
+		t.Errorf("old tokens alive %+v, %v", answers, err)
+	}
+	if dead, alive, err := r.CountBroken(t.Context(), r.run.ID); err != nil || dead != want.NewDead || alive != want.OldAlive {
+		t.Errorf("%d broken, %d old tokens alive, %v", dead, alive, err)
 	}
 	if left := r.checks(t); len(left) != 1 || left[0].Domain != claims[3].Domain {
 		t.Errorf("%d are left", len(left))

@@ -25,12 +25,16 @@ type runReport struct {
 	Exceptions []exception `json:"exceptions"`
 	Broken     []brokenKey `json:"broken"`
 	// BrokenTotal counts all of them; Broken lists the first.
-	BrokenTotal int                 `json:"broken_total"`
-	Slowest     []store.ItemInfo    `json:"slowest"`
-	Checked     rotation.Revocation `json:"checked"`
-	Certificate json.RawMessage     `json:"certificate"`
-	Journal     journalProof        `json:"journal"`
-	Decisions   []store.Entry       `json:"decisions"`
+	BrokenTotal int `json:"broken_total"`
+	// OldAlive are shops whose old token still answers, whatever the new one does;
+	// the revoke has not bitten, and that breaks nobody.
+	OldAlive      []brokenKey         `json:"old_alive"`
+	OldAliveTotal int                 `json:"old_alive_total"`
+	Slowest       []store.ItemInfo    `json:"slowest"`
+	Checked       rotation.Revocation `json:"checked"`
+	Certificate   json.RawMessage     `json:"certificate"`
+	Journal       journalProof        `json:"journal"`
+	Decisions     []store.Entry       `json:"decisions"`
 	// Migration is a token migration's.
 	Migration *migrationReport `json:"migration,omitempty"`
 }
@@ -71,11 +75,12 @@ const (
 	reportSlowest  = 5
 	reportExamples = 3
 	reportBroken   = 100
+	reportOldAlive = 10 // as text
 )
 
 // unsettled is what a person must still look at.
 func (r runReport) unsettled() bool {
-	return r.Items.Parked > 0 || r.BrokenTotal > 0
+	return r.Items.Parked > 0 || r.BrokenTotal > 0 || r.OldAliveTotal > 0
 }
 
 func (o onRun) report(ctx context.Context) (runReport, error) {
@@ -85,7 +90,7 @@ func (o onRun) report(ctx context.Context) (runReport, error) {
 	}
 	r := runReport{
 		Run: st.Run, Kind: st.Kind, App: st.App, State: st.State, Phase: st.Phase, StartedAt: st.StartedAt, EndedAt: st.EndedAt,
-		Items: st.Items, Decisions: []store.Entry{}, Slowest: []store.ItemInfo{}, Broken: []brokenKey{},
+		Items: st.Items, Decisions: []store.Entry{}, Slowest: []store.ItemInfo{}, Broken: []brokenKey{}, OldAlive: []brokenKey{},
 	}
 	counts, err := o.store.ClassCounts(ctx, o.run.ID)
 	if err != nil {
@@ -132,6 +137,8 @@ func exceptions(counts []store.ClassCount) []exception {
 
 func exceptionWords(n store.ClassCount) string {
 	switch {
+	case n.State == rotation.ItemWaived: // its class is of the last try
+		return "accepted by an operator"
 	case n.Class != "":
 		return n.Class.Words()
 	case n.State == rotation.ItemSkipped:
@@ -142,7 +149,7 @@ func exceptionWords(n store.ClassCount) string {
 
 // exceptionStates are those that ClassCounts counts.
 var exceptionStates = []rotation.ItemState{
-	rotation.ItemRetrying, rotation.ItemUnknown, rotation.ItemParked, rotation.ItemSkipped,
+	rotation.ItemRetrying, rotation.ItemUnknown, rotation.ItemParked, rotation.ItemSkipped, rotation.ItemWaived,
 }
 
 // addExamples finds the first shops of each exception.
@@ -188,7 +195,7 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 		return err
 	}
 	r.Checked = checked
-	if r.BrokenTotal, err = o.store.CountBroken(ctx, o.run.ID); err != nil {
+	if r.BrokenTotal, r.OldAliveTotal, err = o.store.CountBroken(ctx, o.run.ID); err != nil {
 		return err
 	}
 	first, err := o.store.Broken(ctx, o.run.ID, reportBroken)
@@ -197,6 +204,12 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 	}
 	for _, i := range first {
 		r.Broken = append(r.Broken, o.broken(i))
+	}
+	if first, err = o.store.OldAlive(ctx, o.run.ID, reportBroken); err != nil {
+		return err
+	}
+	for _, i := range first {
+		r.OldAlive = append(r.OldAlive, o.broken(i))
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -19,24 +18,26 @@ func newRunReport(c *cli, k rotation.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "report [--run N] [--exceptions | --timeline [--csv]]", Short: "Give the account of a run",
 		Long: `Give the account of a run: the shops by outcome, the exceptions by class with
-examples, the slowest, those that broke with their re-install links, the
-certificate, the journal's head and every decision.
+examples, the slowest, those that broke with their re-install links, those whose
+old token still answers, the certificate, the journal's head and every decision.
 
---exceptions lists instead every shop that was parked, skipped or waived, or
-broke, as CSV or with --json as JSON Lines: {domain, state, class, words, detail,
-attempts, install_url}.
+--exceptions lists instead every shop that was parked, skipped or waived, that
+broke, or whose old token still answers, as CSV or with --json as JSON Lines:
+{domain, state, class, words, detail, attempts, install_url}.
 
 --timeline tells what happened when, by whom, for an incident report: decisions,
 phases, holds, waves, and when the shops were back, as text, with --json as one
 object, or with --csv as a table; its exit code is 0.
 
-The exit code is 4 while shops are parked or broken, else 0.
+The exit code is 4 while shops are parked or broken, or old tokens still answer,
+else 0.
 
 JSON: one object {run, kind, app, state, phase, started_at, ended_at, items,
 exceptions[{state, class, words, shops, examples[{domain, detail}]}],
 broken[{domain, old_token_dead, new_token_alive, install_url}], broken_total,
-slowest, checked{planned, old_tokens_dead, old_tokens_alive, new_tokens_alive,
-new_tokens_dead}, certificate, journal{entries, head, ok, problem}, decisions}.
+old_alive[as broken], old_alive_total, slowest, checked{planned, old_tokens_dead,
+old_tokens_alive, new_tokens_alive, new_tokens_dead}, certificate,
+journal{entries, head, ok, problem}, decisions}.
 With --timeline: one object ` + timelineJSON + `.`,
 		Example: `  rotator rotation report
   rotator rotation report --exceptions > exceptions.csv
@@ -45,7 +46,7 @@ With --timeline: one object ` + timelineJSON + `.`,
 		Args: takesNone,
 	}
 	run := c.runFlags(cmd, k)
-	cmd.Flags().BoolVar(&list, "exceptions", false, "list every shop that was parked, skipped or waived, or broke")
+	cmd.Flags().BoolVar(&list, "exceptions", false, "list every shop that did not end as it should")
 	cmd.Flags().BoolVar(&timeline, "timeline", false, "tell what happened when, for an incident report")
 	cmd.Flags().BoolVar(&asCSV, "csv", false, "with --timeline: print a table in CSV")
 	if k == rotation.KindTokenMigration {
@@ -122,7 +123,7 @@ func (c *cli) printReport(r runReport) error {
 	if err := c.printFacts(facts...); err != nil {
 		return err
 	}
-	for _, part := range []func(runReport) error{c.printMigration, c.printExceptions, c.printBroken, c.printSlowest, c.printCertificate, c.printDecisions} {
+	for _, part := range []func(runReport) error{c.printMigration, c.printExceptions, c.printBroken, c.printOldAlive, c.printSlowest, c.printCertificate, c.printDecisions} {
 		if err := part(r); err != nil {
 			return err
 		}
@@ -149,33 +150,6 @@ func (c *cli) printExceptions(r runReport) error {
 				return err
 			}
 		}
-	}
-	return nil
-}
-
-func (c *cli) printBroken(r runReport) error {
-	if r.BrokenTotal == 0 {
-		return nil
-	}
-	if err := c.printf("\nBroken after the revoke (%d)\n", r.BrokenTotal); err != nil {
-		return err
-	}
-	links := true
-	for _, b := range r.Broken {
-		words := "its old token still answers"
-		if !b.NewAlive {
-			words = "no working token: " + b.InstallURL
-			links = links && b.InstallURL != ""
-		}
-		if err := c.printf("  %s  %s\n", b.Domain, printable(words)); err != nil {
-			return err
-		}
-	}
-	if !links {
-		c.notef("For re-install links set the app's scopes: rotator app set --name %s --scope SCOPE", r.App)
-	}
-	if more := r.BrokenTotal - len(r.Broken); more > 0 {
-		return c.printf("  and %d more: rotator rotation report --exceptions\n", more)
 	}
 	return nil
 }
@@ -285,14 +259,11 @@ func (c *cli) listExceptions(ctx context.Context, o onRun) error {
 }
 
 // eachException calls yield for every shop that was parked, skipped or waived,
-// and then for those that broke.
+// then for those that broke, then for those whose old token still answers.
 func (o onRun) eachException(ctx context.Context, yield func(listed) error) error {
 	states := []rotation.ItemState{rotation.ItemParked, rotation.ItemSkipped, rotation.ItemWaived}
 	err := o.eachItem(ctx, states, func(i store.ItemInfo) (bool, error) {
 		l := listedItem(i, exceptionWords(store.ClassCount{State: i.State, Class: i.Class}))
-		if i.State == rotation.ItemWaived {
-			l.Words = "accepted by an operator"
-		}
 		if o.run.Kind == rotation.KindTokenMigration && i.State != rotation.ItemSkipped {
 			l.InstallURL = o.installURL(i.Domain)
 		}
@@ -304,21 +275,7 @@ func (o onRun) eachException(ctx context.Context, yield func(listed) error) erro
 	if o.run.Kind == rotation.KindTokenMigration {
 		return nil // what broke after its cutover is parked
 	}
-	broken, err := o.store.Broken(ctx, o.run.ID, math.MaxInt32)
-	if err != nil {
-		return err
-	}
-	for _, i := range broken {
-		b := o.broken(i)
-		l := listedItem(i, "its old token still answers after the revoke")
-		if !b.NewAlive {
-			l.Words, l.InstallURL = "its new token is dead after the revoke", b.InstallURL
-		}
-		if err := yield(l); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.eachBroken(ctx, yield)
 }
 
 func listedItem(i store.ItemInfo, words string) listed {
