@@ -54,7 +54,7 @@ func TestTheRunIsJudgedBeforeTheFirstWaveAfterTheCanary(t *testing.T) {
 			},
 			[]rotation.Action{{Settle: 1}, {Hold: rotation.HeldWaiting}},
 			rotation.OutlookWindows,
-			[]string{"needs 2 refresh tokens", "rotator rotation resume --accept-windows"},
+			[]string{"needs 22 refresh tokens", "= 17h30m0s, 1s left; raised to 10 in flight it needs 4, for 1h45m0s;", "rotator rotation resume --accept-windows"},
 		},
 		"several windows are accepted": {
 			func(s *rotation.Snapshot) { short(s); s.AcceptWindows = true },

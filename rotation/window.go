@@ -74,10 +74,10 @@ type Verdict struct {
 	NeedsSeconds float64 `json:"needs_seconds"`
 	// Margin is left/needed, minus one: 0.5 is half an hour to spare in one.
 	Margin float64 `json:"margin"`
-	// InFlight is how many calls in flight the outlook counts on: as given when
-	// it fits, raised as far as it takes or may be otherwise.
+	// InFlight is how many calls in flight the outlook counts on: raised as far as
+	// it takes when that makes it fit, else as given.
 	InFlight int `json:"inflight"`
-	// Windows is how many refresh tokens it takes.
+	// Windows is how many refresh tokens it takes with them.
 	Windows int    `json:"windows"`
 	Words   string `json:"words"`
 }
@@ -119,15 +119,21 @@ func Judge(l Load) Verdict {
 		v.Words = fmt.Sprintf("fits if in-flight is raised to %d: %s", need, sum)
 		return v
 	}
-	// The first window is what is left of it, the others are whole.
-	v.InFlight = max(l.InFlight, l.MaxInFlight)
-	l.InFlight = v.InFlight
-	f = Foresee(l)
-	rest := max(0, f.Total.Seconds()-usable)
-	v.Outlook = OutlookWindows
-	v.Windows = 1 + int(math.Ceil(rest/(WindowLength.Seconds()*(1-Safety))))
-	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other, with %d in flight: %s", v.Windows, v.InFlight, l.sum(f))
+	v.Outlook, v.Windows = OutlookWindows, windowsFor(seconds, usable)
+	v.Words = fmt.Sprintf("needs %d refresh tokens, one after the other: %s", v.Windows, sum)
+	// More calls than there are shops are never in flight.
+	if l.InFlight = min(l.MaxInFlight, l.Shops); l.InFlight > v.InFlight {
+		if faster := Foresee(l).Total; faster < f.Total {
+			v.Words += fmt.Sprintf("; raised to %d in flight it needs %d, for %s", l.InFlight, windowsFor(faster.Seconds(), usable), short(faster))
+		}
+	}
 	return v
+}
+
+// windowsFor is how many refresh tokens so many seconds take. The first window is
+// what is left of it, the others are whole.
+func windowsFor(seconds, usable float64) int {
+	return 1 + int(math.Ceil(max(0, seconds-usable)/(WindowLength.Seconds()*(1-Safety))))
 }
 
 // FitsFresh reports whether the load would fit a refresh token made now, as it is.
@@ -135,20 +141,32 @@ func (v Verdict) FitsFresh() bool {
 	return v.Outlook != OutlookNever && v.Needs.Seconds() <= WindowLength.Seconds()*(1-Safety)
 }
 
-// sum is the arithmetic in words.
+// sum is the arithmetic in words. Behind the sign of equality is what a pocket
+// calculator shows; what else the run takes is said beside it.
 func (l Load) sum(f Forecast) string {
+	parallel := max(l.InFlight, l.Workers) // each worker has one at least
+	calls := seconds(float64(l.Shops) * CallsPerShop * l.Latency.Seconds() * (1 + l.Retries) / float64(parallel))
 	text := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight",
-		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, l.InFlight)
+		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, parallel)
 	switch f.Bound {
 	case BoundMachine:
 		text += fmt.Sprintf(", at most %.0f shops/s by this machine", f.ShopsPerS)
 	case BoundRate:
 		text += fmt.Sprintf(", at most %.3g shops/s by the cap", l.Rate)
 	}
-	if other := f.Total - f.Work; other > 0 {
-		text += fmt.Sprintf(" = %s, with %s for the walk, the waves and the last shops", short(f.Work), short(other))
+	if f.Bound != BoundInFlight && f.ShopsPerS > 0 {
+		calls = seconds(float64(l.Shops) / f.ShopsPerS)
 	}
-	return fmt.Sprintf("%s = %s, %s left", text, short(f.Total), short(l.Left))
+	other := f.Total - calls
+	if other <= 0 || short(calls) == short(f.Total) {
+		return fmt.Sprintf("%s = %s, %s left", text, short(f.Total), short(l.Left))
+	}
+	walk := ""
+	if f.Walk > 0 {
+		walk = "the walk, "
+	}
+	return fmt.Sprintf("%s = %s of calls, with %s for %sthe way up to full speed, the waves and the last shops: %s in all, %s left",
+		text, short(calls), short(other), walk, short(f.Total), short(l.Left))
 }
 
 // raised is the least number of calls in flight with which the load takes no

@@ -2,6 +2,7 @@ package rotation_test
 
 import (
 	"math"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func TestJudge(t *testing.T) {
 		"one shop too many":  {load(func(l *rotation.Load) { l.Shops = 1531 }), rotation.OutlookWindows, 3062, 1, 2, "needs 2 refresh tokens"},
 		"fits if raised":     {load(func(l *rotation.Load) { l.MaxInFlight = 2 }), rotation.OutlookRaise, 3400, 2, 1, "fits if in-flight is raised to 2"},
 		"raised to the most": {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_300, 10 }), rotation.OutlookRaise, 30_600, 10, 1, "raised to 10"},
-		"over the most":      {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_301, 10 }), rotation.OutlookWindows, 30_602, 10, 2, "needs 2 refresh tokens, one after the other, with 10 in flight: 15301 shops × 2 calls × 1s × 1.00 ÷ 10 in flight = 51m0s"},
+		"over the most":      {load(func(l *rotation.Load) { l.Shops, l.MaxInFlight = 15_301, 10 }), rotation.OutlookWindows, 30_602, 1, 11, "needs 11 refresh tokens, one after the other: 15301 shops × 2 calls × 1s × 1.00 ÷ 1 in flight = 8h30m2s, 1h0m0s left; raised to 10 in flight it needs 2, for 51m0s"},
 		"three windows":      {load(func(l *rotation.Load) { l.Shops = 4590 }), rotation.OutlookWindows, 9180, 1, 3, "needs 3 refresh tokens"},
 		"a window half used": {load(func(l *rotation.Load) { l.Left, l.Shops = 30*time.Minute, 1530 }), rotation.OutlookWindows, 3060, 1, 2, "needs 2 refresh tokens"},
 		"retries count":      {load(func(l *rotation.Load) { l.Shops, l.Retries = 1000, 0.5 }), rotation.OutlookFits, 3000, 1, 1, "× 1.50 ÷ 1 in flight = 50m0s"},
@@ -88,7 +89,7 @@ func TestJudge(t *testing.T) {
 		"rate cap decides":   {load(func(l *rotation.Load) { l.Shops, l.InFlight, l.Rate = 1000, 1000, 0.5 }), rotation.OutlookFits, 2000, 1000, 1, "fits"},
 		"raising does not lift a cap": {
 			load(func(l *rotation.Load) { l.MaxInFlight, l.Rate = 100, 0.5 }),
-			rotation.OutlookWindows, 3400, 100, 2, "needs 2 refresh tokens",
+			rotation.OutlookWindows, 3400, 1, 2, "by the cap = 56m40s, 1h0m0s left",
 		},
 		"no shop":           {load(func(l *rotation.Load) { l.Shops = 0 }), rotation.OutlookFits, 0, 1, 1, "fits"},
 		"nothing in flight": {load(func(l *rotation.Load) { l.InFlight = 0 }), rotation.OutlookNever, 0, 0, 0, "no call may be made"},
@@ -144,7 +145,7 @@ func TestAVerdictHoldsItsOwnArithmetic(t *testing.T) {
 				t.Fatalf("raised to %d it still does not fit: %+v", raised.InFlight, again)
 			}
 		case rotation.OutlookWindows:
-			if v.NeedsSeconds <= usable || v.Windows < 2 {
+			if v.NeedsSeconds <= usable || v.Windows < 2 || v.InFlight != l.InFlight || v.Windows != 1+int(math.Ceil((v.NeedsSeconds-usable)/3060)) {
 				t.Fatalf("needs windows, but %+v", v)
 			}
 		case rotation.OutlookNever:
@@ -153,6 +154,53 @@ func TestAVerdictHoldsItsOwnArithmetic(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestASumIsWhatACalculatorShows(t *testing.T) {
+	t.Parallel()
+	fleet := rotation.Load{
+		Shops: 300, Latency: 2002 * time.Millisecond, InFlight: 256, MaxInFlight: 4096, Left: 59 * time.Minute, Retries: 0.05,
+		Waves: &rotation.DefaultWavePolicy,
+	}
+	for name, tt := range map[string]struct {
+		change func(*rotation.Load)
+		words  []string
+	}{
+		"the way up is the most of it": {
+			func(*rotation.Load) {},
+			[]string{"300 shops × 2 calls × 2.002s × 1.05 ÷ 256 in flight = 4.927s of calls, with ", " for the way up to full speed, the waves and the last shops: ", " in all, 59m0s left"},
+		},
+		"a walk to come": {
+			func(l *rotation.Load) { l.Walk = 300 },
+			[]string{"= 4.927s of calls, with ", " for the walk, the way up to full speed, "},
+		},
+		"the machine is the limit": {
+			func(l *rotation.Load) { l.Ceiling, l.Shops, l.Latency = 10, 3000, time.Millisecond },
+			[]string{"÷ 256 in flight, at most 10 shops/s by this machine = 5m0s of calls, with "},
+		},
+		"as set, and raised": {
+			func(l *rotation.Load) { l.InFlight, l.Left = 4, 25*time.Second },
+			[]string{"needs 2 refresh tokens, one after the other: 300 shops × 2 calls × 2.002s × 1.05 ÷ 4 in flight = 5m15s of calls, with ", "; raised to 300 in flight it needs 2, for "},
+		},
+		"nothing but calls": {
+			func(l *rotation.Load) { l.Waves = nil },
+			[]string{"÷ 256 in flight = 4.927s, 59m0s left"},
+		},
+	} {
+		l := fleet
+		tt.change(&l)
+		v := rotation.Judge(l)
+		for _, words := range tt.words {
+			if !strings.Contains(v.Words, words) {
+				t.Errorf("%s: %q lacks %q", name, v.Words, words)
+			}
+		}
+		if all := regexp.MustCompile(`: ([0-9.]+s) in all`).FindStringSubmatch(v.Words); all != nil {
+			if d, err := time.ParseDuration(all[1]); err != nil || math.Abs(d.Seconds()-v.NeedsSeconds) > 0.5 {
+				t.Errorf("%s: %q, and %g s are needed", name, v.Words, v.NeedsSeconds)
+			}
+		}
+	}
 }
 
 func TestAFreshTokenIsEnough(t *testing.T) {
