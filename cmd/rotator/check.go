@@ -58,7 +58,8 @@ is always critical; a copy is asked for from the day on which a secret is old en
 to be warned of. rotator sees no copy by itself, only that somebody verified one.
 
 The exit code is 0 when nothing is found, 4 when there are warnings only, 1 when
-something is critical, and 78 when that is the schema or the keyring. A wrapper for
+something is critical, and 78 when that is the schema or the keyring; 2 when the
+command line is wrong, e.g. names an app that is not set. A wrapper for
 Nagios takes 4 for WARNING and every other but 0 for CRITICAL; the first line of
 the answer is its text. --quiet prints nothing when nothing is found, so that cron
 sends no mail.
@@ -116,6 +117,9 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 	e.examine(within)
 	if ctx.Err() != nil {
 		return fmt.Errorf("check: %w", ctx.Err())
+	}
+	if e.mistake != nil {
+		return e.mistake
 	}
 	r := e.result
 	rotation.SortFindings(r.Findings)

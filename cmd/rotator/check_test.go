@@ -141,6 +141,19 @@ func TestCheckLooksAtTheRun(t *testing.T) {
 	r.finds(exitFailed, []string{"critical run_held"})
 }
 
+// A typo in a crontab is no dead database.
+func TestCheckOfAnAppThatIsNotSet(t *testing.T) {
+	t.Parallel()
+	r, _, _ := checkedRig(t)
+	got := r.run("", "check", "--app", "nope", "--sample", "0", "--quiet")
+	if got.code != exitUsage || got.stdout != "" || !strings.HasPrefix(got.stderr, "rotator: check: there is no app nope\n") || !strings.Contains(got.stderr, "rotator app list") {
+		t.Errorf("%+v", got)
+	}
+	r.finds(exitDone, nil, "--app", "main")
+	r.env = append(r.env, "DATABASE_URL="+storetest.Migrated(t))
+	r.finds(exitExceptions, []string{"warning nothing_to_check"}, "--app", "main")
+}
+
 // TestCheckWithoutWhatItStandsOn: what is missing is a finding, and the rest is
 // still judged.
 func TestCheckWithoutWhatItStandsOn(t *testing.T) {

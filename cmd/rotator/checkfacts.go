@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ type examiner struct {
 	*cli
 	flags  checkFlags
 	result checkResult
+	// mistake is the command line's: nothing was examined.
+	mistake error
 }
 
 func (e *examiner) found(fs ...rotation.Finding) {
@@ -123,16 +127,17 @@ func (e *examiner) keyring(ctx context.Context, pool *pgxpool.Pool, path string)
 // tells how far the platform's clock is off, nil if nobody answered.
 func (e *examiner) apps(ctx context.Context, s *store.Store, keyring rotation.KeyringFacts) (platform *time.Duration, err error) {
 	apps, err := s.Apps(ctx)
-	if e.appName != "" {
-		var a store.App
-		a, err = s.App(ctx, e.appName)
-		apps = []store.App{a}
-	}
 	if err != nil {
 		return nil, err
 	}
 	if len(apps) == 0 {
 		e.nothing("no app is set in this database")
+	} else if e.appName != "" {
+		apps = slices.DeleteFunc(apps, func(a store.App) bool { return a.Name != e.appName })
+		if len(apps) == 0 {
+			e.mistake = exitWith(exitUsage, fmt.Errorf("check: there is no app %s", e.appName), "`rotator app list` shows their names")
+			return nil, nil
+		}
 	}
 	words, err := e.appWords(ctx, s, "")
 	if err != nil {
