@@ -74,7 +74,7 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 	inflight := 0
 	for _, a := range apps {
-		d.add("secret of "+a.app.Name, judgeSecrets(a.secrets))
+		d.addOf(a, "secret", judgeSecrets(a.secrets))
 		d.wire(a)
 		d.hosts(ctx, a, &clocks)
 		inflight = max(inflight, a.inForce.InFlight)

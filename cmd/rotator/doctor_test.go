@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/rotation"
@@ -105,6 +107,28 @@ func TestDoctorSeesThePlatformsTroubles(t *testing.T) {
 	}
 	if code, checks = diagnosis(t, r, "--app", "other"); code != exitFailed || checks["app"].Status != checkFail {
 		t.Errorf("an unknown app: exit code %d, %+v", code, checks["app"])
+	}
+}
+
+// TestDoctorNamesTheApp: with several apps a command without its app is refused.
+func TestDoctorNamesTheApp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sim := startSim(t, haravansim.Options{Shops: 2})
+	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
+	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	remedies := func() map[string]string {
+		_, checks := diagnosis(t, r)
+		return map[string]string{"secret": checks["secret of main"].Remedy, "hosts": checks["hosts of main"].Remedy}
+	}
+	want := map[string]string{"secret": "`rotator secret add` stores the one that the app works with now", "hosts": "rotator shop import FILE"}
+	if diff := cmp.Diff(want, remedies()); diff != "" {
+		t.Errorf("with one app (-want +got):\n%s", diff)
+	}
+	r.ok("", "app", "set", "--name", "second", "--client-id", "another")
+	want = map[string]string{"secret": "`rotator secret add --app main` stores the one that the app works with now", "hosts": "rotator shop import FILE --app main"}
+	if diff := cmp.Diff(want, remedies()); diff != "" {
+		t.Errorf("with two (-want +got):\n%s", diff)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // appUnderTest is an app with what the hosts are asked with.
 type appUnderTest struct {
 	app     store.App
+	words   appWords
 	inForce effective
 	client  *haravan.Client
 	secrets []store.Secret
@@ -44,10 +45,12 @@ func (d *doctor) apps(ctx context.Context, s *store.Store) []appUnderTest {
 	if len(apps) == 0 {
 		d.add("app", check{Status: checkWarn, Detail: "none is set", Remedy: "rotator app set --name NAME --client-id CLIENT_ID"})
 	}
-	cfg, _ := d.c.settings() // loaded by now
+	words, _ := d.c.appWords(ctx, s, "") // bare commands are better than none
+	cfg, _ := d.c.settings()             // loaded by now
 	var under []appUnderTest
 	for _, a := range apps {
-		t := appUnderTest{app: a}
+		words.app = a.Name
+		t := appUnderTest{app: a, words: words}
 		if t.inForce, err = inForce(a, cfg.APIURL); err == nil {
 			t.client, err = d.c.client(a)
 		}
@@ -58,7 +61,7 @@ func (d *doctor) apps(ctx context.Context, s *store.Store) []appUnderTest {
 			t.secrets, err = s.Secrets(ctx, a.ID)
 		}
 		if err != nil {
-			d.fail("app "+a.Name, err, "`rotator app set` mends the app's settings")
+			d.fail("app "+a.Name, err, words.text("`rotator app set` mends the app's settings"))
 			continue
 		}
 		under = append(under, t)
@@ -75,9 +78,15 @@ func judgeSecrets(secrets []store.Secret) check {
 		}
 	}
 	if len(living) == 0 {
-		return check{Status: checkWarn, Detail: "none is stored", Remedy: "rotator secret add: the one that the app works with now"}
+		return check{Status: checkWarn, Detail: "none is stored", Remedy: "`rotator secret add` stores the one that the app works with now"}
 	}
 	return check{Status: checkOK, Detail: strings.Join(living, ", ")}
+}
+
+// addOf is add for what was found of one app.
+func (d *doctor) addOf(a appUnderTest, what string, found check) {
+	found.Remedy = a.words.text(a.words.command(found.Remedy))
+	d.add(what+" of "+a.app.Name, found)
 }
 
 func (d *doctor) wire(a appUnderTest) {
@@ -87,9 +96,8 @@ func (d *doctor) wire(a appUnderTest) {
 // hosts reads the identity of a stored shop, or where there is none only
 // connects to the one host.
 func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReadings) {
-	name := "hosts of " + a.app.Name
 	if len(a.sample) == 0 {
-		d.add(name, reach(ctx, a.inForce.APIURL))
+		d.addOf(a, "hosts", reach(ctx, a.inForce.APIURL))
 		return
 	}
 	defer a.client.CloseIdle()
@@ -116,7 +124,7 @@ func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReading
 		found.Detail = fmt.Sprintf("reached, but the tokens of all %d shops that were asked are refused", refused)
 		found.Remedy = "is it this app's list, and ROTATOR_API_URL the right platform? `rotator shop import` stores a newer list"
 	}
-	d.add(name, found)
+	d.addOf(a, "hosts", found)
 }
 
 // judgeIdentity: any answer shows that the host is reached; only a good one that
