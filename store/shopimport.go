@@ -35,13 +35,15 @@ func (f Findings) None() bool { return len(f.Duplicates)+len(f.Stale) == 0 }
 // ErrPreview takes an import back once it is known what it comes to.
 var ErrPreview = errors.New("dry run")
 
-// ImportResult counts what an import did.
+// ImportResult counts what an import did. Of a list that is stored Rows is the sum
+// of the others. A bound table's stale rows are kept, with the present token, and
+// counted once more in Stale.
 type ImportResult struct {
 	Rows      int `json:"rows"`
 	Added     int `json:"added"`
 	Updated   int `json:"updated"`
 	Unchanged int `json:"unchanged"`
-	// Duplicates counts domains that were named more than once.
+	// Duplicates counts rows beyond the first of their domain; they are left out.
 	Duplicates int `json:"duplicates"`
 	// Stale counts rows with a token that a run has replaced; they are left out.
 	Stale int `json:"stale"`
@@ -64,7 +66,7 @@ var (
 	}
 	findDuplicates = `select domain, (array_agg(line order by line))[1:10] from import_rows
 		group by domain having count(*) > 1 order by min(line) limit $1`
-	countDuplicates = `select count(*) from (select from import_rows group by domain having count(*) > 1) d`
+	countDuplicates = `select coalesce(sum(n - 1), 0)::bigint from (select count(*) as n from import_rows group by domain having count(*) > 1) d`
 	staleRows       = `from import_rows r join rotator.shops s on s.id = r.shop_id
 		where s.rotated_at is not null and r.access_token_fingerprint = any(s.former_fingerprints) and r.access_token_fingerprint <> s.access_token_fingerprint`
 	findStale  = `select r.domain, array[r.line] ` + staleRows + ` order by r.line limit $1`
@@ -202,7 +204,11 @@ func (t *Tx) judge(ctx context.Context, result *ImportResult, decide func(Findin
 	if err != nil {
 		return fmt.Errorf("leave stale tokens out: %w", err)
 	}
-	result.Stale = int(tag.RowsAffected())
+	if result.Stale = int(tag.RowsAffected()); result.Stale > 0 && result.Duplicates > 0 { // a row is counted once
+		if err := t.tx.QueryRow(ctx, countDuplicates).Scan(&result.Duplicates); err != nil {
+			return fmt.Errorf("look for duplicates: %w", err)
+		}
+	}
 	return decide(found)
 }
 

@@ -86,6 +86,10 @@ func TestATokenIsStaleAsLongAsTheSwappedOneIsCurrent(t *testing.T) {
 	for _, old := range []string{"token-0", "imported"} {
 		i.load(t, store.ImportResult{Rows: 1, Stale: 1}, i.first, row(2, domain, old))
 	}
+	// A stale row is counted as that, also where the list names its shop again.
+	current := fresh(again[0]).Reveal()
+	i.load(t, store.ImportResult{Rows: 4, Stale: 2, Unchanged: 1, Duplicates: 1}, i.next,
+		row(2, domain, "token-0"), row(3, domain, current), row(4, domain, "imported"), row(5, domain, current))
 	if r.token(t, domain) != fresh(again[0]).Reveal() {
 		t.Error("a stale list brought its token back")
 	}

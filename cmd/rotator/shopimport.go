@@ -49,7 +49,9 @@ without one are exchanged by every rotation, which is always safe.
 
 JSON: one object {rows, added, updated, unchanged, duplicates, stale, bad,
 imported, dry_run, problems [{line, column, domain, message}]}. rows counts the
-good ones, duplicates and stale among them.
+good ones: of what is stored, or would be, it is the sum of added, updated,
+unchanged, duplicates and stale. duplicates counts rows beyond the first of their
+shop; bad rows come on top. With --bound stale ones are among the others.
 With --bound also without_token, moved, renamed, left, back, restored, behind,
 unlisted, changes [text], and problems have a key instead of a line.`,
 		Example: `  rotator shop import shops.csv
