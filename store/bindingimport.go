@@ -147,6 +147,9 @@ func (t *Tx) importBound(ctx context.Context, actor string, app App, b Binding, 
 	if err := t.unmatch(ctx, app, b, reading); err != nil {
 		return err
 	}
+	if err := t.countKept(ctx, secretID, &reading.ImportResult); err != nil {
+		return err
+	}
 	if err := t.mergeShops(ctx, app, secretID, &reading.ImportResult); err != nil {
 		return err
 	}

@@ -34,6 +34,23 @@ func TestReadingAgainChangesNothing(t *testing.T) {
 	}
 }
 
+// The stored tokens of a table are not read from it again, and yet are the ones
+// that a version was named for.
+func TestAVersionIsNotGivenToABoundToken(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, 3)
+	r.read(t)
+	secrets, err := r.Secrets(t.Context(), r.app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.onApp(t, `update app."Shops" set access_token = 'installed' where access_token = 'token-1'`)
+	got, err := r.ImportBound(t.Context(), storetest.Actor, r.app, r.binding, secrets[0].ID, func(store.BoundReading) error { return nil })
+	if err != nil || got.Updated != 1 || got.Unchanged != 2 || got.VersionUnknown != 2 || got.VersionOther != 0 {
+		t.Errorf("reading %+v, %v", got, err)
+	}
+}
+
 // What is wrong with rows is told by key, all at once, and nothing is stored.
 func TestBadRowsAreToldByKey(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func (f Findings) None() bool { return len(f.Duplicates)+len(f.Stale) == 0 }
 var ErrPreview = errors.New("dry run")
 
 // ImportResult counts what an import did. Of a list that is stored Rows is the sum
-// of the others. A bound table's stale rows are kept, with the present token, and
+// of the next five. A bound table's stale rows are kept, with the present token, and
 // counted once more in Stale.
 type ImportResult struct {
 	Rows      int `json:"rows"`
@@ -47,6 +47,10 @@ type ImportResult struct {
 	Duplicates int `json:"duplicates"`
 	// Stale counts rows with a token that a run has replaced; they are left out.
 	Stale int `json:"stale"`
+	// VersionUnknown counts shops that the import names a secret of and whose token
+	// is stored without one, VersionOther those that are stored with another.
+	VersionUnknown int `json:"version_unknown,omitempty"`
+	VersionOther   int `json:"version_other,omitempty"`
 }
 
 const (
@@ -139,7 +143,7 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 			return err
 		}
 		result.Rows = n
-		decided := tx.judge(ctx, &result, decide)
+		decided := tx.judge(ctx, secretID, &result, decide)
 		if decided != nil && !errors.Is(decided, ErrPreview) {
 			return decided
 		}
@@ -186,7 +190,7 @@ func (t *Tx) mergeShops(ctx context.Context, app App, secretID int64, result *Im
 }
 
 // judge looks at the staged list as a whole and takes stale rows out of it.
-func (t *Tx) judge(ctx context.Context, result *ImportResult, decide func(Findings) error) error {
+func (t *Tx) judge(ctx context.Context, secretID int64, result *ImportResult, decide func(Findings) error) error {
 	if err := t.tx.QueryRow(ctx, countDuplicates).Scan(&result.Duplicates); err != nil {
 		return fmt.Errorf("look for duplicates: %w", err)
 	}
@@ -208,6 +212,9 @@ func (t *Tx) judge(ctx context.Context, result *ImportResult, decide func(Findin
 		if err := t.tx.QueryRow(ctx, countDuplicates).Scan(&result.Duplicates); err != nil {
 			return fmt.Errorf("look for duplicates: %w", err)
 		}
+	}
+	if err := t.countKept(ctx, secretID, result); err != nil {
+		return err
 	}
 	return decide(found)
 }

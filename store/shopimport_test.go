@@ -102,6 +102,26 @@ func TestImportOfAnotherTokenRaisesTheGeneration(t *testing.T) {
 	}
 }
 
+// A version is stored with a token; what is known of a stored one stays.
+func TestAVersionIsNotGivenToAStoredToken(t *testing.T) {
+	t.Parallel()
+	i := newImporter(t)
+	const a, b, c = "a.myharavan.com", "b.myharavan.com", "c.myharavan.com"
+	i.load(t, store.ImportResult{Rows: 1, Added: 1}, 0, row(2, a, "token-a"))
+	i.load(t, store.ImportResult{Rows: 1, Added: 1}, i.next, row(2, b, "token-b"))
+	all := []shopfile.Row{row(2, a, "token-a"), row(3, b, "token-b"), row(4, c, "token-c")}
+	i.load(t, store.ImportResult{Rows: 3, Added: 1, Unchanged: 2, VersionUnknown: 1, VersionOther: 1}, i.first, all...)
+	i.load(t, store.ImportResult{Rows: 3, Unchanged: 3}, 0, all...)
+	for domain, want := range map[string]int{a: 0, b: 2, c: 1} {
+		if got := i.shop(t, domain); got.SecretVersion != want {
+			t.Errorf("%s has version %d, want %d", domain, got.SecretVersion, want)
+		}
+	}
+	i.load(t, store.ImportResult{Rows: 2, Updated: 1, Unchanged: 1}, i.first, row(2, a, "token-new"), row(3, c, "token-c"))
+	// Of a token that the list does not repeat nothing is said.
+	i.load(t, store.ImportResult{Rows: 1, Unchanged: 1}, i.first, shopfile.Row{Line: 2, Domain: b})
+}
+
 func TestImportKeepsWhatTheListLeavesEmpty(t *testing.T) {
 	t.Parallel()
 	i := newImporter(t)

@@ -45,13 +45,15 @@ taken in again when it is back; a row that still holds a token which a rotation
 has replaced is given the present one. Runs read the table by themselves.
 
 Say with --secret-version which secret minted the tokens if you are sure. Shops
-without one are exchanged by every rotation, which is always safe.
+without one are exchanged by every rotation, which is always safe. It is stored
+with a token: where that is stored already, what is known of it stays.
 
 JSON: one object {rows, added, updated, unchanged, duplicates, stale, bad,
 imported, dry_run, problems [{line, column, domain, message}]}. rows counts the
 good ones: of what is stored, or would be, it is the sum of added, updated,
 unchanged, duplicates and stale. duplicates counts rows beyond the first of their
-shop; bad rows come on top. With --bound stale ones are among the others.
+shop; bad rows come on top. With --bound stale ones are among the others. With --secret-version
+version_unknown and version_other count the shops that keep what is known.
 With --bound also without_token, moved, renamed, left, back, restored, behind,
 unlisted, changes [text], and problems have a key instead of a line.`,
 		Example: `  rotator shop import shops.csv
@@ -220,6 +222,7 @@ func (c *cli) reportImport(r *rowReader, result store.ImportResult, f importFlag
 	}
 	problems := r.allProblems()
 	c.printProblems(problems)
+	c.noteKept(result, f.version)
 	sum := importSummary{
 		ImportResult: result, Bad: r.bad, Imported: err == nil, DryRun: f.dryRun, Problems: problems.Kept(), preview: preview,
 	}
@@ -275,6 +278,16 @@ func (c *cli) printImport(s importSummary) error {
 		return c.printJSON(s)
 	}
 	return c.printFacts(append(storedFacts(s.ImportResult, s.Imported, s.preview), fact{"bad rows", fmt.Sprint(s.Bad)}, fact{"duplicates", fmt.Sprint(s.Duplicates)}, fact{"stale tokens", fmt.Sprint(s.Stale)})...)
+}
+
+// noteKept tells that --secret-version was not heeded, and that it need not be.
+func (c *cli) noteKept(r store.ImportResult, version int) {
+	if r.VersionUnknown > 0 {
+		c.notef("--secret-version %d is stored with new tokens only: %s of the list with the token that is stored keep an unknown version. Every rotation exchanges them, which is safe; there is nothing to do.", version, plural(r.VersionUnknown, "shop"))
+	}
+	if r.VersionOther > 0 {
+		c.notef("--secret-version %d is stored with new tokens only: %s of the list with the token that is stored keep another version; `rotator shop list` shows it.", version, plural(r.VersionOther, "shop"))
+	}
 }
 
 // storedFacts tell what became of the good rows of an import, or would.

@@ -65,6 +65,7 @@ func (c *cli) importBound(ctx context.Context, cmd *cobra.Command, f importFlags
 		}
 	}
 	c.printFound(reading)
+	c.noteKept(reading.ImportResult, f.version)
 	if err := c.printBoundImport(boundSummary{BoundReading: reading, Imported: !stopped, DryRun: f.dryRun, preview: preview}); err != nil {
 		return err
 	}
