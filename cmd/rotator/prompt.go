@@ -74,7 +74,7 @@ func (c *cli) prompt(ctx context.Context, terminal *os.File, what string) ([]byt
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		text, err := term.ReadPassword(fd)
+		text, err := readHidden(fd)
 		answers <- answer{text, err}
 	}()
 	defer c.notef("")

@@ -133,6 +133,45 @@ func TestSecretPromptShowsNothing(t *testing.T) {
 	}
 }
 
+// Ctrl-D ends a line that was begun, and then the input.
+func TestCtrlDEndsThePrompt(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		typed, stderr string
+		code          int
+	}{
+		"at once":       {"\x04", "is empty: give it by --file, by a pipe, or at the prompt", exitUsage},
+		"after a value": {"hush-typed\x04\x04", "", exitDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.ok("", "app", "set", "--name", "main", "--client-id", "client-1")
+			c := newConsole(t)
+			ended := make(chan int, 1)
+			var stdout bytes.Buffer
+			go func() { ended <- run(t.Context(), []string{"secret", "add"}, r.env, c.tty, &stdout, c.tty) }()
+			c.waitFor("shared secret of app main: ")
+			c.waitSilent()
+			if _, err := c.screen.WriteString(tt.typed); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case code := <-ended:
+				if code != tt.code {
+					t.Errorf("exit code %d, want %d: %s", code, tt.code, c.text())
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatalf("the prompt goes on: %s", c.text())
+			}
+			c.waitFor(tt.stderr)
+			if !c.echoes() {
+				t.Error("the terminal was left without echo")
+			}
+		})
+	}
+}
+
 func TestInterruptedPromptRestoresTheTerminal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
