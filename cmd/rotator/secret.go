@@ -157,8 +157,7 @@ func (c *cli) discardSecret(ctx context.Context, cmd *cobra.Command, version int
 	}
 	err = s.DiscardSecret(ctx, c.actor, a, version)
 	if errors.Is(err, store.ErrConflict) {
-		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not pending, an open rotation is to put it to use, or shops have tokens that were made with it", version, a.Name),
-			"`rotator secret list` shows the versions; `rotator rotation cancel` ends a rotation; `rotator rotation start` goes on with a version that made tokens")
+		return c.notDiscarded(ctx, s, a, version)
 	}
 	if err != nil {
 		return err

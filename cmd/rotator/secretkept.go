@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// notDiscarded says why a version of the secret is kept, as things stand now.
+func (c *cli) notDiscarded(ctx context.Context, s *store.Store, a store.App, version int) error {
+	refuse := func(next, format string, args ...any) error {
+		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not discarded: "+format, append([]any{version, a.Name}, args...)...), next)
+	}
+	const look = "`rotator secret list` shows the versions"
+	secrets, err := s.Secrets(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(secrets, func(v store.Secret) bool { return v.Version == version })
+	if i < 0 {
+		return exitWith(exitFailed, fmt.Errorf("app %s has no version %d of the secret", a.Name, version), look)
+	}
+	v := secrets[i]
+	switch v.State {
+	case store.SecretDiscarded:
+		return refuse(look, "it was, %s", moment(v.DiscardedAt))
+	case store.SecretRevoked:
+		return refuse(look, "it is revoked, and the platform takes it no more")
+	case store.SecretRetiring:
+		return refuse(look, "it is retiring: shops may have tokens of it until a rotation revokes it")
+	}
+	run, open, err := openRunOf(ctx, s, a)
+	if err != nil {
+		return err
+	}
+	switch {
+	case open && (run.NewSecretID == v.ID || run.OldSecretID == v.ID && v.State == store.SecretPending):
+		return refuse(fmt.Sprintf("if it was entered wrongly: `rotator %s cancel --confirm %s`, which says what it leaves behind, then discard it", run.Kind.Noun(), a.Name),
+			"it is %s, and run %d, which is open, works with it", v.State, run.ID)
+	case v.State == store.SecretActive:
+		return refuse("another takes its place by `rotator secret add` and a rotation; if two were entered as each other, `rotator secret swap` mends that", "it is active: it is the one in use")
+	}
+	shops, err := s.TokensOf(ctx, v)
+	switch {
+	case err != nil:
+		return err
+	case shops > 0:
+		return refuse("`rotator rotation start` goes on with it", "%s have tokens that were made with it", plural(shops, "shop"))
+	}
+	return refuse(look+"; try again", "it changed meanwhile")
+}
