@@ -229,20 +229,32 @@ func (f *appFlags) applyWaves(set *store.AppSettings) error {
 	return err
 }
 
-// checkApp asks package haravan, which will use the settings.
+// checkApp asks package haravan, which will use the settings, about each alone: it
+// does not know what its flag is called.
 func checkApp(a store.App) error {
 	client, err := clientConfig(a, "")
 	if err != nil {
 		return err
 	}
-	_, err = haravan.New(client)
-	if len(a.Settings.Scopes) > 0 || a.Settings.RedirectURI != "" {
-		scopes := a.Settings.Scopes
-		if len(scopes) == 0 {
-			scopes = []string{"any"} // the redirect URI alone is looked at
-		}
-		_, linkErr := haravan.InstallURL("any", "any", scopes, a.Settings.RedirectURI)
-		err = errors.Join(err, linkErr)
+	if _, err := haravan.New(haravan.Config{UserAgent: client.UserAgent}); err != nil {
+		return err // the environment's
 	}
-	return err
+	var errs []error
+	about := func(flag string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--%s: %s", flag, strings.TrimPrefix(err.Error(), "build install url: ")))
+		}
+	}
+	_, err = haravan.New(haravan.Config{APIURL: client.APIURL})
+	about("api-url", err)
+	_, err = haravan.New(haravan.Config{InFlight: client.InFlight})
+	about("inflight", err)
+	errs = append(errs, client.Wire.Validate())
+	if scopes := a.Settings.Scopes; len(scopes) > 0 {
+		_, err = haravan.InstallURL("any", "any", scopes, "")
+		about("scope", err)
+	}
+	_, err = haravan.InstallURL("any", "any", []string{"any"}, a.Settings.RedirectURI)
+	about("redirect-uri", err)
+	return errors.Join(errs...)
 }

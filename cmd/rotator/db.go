@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,6 +119,15 @@ DATABASE_URL is set. Exit code 78 if the schema does not fit this binary.`,
 	return cmd
 }
 
+// inspectPrivate looks at the private PostgreSQL, whose folder may be named wrongly.
+func inspectPrivate(ctx context.Context, dir string) (pgembed.Status, error) {
+	s, err := pgembed.Inspect(ctx, dir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return s, exitWith(exitConfig, fmt.Errorf("look at PostgreSQL: %s is not a folder, or not in one", filepath.Dir(dir)), "check ROTATOR_DATA_DIR; `rotator help environment` explains it")
+	}
+	return s, err
+}
+
 func (c *cli) inspectDB(ctx context.Context) (dbStatus, error) {
 	var s dbStatus
 	cfg, err := c.settings()
@@ -128,7 +139,7 @@ func (c *cli) inspectDB(ctx context.Context) (dbStatus, error) {
 	}
 	s.Database = "private"
 	if cfg.DatabaseURL.IsZero() {
-		p, err := pgembed.Inspect(ctx, privateDir(cfg))
+		p, err := inspectPrivate(ctx, privateDir(cfg))
 		if err != nil {
 			return s, err
 		}

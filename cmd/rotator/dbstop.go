@@ -41,7 +41,7 @@ func (c *cli) stopDB(ctx context.Context, force bool) error {
 		return exitWith(exitUsage, errors.New("stop PostgreSQL: DATABASE_URL is set, and that server is not rotator's to stop"),
 			"unset DATABASE_URL to stop the private one")
 	}
-	before, err := pgembed.Inspect(ctx, privateDir(cfg))
+	before, err := inspectPrivate(ctx, privateDir(cfg))
 	if err != nil {
 		return err
 	}

@@ -64,8 +64,13 @@ func (d *doctor) database(ctx context.Context, clocks *clockReadings) *pgxpool.P
 // privatePostgres reports whether there is a private database to look at.
 func (d *doctor) privatePostgres(ctx context.Context, dir string) bool {
 	const name = "private PostgreSQL"
-	status, err := pgembed.Inspect(ctx, dir)
+	status, err := inspectPrivate(ctx, dir)
+	var f *failure
 	switch {
+	case errors.As(err, &f):
+		d.misconfigured = true
+		d.fail(name, err, f.next)
+		return false
 	case err != nil:
 		d.fail(name, err, "")
 		return false

@@ -75,6 +75,16 @@ func (f exportFlags) chosenFormat() (shopfile.Format, error) {
 	return shopfile.CSV, nil
 }
 
+// tokenless are the columns that anybody may see.
+var tokenless = []string{"domain", "org_id", "installed_at", "excluded_reason", "priority"}
+
+// inClear reports whether tokens are among the columns.
+func (f exportFlags) inClear() bool {
+	return len(f.columns) == 0 || slices.ContainsFunc(f.columns, func(name string) bool {
+		return !slices.Contains(tokenless, strings.ToLower(strings.TrimSpace(name)))
+	})
+}
+
 func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags) error {
 	format, err := f.chosenFormat()
 	toStdout := f.output == "-"
@@ -91,7 +101,7 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 		return usagef(cmd, "--derived writes domain and access_token of one run: leave --changed-since and --columns away")
 	case toStdout && c.asJSON:
 		return usagef(cmd, "--json needs --output FILE: the list itself goes to stdout")
-	case toStdout && isTerminal(c.stdout) && !f.force:
+	case toStdout && isTerminal(c.stdout) && !f.force && f.inClear():
 		return usagef(cmd, "stdout is a terminal, and the tokens would be on the screen: give --output FILE, pipe it, or say --force")
 	}
 	s, a, done, err := c.openApp(ctx)
@@ -144,7 +154,11 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 	if c.asJSON {
 		return c.printJSON(map[string]any{"shops": shops, "output": f.output, "format": format})
 	}
-	c.notef("Wrote %s with tokens in clear to %s.", plural(shops, "shop"), printable(describeOutput(f.output)))
+	what := plural(shops, "shop")
+	if f.inClear() {
+		what += " with tokens in clear"
+	}
+	c.notef("Wrote %s to %s.", what, printable(describeOutput(f.output)))
 	return nil
 }
 

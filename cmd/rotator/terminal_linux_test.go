@@ -214,4 +214,13 @@ func TestTokensStayOffTheScreen(t *testing.T) {
 	if strings.Count(c.text(), "token-planted") != 1 {
 		t.Errorf("the refused export wrote the token: %q", c.text())
 	}
+	stderr.Reset()
+	code = run(t.Context(), []string{"shop", "export", "--columns", "Domain,priority"}, r.env, strings.NewReader(""), c.tty, &stderr)
+	if code != exitDone || stderr.String() != "Wrote 1 shop to stdout.\n" {
+		t.Errorf("without a token: exit code %d: %s", code, stderr.String())
+	}
+	code = run(t.Context(), []string{"shop", "export", "--columns", "domain,Access_Token"}, r.env, strings.NewReader(""), c.tty, &stderr)
+	if code != exitUsage {
+		t.Errorf("the column in capitals: exit code %d: %s", code, stderr.String())
+	}
 }
