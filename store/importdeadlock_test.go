@@ -78,7 +78,7 @@ func TestAnImportThatIsSacrificedIsMergedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(store.ImportResult{Rows: 4, Added: 1, Updated: 2, Unchanged: 1}, result); diff != "" {
+	if diff := cmp.Diff(store.ImportResult{Rows: 4, Added: 1, Updated: 2, Unchanged: 1, VersionOther: 1}, result); diff != "" {
 		t.Errorf("result (-want +got):\n%s", diff)
 	}
 	for domain, want := range map[string]string{domains[0]: "other-a", domains[1]: "other-b", domains[2]: "token-c", "d.myharavan.com": "token-d"} {
