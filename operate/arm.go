@@ -75,6 +75,20 @@ func (o Operator) MayArm(ctx context.Context, runID int64, age time.Duration) er
 	return mayArm(snap, run, rotation.WindowLength-age)
 }
 
+// LifeOf is how much of its hour a refresh token has left that is said to be of
+// that age: less if it was entered before. Refused is what ArmWith would refuse.
+func (o Operator) LifeOf(ctx context.Context, runID int64, token secret.String, age time.Duration) (time.Duration, error) {
+	life, err := o.Store.RefreshTokenLife(ctx, runID, token, rotation.WindowLength-age)
+	if errors.Is(err, store.ErrConflict) {
+		snap, _, snapErr := o.Store.Snapshot(ctx, runID, store.Counted)
+		if snapErr != nil {
+			return 0, snapErr
+		}
+		return 0, refuseConflict("arm", err, snap)
+	}
+	return life, err
+}
+
 func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {
 	const what = "arm"
 	switch {

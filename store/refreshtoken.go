@@ -16,6 +16,20 @@ type RefreshToken struct {
 	AcceptedAt  time.Time
 	ExpiresAt   time.Time
 	RefusedAt   *time.Time
+	// Before is when the value was first entered, nil unless it was before: its
+	// hour runs since then.
+	Before *Entered `db:"-"`
+}
+
+// Entered is when a value was entered as a refresh token.
+type Entered struct {
+	Run int64
+	At  time.Time
+}
+
+// String implements fmt.Stringer.
+func (e Entered) String() string {
+	return fmt.Sprintf("in run %d at %s", e.Run, e.At.UTC().Format(time.RFC3339))
 }
 
 var (
@@ -26,18 +40,22 @@ var (
 	readRefreshToken = sql(`select run_id, fingerprint, value from rotator.refresh_tokens where id = $1 and value is not null`)
 	refuseToken      = sql(`update rotator.refresh_tokens t set refused_at = coalesce(refused_at, now()) where id = $1 and run_id = $2
 		returning not exists (select from rotator.refresh_tokens newer where newer.run_id = t.run_id and newer.id > t.id)`)
-	// The value's earlier entries in this run: when its hour ends by the first of
-	// them, and whether it is the one in use.
-	usedRefreshToken = sql(`select count(*) > 0, coalesce(min(expires_at), now()), coalesce(bool_or(id = (select max(id)
-			from rotator.refresh_tokens where run_id = $1 and id <> $3)), false)
-		from rotator.refresh_tokens where run_id = $1 and fingerprint = $2 and id <> $3`)
-	shortenRefreshToken = sql(`update rotator.refresh_tokens set expires_at = least(expires_at, $2) where id = $1 returning expires_at, expires_at > now()`)
+	// The value's earlier entries in any run of the app: the first of them, when its
+	// hour ends by the shortest, whether the platform refused it, and whether it is
+	// the one that the run uses.
+	earlierEntries = sql(`select count(*) > 0, coalesce((array_agg(run_id order by id))[1], 0), coalesce(min(accepted_at), now()),
+			coalesce(min(expires_at), now()), now(), coalesce(bool_or(refused_at is not null), false),
+			coalesce(bool_or(id = (select max(id) from rotator.refresh_tokens where run_id = $1 and id <> $3)), false)
+		from rotator.refresh_tokens where fingerprint = $2 and id <> $3
+			and run_id in (select r.id from rotator.runs r join rotator.runs this on this.app_id = r.app_id where this.id = $1)`)
+	shortenRefreshToken = sql(`update rotator.refresh_tokens set expires_at = least(expires_at, $2) where id = $1 returning expires_at`)
 )
 
 // Arm stores the run's refresh token, which has life left as given; it takes
 // the place of the one before, whose value is shredded. ErrConflict when the
-// value is in use already or its hour is over by an earlier entry. ErrConflict also
-// when the run is not open: nobody would shred the value.
+// value is in use already, refused by the platform or over by an earlier entry in
+// any run of the app. ErrConflict also when the run is
+// not open: nobody would shred the value.
 func (t *Tx) Arm(ctx context.Context, actor string, runID int64, value secret.String, life time.Duration) (RefreshToken, error) {
 	rt := RefreshToken{Fingerprint: t.keys.Fingerprint(value)}
 	if err := t.lockOpenRun(ctx, runID); err != nil {
@@ -61,26 +79,63 @@ func (t *Tx) Arm(ctx context.Context, actor string, runID int64, value secret.St
 	})
 }
 
-// enteredBefore handles a value that the run was given already: one that a
-// mistyped token took the place of comes back, and one whose age was told wrong
+// enteredBefore handles a value that a run of the app was given already: one that
+// a mistyped token took the place of comes back, and one whose age was told wrong
 // ends sooner, but no value's hour begins anew.
 func (t *Tx) enteredBefore(ctx context.Context, runID int64, rt *RefreshToken) error {
-	var before, inUse, left bool
-	var ends time.Time
-	if err := t.tx.QueryRow(ctx, usedRefreshToken, runID, rt.Fingerprint, rt.ID).Scan(&before, &ends, &inUse); err != nil {
-		return fmt.Errorf("compare with earlier refresh tokens: %w", err)
+	before, err := entered(ctx, t.tx, runID, rt.Fingerprint, rt.ID)
+	if err != nil || !before.any {
+		return err
 	}
-	switch {
-	case !before:
-		return nil
-	case inUse && !rt.ExpiresAt.Before(ends.Add(-time.Second)):
-		return fmt.Errorf("this refresh token was entered before, and its hour does not begin anew: %w", ErrConflict)
+	if err := before.refuse(rt.ExpiresAt); err != nil {
+		return err
 	}
-	if err := t.tx.QueryRow(ctx, shortenRefreshToken, rt.ID, ends).Scan(&rt.ExpiresAt, &left); err != nil {
+	rt.Before = &before.first
+	if err := t.tx.QueryRow(ctx, shortenRefreshToken, rt.ID, before.ends).Scan(&rt.ExpiresAt); err != nil {
 		return fmt.Errorf("keep the refresh token's hour: %w", err)
 	}
-	if !left {
-		return fmt.Errorf("this refresh token was entered before and its hour is over: %w", ErrConflict)
+	return nil
+}
+
+// RefreshTokenLife is life, or what a value that was entered before has left if
+// that is less. ErrConflict when Arm would not take the value: nobody needs to make
+// a plan for it.
+func (s *Store) RefreshTokenLife(ctx context.Context, runID int64, value secret.String, life time.Duration) (time.Duration, error) {
+	fingerprint := s.keys.Fingerprint(value)
+	before, err := entered(ctx, s.pool, runID, fingerprint, 0)
+	if err != nil || !before.any {
+		return life, err
+	}
+	return min(life, before.ends.Sub(before.now)), before.refuse(before.now.Add(life))
+}
+
+// earlier is what is known of a value that was entered before.
+type earlier struct {
+	any            bool
+	first          Entered
+	ends, now      time.Time
+	refused, inUse bool
+}
+
+// entered looks for a value's entries but the one with that id.
+func entered(ctx context.Context, q querier, runID int64, fingerprint string, but int64) (earlier, error) {
+	var e earlier
+	err := q.QueryRow(ctx, earlierEntries, runID, fingerprint, but).Scan(&e.any, &e.first.Run, &e.first.At, &e.ends, &e.now, &e.refused, &e.inUse)
+	if err != nil {
+		return e, fmt.Errorf("compare with earlier refresh tokens: %w", err)
+	}
+	return e, nil
+}
+
+// refuse says why the value may not be entered again, to end then; nil if it may.
+func (e earlier) refuse(expires time.Time) error {
+	switch {
+	case e.refused:
+		return fmt.Errorf("the platform refused this refresh token, which was first entered %s: make another: %w", e.first, ErrConflict)
+	case !e.ends.After(e.now):
+		return fmt.Errorf("this refresh token was first entered %s, and its hour is over: make another: %w", e.first, ErrConflict)
+	case e.inUse && !expires.Before(e.ends.Add(-time.Second)):
+		return fmt.Errorf("this refresh token was entered before, and its hour does not begin anew: %w", ErrConflict)
 	}
 	return nil
 }

@@ -199,3 +199,80 @@ func TestARefusedRefreshTokenHoldsTheRun(t *testing.T) {
 		t.Errorf("the second refusal: held %q, %+v", s.Held, s.Window)
 	}
 }
+
+// nextRun cancels the rig's run and starts another of the same app.
+func (r *rig) nextRun(t *testing.T) {
+	t.Helper()
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.reread(t)) })
+	r.run = r.Run(t, r.app, oneWave)
+}
+
+// A cancel shreds the value, and its hour goes on at the platform.
+func TestARefreshTokenKeepsItsHourInAnotherRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	first, run := r.arm(t, "refresh-1"), r.run.ID
+	exec(t, r.DB, "update rotator.refresh_tokens set accepted_at = accepted_at - interval '20 minutes', expires_at = expires_at - interval '20 minutes'")
+	ends := first.ExpiresAt.Add(-20 * time.Minute)
+	r.nextRun(t)
+	life, err := r.RefreshTokenLife(t.Context(), r.run.ID, secret.New("refresh-1"), 50*time.Minute)
+	if err != nil || life > 30*time.Minute || life < 29*time.Minute {
+		t.Errorf("before it is entered: %s left, %v", life, err)
+	}
+	again := r.arm(t, "refresh-1")
+	if !again.ExpiresAt.Equal(ends) {
+		t.Errorf("it ends at %s, in the run before at %s", again.ExpiresAt, ends)
+	}
+	if b := again.Before; b == nil || b.Run != run || !b.At.Equal(first.AcceptedAt.Add(-20*time.Minute)) {
+		t.Errorf("first entered %v, want in run %d at %s", b, run, first.AcceptedAt.Add(-20*time.Minute))
+	}
+	if s := r.snapshot(t, store.Engine); !s.Window.ExpiresAt.Equal(ends) {
+		t.Errorf("the window ends at %s", s.Window.ExpiresAt)
+	}
+	if _, err := r.tryArm(t.Context(), "refresh-1"); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("twice in the second run: %v", err)
+	}
+
+	// An age that is told there may only shorten it, for the runs to come, too.
+	r.nextRun(t)
+	shorter, err := r.tryArmFor(t.Context(), "refresh-1", 10*time.Minute)
+	if err != nil || !shorter.ExpiresAt.Equal(shorter.AcceptedAt.Add(10*time.Minute)) {
+		t.Errorf("shortened to %s: %v", shorter.ExpiresAt.Sub(shorter.AcceptedAt), err)
+	}
+	r.nextRun(t)
+	if last := r.arm(t, "refresh-1"); !last.ExpiresAt.Equal(shorter.ExpiresAt) {
+		t.Errorf("lengthened again to %s, want %s", last.ExpiresAt, shorter.ExpiresAt)
+	}
+
+	// Another app's values are its own.
+	other := newRigIn(t, r.DB, "other", 1, oneWave)
+	if rt := other.arm(t, "refresh-1"); rt.Before != nil || rt.ExpiresAt.Sub(rt.AcceptedAt) != 50*time.Minute {
+		t.Errorf("in another app: %+v", rt)
+	}
+}
+
+func TestADeadRefreshTokenIsNotTakenByAnotherRun(t *testing.T) {
+	t.Parallel()
+	for what, tt := range map[string]struct{ died, want string }{
+		"over":    {"expires_at = now()", "and its hour is over"},
+		"refused": {"refused_at = now()", "the platform refused this refresh token"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			first := store.Entered{Run: r.run.ID, At: r.arm(t, "refresh-1").AcceptedAt}
+			exec(t, r.DB, "update rotator.refresh_tokens set "+tt.died)
+			r.nextRun(t)
+			_, early := r.RefreshTokenLife(t.Context(), r.run.ID, secret.New("refresh-1"), 50*time.Minute)
+			_, err := r.tryArm(t.Context(), "refresh-1")
+			for _, err := range []error{early, err} {
+				if !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "first entered "+first.String()) {
+					t.Errorf("%v, want %q and %q", err, tt.want, first)
+				}
+			}
+			if rt := r.arm(t, "refresh-2"); rt.Before != nil {
+				t.Errorf("another value was entered before: %v", rt.Before)
+			}
+		})
+	}
+}

@@ -27,14 +27,16 @@ func newRotationArm(c *cli) *cobra.Command {
 		Long: `Enter the app's refresh token, made in the Partners dashboard. Its hour runs from
 its making there: give --age if that was a while ago. The exchange begins when
 every shop is in the run; a run whose window had ended goes on where it stood.
+A value that any run of the app was given keeps the end that it had.
 
 The value comes from --file, from stdin when that is a pipe, or from a prompt
 without echo. A plan is made first; when the fleet needs more than one window the
 token is not stored, unless --accept-windows (exit code 5). --no-plan leaves the
 plan out.
 
-JSON: one object {run, app, phase, fingerprint, expires_at, seconds_left, plan,
-next{command, why, human}}; plan as rotator rotation plan, or null.`,
+JSON: one object {run, app, phase, fingerprint, expires_at, seconds_left,
+first_entered_at, plan, next{command, why, human}}; first_entered_at only of a value
+that was entered before; plan as rotator rotation plan, or null.`,
 		Example: `  rotator rotation arm
   rotator rotation arm --file refresh-token.txt --age 5m
   pass show haravan/refresh-token | rotator rotation arm --accept-windows`,
@@ -71,8 +73,10 @@ type armed struct {
 	Fingerprint string         `json:"fingerprint"`
 	ExpiresAt   time.Time      `json:"expires_at"`
 	SecondsLeft float64        `json:"seconds_left"`
-	Plan        *operate.Plan  `json:"plan"`
-	Next        rotation.Step  `json:"next"`
+	// EnteredAt is when the value was first entered, if it was before.
+	EnteredAt *time.Time    `json:"first_entered_at,omitempty"`
+	Plan      *operate.Plan `json:"plan"`
+	Next      rotation.Step `json:"next"`
 }
 
 func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) error {
@@ -84,9 +88,13 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		return err
 	}
 	read := time.Now()
+	life, err := o.op.LifeOf(ctx, o.run.ID, token, f.age)
+	if err != nil {
+		return err
+	}
 	var plan *operate.Plan
 	if !f.noPlan {
-		if plan, err = c.planBeforeArm(ctx, o, f); err != nil {
+		if plan, err = c.planBeforeArm(ctx, o, f, life); err != nil {
 			return err
 		}
 	}
@@ -105,13 +113,20 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	}
 	expires := rt.ExpiresAt.UTC()
 	left := expires.Sub(st.At)
+	var enteredAt *time.Time
+	entered := ""
+	if b := rt.Before; b != nil {
+		at := b.At.UTC()
+		enteredAt, entered = &at, fmt.Sprintf("first %s: its hour runs since then, and does not begin anew", b)
+	}
 	if c.asJSON {
 		return c.printJSON(armed{
-			st.Run, st.App, st.Phase, rt.Fingerprint, expires, left.Round(time.Second / 10).Seconds(), plan, st.Next,
+			st.Run, st.App, st.Phase, rt.Fingerprint, expires, left.Round(time.Second / 10).Seconds(), enteredAt, plan, st.Next,
 		})
 	}
 	err = c.printFacts(
 		fact{"fingerprint", rt.Fingerprint},
+		fact{"entered", entered},
 		fact{"expires", fmt.Sprintf("%s, which is %s here; %s left", moment(&expires), expires.Local().Format("15:04:05 MST"), span(left))},
 	)
 	if err != nil {
@@ -123,9 +138,10 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	return c.printStep(st)
 }
 
-// planBeforeArm fails when the fleet needs more than this window.
-func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags) (*operate.Plan, error) {
-	p, _, err := c.makePlan(ctx, o, f.plan, rotation.WindowLength-f.age)
+// planBeforeArm fails when the fleet needs more than this window, of which life is
+// left.
+func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags, life time.Duration) (*operate.Plan, error) {
+	p, _, err := c.makePlan(ctx, o, f.plan, life)
 	if err != nil {
 		return nil, exitWith(exitFailed, errors.Join(errors.New("the refresh token is not stored"), err), "its hour is running: mend it, or enter it without a verdict with --no-plan")
 	}
@@ -139,7 +155,7 @@ func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags) (*operate.
 		c.notef("warning: %s", p.Verdict.Words)
 	case p.Verdict.FitsFresh():
 		return nil, exitWith(exitNoFit, errors.New("the refresh token is not stored: the window is too short"),
-			fmt.Sprintf("only %s of its hour are left; make a fresh one: the run needs %s", span(rotation.WindowLength-f.age), span(p.Verdict.Needs)))
+			fmt.Sprintf("only %s of its hour are left; make a fresh one: the run needs %s", span(life), span(p.Verdict.Needs)))
 	default:
 		return nil, exitWith(exitNoFit, fmt.Errorf("the refresh token is not stored: %w", &operate.DoesNotFit{Verdict: p.Verdict}),
 			o.words.text(remedy(p.Verdict, "rotator rotation arm")))
