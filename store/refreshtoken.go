@@ -54,11 +54,14 @@ var (
 // Arm stores the run's refresh token, which has life left as given; it takes
 // the place of the one before, whose value is shredded. ErrConflict when the
 // value is in use already, refused by the platform or over by an earlier entry in
-// any run of the app. ErrConflict also when the run is
+// any run of the app, or a version of its secret. ErrConflict also when the run is
 // not open: nobody would shred the value.
 func (t *Tx) Arm(ctx context.Context, actor string, runID int64, value secret.String, life time.Duration) (RefreshToken, error) {
 	rt := RefreshToken{Fingerprint: t.keys.Fingerprint(value)}
 	if err := t.lockOpenRun(ctx, runID); err != nil {
+		return rt, err
+	}
+	if err := notASecret(ctx, t.tx, runID, rt.Fingerprint); err != nil {
 		return rt, err
 	}
 	sealed, err := t.keys.Seal(value, refreshTokenAt(runID, rt.Fingerprint))
@@ -102,6 +105,9 @@ func (t *Tx) enteredBefore(ctx context.Context, runID int64, rt *RefreshToken) e
 // a plan for it.
 func (s *Store) RefreshTokenLife(ctx context.Context, runID int64, value secret.String, life time.Duration) (time.Duration, error) {
 	fingerprint := s.keys.Fingerprint(value)
+	if err := notASecret(ctx, s.pool, runID, fingerprint); err != nil {
+		return 0, err
+	}
 	before, err := entered(ctx, s.pool, runID, fingerprint, 0)
 	if err != nil || !before.any {
 		return life, err

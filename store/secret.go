@@ -110,7 +110,7 @@ var (
 
 // AddSecret seals a new version: the first of an app is active, every later one
 // pending until a rotation puts it to use. *SwitchedError while an open run's own
-// new secret may be pending again.
+// new secret may be pending again, *TokenError for what is known as a refresh token.
 func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value secret.String) (Secret, error) {
 	var added Secret
 	err := s.InTx(ctx, func(tx *Tx) error {
@@ -124,6 +124,9 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 		}
 		if err := tx.tx.QueryRow(ctx, anySecretLives, appID).Scan(&lives); err != nil {
 			return fmt.Errorf("look for older secrets: %w", err)
+		}
+		if err := notARefreshToken(ctx, tx.tx, appID, tx.keys.Fingerprint(value)); err != nil {
+			return err
 		}
 		state := SecretActive
 		if lives {

@@ -58,7 +58,10 @@ func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) er
 	}
 	added, err := s.AddSecret(ctx, c.actor, a.ID, value)
 	var switched *store.SwitchedError
+	var token *store.TokenError
 	switch {
+	case errors.As(err, &token):
+		return exitWith(exitFailed, fmt.Errorf("add secret to app %s: %w", a.Name, err), "was another value copied from the dashboard, or another file named?")
 	case errors.As(err, &switched):
 		words, _ := c.appWords(ctx, s, a.Name) // bare commands are better than none
 		return exitWith(exitRefused, fmt.Errorf("add secret to app %s: %w", a.Name, err), words.text(fmt.Sprintf(
