@@ -159,3 +159,35 @@ func TestAHeldRunIsNotConfirmedAndAnEmptyOneNotProven(t *testing.T) {
 	r.must(r.op.Resume(r.ctx, r.run.ID))
 	r.revoke()
 }
+
+// Only a revoke that had not bitten begins the grace anew: a shop that is looked at
+// once more costs no other hour.
+func TestLookingAgainAtABrokenShopKeepsTheGrace(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 12, Seed: 5})
+	r.worker()
+	r.start(operate.StartOptions{})
+	r.arm()
+	r.until("certified", func(s rotation.Snapshot) bool { return s.Phase == rotation.PhaseProven && s.Certificate })
+	checked := func() rotation.Snapshot {
+		return r.until("checked", func(s rotation.Snapshot) bool { return s.Revocation.Done() })
+	}
+	r.confirm(rotation.PhaseRevoked) // too early
+	early := checked()
+	if early.Revocation.OldAlive != 12 {
+		t.Fatalf("before the revoke: %+v", early.Revocation)
+	}
+	r.must(r.sim.Uninstall("shop-000003.myharavan.com"))
+	r.revoke()
+	bitten := checked()
+	if bitten.Revocation.OldDead != 12 || bitten.Revocation.NewDead != 1 {
+		t.Fatalf("after the revoke: %+v", bitten.Revocation)
+	}
+	if at := bitten.Attested[rotation.PhaseRevoked].At; !at.After(early.Attested[rotation.PhaseRevoked].At) {
+		t.Errorf("the grace runs from %s, before the secret was revoked", at)
+	}
+	r.confirm(rotation.PhaseRevoked)
+	if got, want := checked().Attested[rotation.PhaseRevoked], bitten.Attested[rotation.PhaseRevoked]; got != want {
+		t.Errorf("looked at again, the revoke was said %+v, want %+v", got, want)
+	}
+}

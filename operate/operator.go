@@ -229,7 +229,7 @@ func (o Operator) again(ctx context.Context, tx *store.Tx, run store.Run, phase 
 	if confirmed != snap.App {
 		return refuse("confirm revoked", fmt.Sprintf("repeat the app's name with --confirm %s", snap.App), snap)
 	}
-	if err := tx.Attest(ctx, run.ID, phase, o.Actor, note); err != nil {
+	if err := tx.AttestAgain(ctx, run.ID, phase, o.Actor, note); err != nil {
 		return err
 	}
 	return tx.Recheck(ctx, run.ID)

@@ -15,6 +15,9 @@ var (
 	// replaces the earlier one; the journal keeps both.
 	upsertAttestation = sql(`insert into rotator.attestations (run_id, phase, actor, note) values ($1, $2, $3, $4)
 		on conflict (run_id, phase) do update set actor = excluded.actor, note = excluded.note, at = now()`)
+	// What the check has seen since the revoke was said: that it has bitten.
+	deadSince = sql(`select coalesce(bool_and(old_dead) and bool_or(old_token is not null), false) from rotator.items where run_id = $1 and state = 'proven'
+		and checked_at > (select at from rotator.attestations where run_id = $1 and phase = $2)`)
 	readAttestations = sql(`select phase, actor, note, at from rotator.attestations where run_id = $1`)
 )
 
@@ -23,6 +26,24 @@ func (t *Tx) Attest(ctx context.Context, runID int64, phase rotation.Phase, acto
 	if _, err := t.tx.Exec(ctx, upsertAttestation, runID, phase, actor, note); err != nil {
 		return fmt.Errorf("record the attestation: %w", err)
 	}
+	return t.logAttested(ctx, runID, phase, actor, note)
+}
+
+// AttestAgain is Attest for a revoke that is said again, to look again. Where no
+// old token answered since, the word stands as it was given first, since the grace
+// runs from then; the journal has both.
+func (t *Tx) AttestAgain(ctx context.Context, runID int64, phase rotation.Phase, actor, note string) error {
+	var dead bool
+	if err := t.tx.QueryRow(ctx, deadSince, runID, phase).Scan(&dead); err != nil {
+		return fmt.Errorf("ask whether the revoke has bitten: %w", err)
+	}
+	if dead {
+		return t.logAttested(ctx, runID, phase, actor, note)
+	}
+	return t.Attest(ctx, runID, phase, actor, note)
+}
+
+func (t *Tx) logAttested(ctx context.Context, runID int64, phase rotation.Phase, actor, note string) error {
 	return t.Log(ctx, actor, "attested."+string(phase), runID, map[string]any{"note": note})
 }
 

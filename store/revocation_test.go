@@ -217,3 +217,51 @@ func TestARunClosesOnlyWhenNothingOldIsStored(t *testing.T) {
 		t.Errorf("closed twice: %v", err)
 	}
 }
+
+// Said again, the revoke has its first time only if it had bitten by then: from
+// there the grace runs.
+func TestTheRevokeKeepsItsTimeOnceItHasBitten(t *testing.T) {
+	t.Parallel()
+	r, _ := revoked(t, 3)
+	said := func() (attested rotation.Attestation) {
+		t.Helper()
+		r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			if err := tx.AttestAgain(ctx, r.run.ID, rotation.PhaseRevoked, storetest.Actor, "look again"); err != nil {
+				return err
+			}
+			return tx.Recheck(ctx, r.run.ID)
+		})
+		return r.snapshot(t, store.Engine).Attested[rotation.PhaseRevoked]
+	}
+	look := func(n int, oldDead, newAlive bool) {
+		t.Helper()
+		var seen []store.Checked
+		for _, c := range r.checks(t)[:n] {
+			seen = append(seen, store.Checked{Check: c, OldDead: oldDead, NewAlive: newAlive})
+		}
+		if err := r.WriteChecks(t.Context(), seen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := said()
+	if again := said(); !again.At.After(first.At) {
+		t.Error("nothing was looked at, and the time stayed")
+	}
+	look(2, true, true)
+	look(1, false, true)
+	alive := said()
+	if again := said(); !again.At.After(alive.At) {
+		t.Error("nothing was looked at since an old token answered, and the time stayed")
+	}
+	bitten := said()
+	look(1, true, false)
+	for range 2 { // the broken shop is not looked at in between
+		if again := said(); again != bitten {
+			t.Errorf("every old token was dead, and %+v became %+v", bitten, again)
+		}
+		look(1, true, false)
+	}
+	if n := ask[int](t, r.DB, "select count(*)::int from rotator.journal where event = 'attested.revoked'"); n[0] != 7 {
+		t.Errorf("the journal has it %d times", n[0])
+	}
+}
