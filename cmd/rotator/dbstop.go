@@ -22,6 +22,10 @@ that needs it starts it again. Connections of a worker are ended. While a live
 worker has a window that is armed it is refused (exit code 6), unless --force is
 given: the window runs on, and new tokens wait in the worker's memory only.
 
+A PostgreSQL that a signal has stopped (SIGSTOP) is continued, so that it can shut
+down. One that does not begin to within 10 seconds, or is not gone after a minute,
+is an error that names its process and what to do.
+
 JSON: one object {stopped, dir}; stopped is false if it was not running.`,
 		Example: "  rotator db stop",
 		Args:    takesNone,
@@ -51,7 +55,7 @@ func (c *cli) stopDB(ctx context.Context, force bool) error {
 				"stop the workers or `rotator rotation pause` first, or stop it all the same with --force")
 		}
 	}
-	if err := pgembed.Stop(ctx, privateDir(cfg)); err != nil {
+	if err := pgembed.StopWith(ctx, pgembed.Options{Dir: privateDir(cfg), Log: c.stderr}); err != nil {
 		return err
 	}
 	stopped := before.PID != 0

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -25,6 +24,8 @@ type Options struct {
 	// Log gets progress lines for a human when something takes long; nil drops
 	// them.
 	Log io.Writer
+
+	patience patience // zero for usualPatience
 }
 
 // Cluster is a running private PostgreSQL. Its methods may be called
@@ -139,7 +140,7 @@ func (c *Cluster) lock(ctx context.Context) (release func(), err error) {
 
 // end signals the server, waits until it is gone and reaped, and forgets it.
 func (c *Cluster) end(ctx context.Context, signal syscall.Signal) error {
-	if err := endServer(ctx, c.dir, signal, c.note); err != nil {
+	if err := endServer(ctx, c.dir, signal, c.note, c.options.patience); err != nil {
 		return err
 	}
 	if c.server == nil {
@@ -150,7 +151,7 @@ func (c *Cluster) end(ctx context.Context, signal syscall.Signal) error {
 		case <-c.server.exited:
 			return true, nil
 		default: // so young that it had no postmaster.pid
-			return false, endServer(ctx, c.dir, signal, c.note)
+			return false, endServer(ctx, c.dir, signal, c.note, c.options.patience)
 		}
 	})
 	if err != nil {
@@ -160,27 +161,37 @@ func (c *Cluster) end(ctx context.Context, signal syscall.Signal) error {
 }
 
 // endServer signals the server of the cluster in dir, if one runs, and waits
-// until it is gone.
-func endServer(ctx context.Context, dir string, signal syscall.Signal, note *notes) error {
+// until it is gone. How long an orderly end may take is bounded by p.
+func endServer(ctx context.Context, dir string, signal syscall.Signal, note *notes, p patience) error {
 	data := dataFolder(dir)
-	p, alive, err := running(data)
+	file, alive, err := running(data)
 	if err != nil {
 		return fmt.Errorf("stop PostgreSQL in %s: %w", dir, err)
 	}
 	if !alive {
 		return nil
 	}
-	if err := syscall.Kill(p.pid, signal); err != nil && err != syscall.ESRCH {
-		return fmt.Errorf("stop PostgreSQL in %s: signal process %d: %w", dir, p.pid, err)
+	pid := file.pid
+	if err := syscall.Kill(pid, signal); err != nil && err != syscall.ESRCH {
+		return fmt.Errorf("stop PostgreSQL in %s: signal process %d: %w", dir, pid, err)
 	}
-	waiting := note.after(2*time.Second, "waiting for PostgreSQL (process %d) to stop", p.pid)
+	if signal != syscall.SIGKILL {
+		letGoOn(data, pid, note)
+	}
+	waiting := note.after(2*time.Second, "waiting for PostgreSQL (process %d) to stop", pid)
+	begin := time.Now()
 	err = poll(ctx, func() (bool, error) {
 		waiting()
-		alive, err := worksIn(p.pid, data)
-		return !alive, err
+		if alive, err := worksIn(pid, data); err != nil || !alive || signal != syscall.SIGINT {
+			return !alive, err
+		}
+		return false, p.overdue(dir, pid, time.Since(begin))
 	})
+	if ctx.Err() != nil && err != nil {
+		return fmt.Errorf("stop PostgreSQL in %s: process %d is still stopping, see %s: %w", dir, pid, logOf(dir), err)
+	}
 	if err != nil {
-		return fmt.Errorf("stop PostgreSQL in %s: process %d is still stopping, see %s: %w", dir, p.pid, filepath.Join(dir, "server.log"), err)
+		return fmt.Errorf("stop PostgreSQL in %s: %w", dir, err)
 	}
 	return nil
 }

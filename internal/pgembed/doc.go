@@ -21,6 +21,9 @@
 //     made the cluster, and root.
 //   - At most one process starts or stops a durable cluster at a time: the lock
 //     is an flock on the cluster's folder, and dies with its holder.
+//   - Whoever holds it waits for a server that does not answer, or does not begin to
+//     stop, for seconds only. One that says that it recovers takes as long as it
+//     takes.
 //   - data appears by one rename after a complete initdb, so no crash leaves half
 //     a cluster.
 //   - A process id read from postmaster.pid is signalled only after the process

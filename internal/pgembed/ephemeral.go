@@ -180,8 +180,8 @@ func removeCluster(ctx context.Context, dir string, a account, note *notes) erro
 	if _, err := os.Lstat(dataFolder(dir)); err == nil {
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		if endServer(limited, dir, syscall.SIGQUIT, note) != nil {
-			if err := endServer(ctx, dir, syscall.SIGKILL, note); err != nil {
+		if endServer(limited, dir, syscall.SIGQUIT, note, patience{}) != nil {
+			if err := endServer(ctx, dir, syscall.SIGKILL, note, patience{}); err != nil {
 				return err
 			}
 		}

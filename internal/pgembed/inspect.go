@@ -77,10 +77,14 @@ func Inspect(ctx context.Context, dir string) (Status, error) {
 	return s, nil
 }
 
-// Stop shuts the durable cluster in dir ("" for DefaultDir) down and returns
-// when its server is gone. One that is absent or stopped is fine.
-func Stop(ctx context.Context, dir string) error {
-	dir, err := clusterDir(dir)
+// Stop is StopWith for the cluster in dir ("" for DefaultDir), without a log.
+func Stop(ctx context.Context, dir string) error { return StopWith(ctx, Options{Dir: dir}) }
+
+// StopWith shuts the durable cluster of o.Dir down and returns when its server is
+// gone. One that is absent or stopped is fine. One that does not react to it, or
+// is not gone after a while, is an error.
+func StopWith(ctx context.Context, o Options) error {
+	dir, err := clusterDir(o.Dir)
 	if err != nil {
 		return err
 	}
@@ -89,13 +93,13 @@ func Stop(ctx context.Context, dir string) error {
 	} else if err != nil {
 		return fmt.Errorf("stop PostgreSQL: %w: run rotator as the folder's owner", err)
 	}
-	note := newNotes(nil)
+	note := newNotes(o.Log)
 	release, err := lockFolder(ctx, dir, note)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return endServer(ctx, dir, syscall.SIGINT, note)
+	return endServer(ctx, dir, syscall.SIGINT, note, o.patience)
 }
 
 // folderSize adds the sizes of the files in dir. A server may remove some

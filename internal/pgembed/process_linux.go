@@ -53,6 +53,17 @@ func serves(pid int, data, real string) (bool, error) {
 	return filepath.Base(argv[0]) == "postgres" && (slices.Contains(argv, data) || slices.Contains(argv, real)), nil
 }
 
+// isStopped reports whether a signal has stopped the process, or a debugger.
+// Source: proc(5), /proc/pid/stat, whose second field may hold anything.
+func isStopped(pid int) bool {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return false // gone
+	}
+	_, state, _ := strings.Cut(string(stat)[strings.LastIndexByte(string(stat), ')')+1:], " ")
+	return strings.HasPrefix(state, "T") || strings.HasPrefix(state, "t")
+}
+
 // leftovers returns the server processes that work in the data folder. After the
 // main one was killed, one that is busy with a query notices only at its end.
 // Source: PostgreSQL, "Shutting Down the Server", on SIGKILL.

@@ -42,6 +42,13 @@ func worksIn(pid int, data string) (bool, error) {
 	return strings.Contains(command, data) || strings.Contains(command, real), nil
 }
 
+// isStopped reports whether a signal has stopped the process. Source: ps(1),
+// keyword stat.
+func isStopped(pid int) bool {
+	out, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && strings.HasPrefix(strings.TrimSpace(string(out)), "T")
+}
+
 // leftovers finds none: ps does not tell a process's folder. A start then waits
 // for them to notice.
 func leftovers(string) ([]int, error) { return nil, nil }

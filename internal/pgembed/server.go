@@ -56,14 +56,21 @@ var (
 func (c *Cluster) start(ctx context.Context) error {
 	// Processes of a killed server can outlive it, and a server found running
 	// can be on its way out: try again for a while.
-	const patience = 30 * time.Second
-	for deadline := time.Now().Add(patience); ; {
+	const during = 30 * time.Second
+	recovering := c.note.after(2*time.Second, "PostgreSQL in %s takes no connections yet; after a crash this can take minutes, see %s", c.dir, c.logPath())
+	for deadline := time.Now().Add(during); ; {
 		err := c.startOrJoin(ctx)
 		if err == nil {
-			return c.ensureDatabase(ctx)
+			err = c.ensureDatabase(ctx)
 		}
 		again := errors.Is(err, errGone) || errors.Is(err, errLeftovers)
-		if !again || time.Now().After(deadline) {
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errNotYet): // one that recovers takes as long as it takes
+			recovering()
+			deadline = time.Now().Add(during)
+		case !again || time.Now().After(deadline):
 			return err
 		}
 		if errors.Is(err, errLeftovers) {
@@ -180,11 +187,12 @@ func (c *Cluster) launch(bin Binaries) (*server, error) {
 }
 
 // waitReady waits until the server accepts connections: s, which was just
-// launched, or the one with joinedPID. The wait has no limit but ctx: recovery
-// after a crash takes as long as it takes.
+// launched, or the one with joinedPID. The wait has no limit but ctx, unless a
+// signal has stopped the server: recovery after a crash takes as long as it takes.
 func (c *Cluster) waitReady(ctx context.Context, joinedPID int, s *server) error {
 	data := dataFolder(c.dir)
 	waiting := c.note.after(2*time.Second, "PostgreSQL in %s is still starting; after a crash this can take minutes, see %s", c.dir, c.logPath())
+	suspicious := time.Now().Add(c.options.patience.or().answer)
 	err := poll(ctx, func() (bool, error) {
 		waiting()
 		if s != nil {
@@ -200,6 +208,9 @@ func (c *Cluster) waitReady(ctx context.Context, joinedPID int, s *server) error
 		}
 		if s == nil && (!alive || p.pid != joinedPID) {
 			return false, fmt.Errorf("join PostgreSQL in %s: %w", c.dir, errGone)
+		}
+		if alive && p.status != "ready" && time.Now().After(suspicious) && isStopped(p.pid) {
+			return false, c.hangs(p.pid)
 		}
 		if !alive || p.status != "ready" {
 			return false, nil
@@ -238,6 +249,7 @@ func (c *Cluster) endLeftovers() error {
 		if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("end process %d of a killed PostgreSQL server: %w", pid, err)
 		}
+		_ = syscall.Kill(pid, syscall.SIGCONT) // or it is stopped, and never gets the other
 	}
 	return nil
 }
@@ -245,17 +257,17 @@ func (c *Cluster) endLeftovers() error {
 // ensureDatabase connects, and makes the database rotator where it is missing.
 func (c *Cluster) ensureDatabase(ctx context.Context) error {
 	const invalidCatalogName = "3D000" // PostgreSQL, "Error Codes"
-	conn, err := pgconn.Connect(ctx, c.URL())
+	conn, err := c.connect(ctx, databaseName)
 	if err == nil {
 		return conn.Close(ctx)
 	}
 	var refused *pgconn.PgError
 	if !errors.As(err, &refused) || refused.Code != invalidCatalogName {
-		return fmt.Errorf("connect to PostgreSQL in %s: %w", c.dir, err)
+		return err
 	}
-	conn, err = pgconn.Connect(ctx, c.ConnString("postgres"))
+	conn, err = c.connect(ctx, "postgres")
 	if err != nil {
-		return fmt.Errorf("connect to PostgreSQL in %s: %w", c.dir, err)
+		return err
 	}
 	_, err = conn.Exec(ctx, "CREATE DATABASE "+databaseName).ReadAll()
 	if err := errors.Join(err, conn.Close(ctx)); err != nil {
