@@ -182,7 +182,7 @@ func (r *runState) inWindow(pause time.Duration) time.Duration {
 // calling reports whether workers have something to do in the phase.
 func calling(p rotation.Phase) bool {
 	switch p {
-	case rotation.PhaseExchanging, rotation.PhaseRevoked,
+	case rotation.PhaseExchanging, rotation.PhaseRevoked, rotation.PhaseWebhooksSingle,
 		rotation.PhaseDeriving, rotation.PhaseDerived, rotation.PhaseChecked, rotation.PhaseCutover:
 		return true
 	}

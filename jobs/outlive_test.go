@@ -42,6 +42,24 @@ func TestACallOfACancelledRunAnswersAfterTheNextRunIsCertified(t *testing.T) {
 	r.tokens()
 }
 
+// A token that comes late asks for another look at its shop (store/late.go), also when
+// the check is over and confirmed.
+func TestAShopIsLookedAtAgainBeforeTheRunIsClosed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 5})
+	r.worker()
+	r.start(operate.StartOptions{})
+	r.arm()
+	r.until("certified", func(s rotation.Snapshot) bool { return s.Phase == rotation.PhaseProven && s.Certificate })
+	r.revoke()
+	r.until("checked", func(s rotation.Snapshot) bool { return s.Revocation.Done() })
+	r.confirm(rotation.PhaseWebhooksSingle)
+	_, err := r.db.Pool.Exec(r.ctx, "update rotator.items set checked_at = null, old_dead = null, new_alive = null where position = 2")
+	r.must(err)
+	r.until("checked again", func(s rotation.Snapshot) bool { return s.Revocation.Done() })
+	r.confirm(rotation.PhaseClosed)
+}
+
 // anyShop is a shop of the fleet.
 func (r *rig) anyShop() (domain string) {
 	r.t.Helper()

@@ -153,7 +153,8 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 	case rotation.PhaseDeriving, rotation.PhaseDerived, rotation.PhaseChecked, rotation.PhaseCutover:
 		working, err := e.superviseMigration(ctx, snap, run, repair)
 		return busy || working, err
-	case rotation.PhaseRevoked:
+	case rotation.PhaseRevoked, rotation.PhaseWebhooksSingle:
+		// In the latter a late token can ask for one more look.
 		if !snap.Revocation.Done() {
 			return true, e.checkMore(ctx, snap, repair)
 		}

@@ -68,6 +68,9 @@ func nextBreach(s Snapshot) (Step, bool) {
 			return human(s, "confirm webhooks_single", beforeUp(s)+"make sure that no instance of the app accepts a webhook signed by the leaked secret, then say so"), true
 		}
 	case PhaseWebhooksSingle:
+		if step, ok := nextLateToken(s); ok {
+			return step, true
+		}
 		return human(s, "confirm closed --confirm "+s.App, beforeUp(s)+"dead tokens and the refresh token can be shredded and the run closed; "+reportTimeline), true
 	}
 	return Step{}, false

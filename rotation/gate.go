@@ -61,7 +61,12 @@ func Gate(s Snapshot) []Condition {
 		}
 		return append(gate, graceCondition(s))
 	case PhaseWebhooksSingle:
-		return []Condition{attested(s, PhaseWebhooksSingle)}
+		r := s.Revocation // a token that came late can have asked for one more look
+		return []Condition{
+			attested(s, PhaseWebhooksSingle),
+			condition("shops whose token came late are checked", r.Done(), "none is left", "a worker must be running"),
+			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
+		}
 	}
 	return nil
 }

@@ -68,8 +68,10 @@ func TestGateNamesEachConditionThatIsNotMet(t *testing.T) {
 		"revoke said again": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
 			s.Attested[rotation.PhaseRevoked] = rotation.Attestation{Actor: "operator", At: noon.Add(1 - time.Hour)}
 		}, "grace for webhooks signed by the old secret is over: until 2026-03-01T12:00:00Z"},
-		"grace one tick short": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "grace for webhooks signed by the old secret is over: until 2026-03-01T12:00:00Z"},
-		"nobody said single":   {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { delete(s.Attested, rotation.PhaseWebhooksSingle) }, "attested: the app accepts webhooks signed by the new secret only: nobody has confirmed it"},
+		"grace one tick short":  {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "grace for webhooks signed by the old secret is over: until 2026-03-01T12:00:00Z"},
+		"single, late token":    {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { s.Revocation.NewAlive = 9 }, "shops whose token came late are checked: a worker must be running"},
+		"single, late and dead": {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "new tokens live: 1 broke: see `rotation report`"},
+		"nobody said single":    {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { delete(s.Attested, rotation.PhaseWebhooksSingle) }, "attested: the app accepts webhooks signed by the new secret only: nobody has confirmed it"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -55,6 +55,9 @@ func Next(s Snapshot) Step {
 	case PhaseRevoked:
 		return nextRevoked(s)
 	case PhaseWebhooksSingle:
+		if step, ok := nextLateToken(s); ok {
+			return step
+		}
 		return human(s, "confirm closed --confirm "+s.App, "old tokens and the refresh token can be shredded and the run closed")
 	}
 	return Step{}
@@ -95,6 +98,9 @@ func nextHeld(s Snapshot) Step {
 		if VerdictIsWhy(s) {
 			cmd, _ := wayOut(s, s.Judged.Verdict)
 			return Step{Command: cmd, Why: why, Human: true}
+		}
+		if s.Window.Refused && s.NoneNeedsToken {
+			return human(s, "resume", why+"; but nothing is left that needs one: resume")
 		}
 		if s.Window.Refused {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
@@ -167,6 +173,22 @@ func beforeRevoke(s Snapshot) string {
 	return words
 }
 
+// nextLateToken is what a token that was made late, for a run that is past its check,
+// asks for before it can be closed.
+func nextLateToken(s Snapshot) (Step, bool) {
+	switch r := s.Revocation; {
+	case !r.Done():
+		return Step{Why: fmt.Sprintf("looking at the tokens of %d shops once more, for which a call of an earlier run got another", r.Planned-r.NewAlive-r.NewDead)}, true
+	case r.NewDead > 0:
+		return nextBroken(s), true
+	}
+	return Step{}, false
+}
+
+func nextBroken(s Snapshot) Step {
+	return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", s.Revocation.NewDead))
+}
+
 // stillAlive says what old tokens that answer after the revoke mean.
 func stillAlive(s Snapshot) string {
 	r := s.Revocation
@@ -189,7 +211,7 @@ func nextRevoked(s Snapshot) Step {
 	case r.OldAlive > 0:
 		return human(s, "confirm revoked --confirm "+s.App, stillAlive(s)+"; then say so again; `rotator rotation waive DOMAIN --reason …` accepts a shop whose former token was of the new secret already")
 	case r.NewDead > 0:
-		return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", r.NewDead))
+		return nextBroken(s)
 	}
 	if g := graceCondition(s); !g.Met {
 		return Step{Command: command(s, "confirm webhooks_single"), Human: true, Why: "keep accepting webhooks signed by the old secret " + g.Evidence + ", then make the app accept the new signature only and say so"}
@@ -210,7 +232,7 @@ func needsWorker(s Snapshot) bool {
 		return !barren(s) && (s.Counts.Open() > 0 || s.Counts.Parked == 0)
 	case PhaseProven:
 		return !GateMet(Gate(s))
-	case PhaseRevoked:
+	case PhaseRevoked, PhaseWebhooksSingle:
 		return !s.Revocation.Done()
 	}
 	return false

@@ -144,8 +144,6 @@ func (t *Tx) waiveDelivery(ctx context.Context, runID int64, domain string) (wai
 	return tag.RowsAffected() > 0, nil
 }
 
-// fillDeliveries counts what the app was told. The engine asks only when the
-// answer can matter.
 // fillToLoad counts what the app must have before its old tokens die, or, where they
 // are dead, to work again.
 func (t *Tx) fillToLoad(ctx context.Context, r Run, s *rotation.Snapshot) error {
@@ -159,6 +157,8 @@ func (t *Tx) fillToLoad(ctx context.Context, r Run, s *rotation.Snapshot) error 
 	return nil
 }
 
+// fillDeliveries counts what the app was told. The engine asks only when the
+// answer can matter.
 func (t *Tx) fillDeliveries(ctx context.Context, r Run, s *rotation.Snapshot, detail Detail) error {
 	d := &s.Deliveries
 	d.Required = r.Settings.RequireDelivery

@@ -16,12 +16,13 @@ var (
 	// A version that was discarded may have been a refresh token all along.
 	secretOfRun = sql(`select version, state from rotator.secrets where fingerprint = $2 and not ` + discarded + `
 		and app_id = (select app_id from rotator.runs where id = $1) order by version limit 1`)
-	// One that the platform refused may have been the secret all along.
-	enteredAsToken = sql(`select run_id, accepted_at from rotator.refresh_tokens t where fingerprint = $2
-		and run_id in (select id from rotator.runs where app_id = $1)
-		and not exists (select from rotator.refresh_tokens o join rotator.runs r on r.id = o.run_id
-			where o.fingerprint = $2 and r.app_id = $1 and o.refused_at is not null)
-		order by id limit 1`)
+	// It is a token only as long as the app's open run works with it. One that the
+	// platform refused, or under which it refuses the credentials, may have been the
+	// secret all along: it must be possible to put it right.
+	enteredAsToken = sql(`select t.run_id, t.accepted_at from rotator.refresh_tokens t join rotator.runs r on r.id = t.run_id
+		where r.app_id = $1 and r.closed_at is null and r.cancelled_at is null and r.held is distinct from 'waiting_for_operator'
+			and t.fingerprint = $2 and t.refused_at is null and t.expires_at > now()
+			and t.id = (select max(id) from rotator.refresh_tokens where run_id = r.id)`)
 )
 
 // TokenError: a value that is to be a secret was entered as a refresh token.

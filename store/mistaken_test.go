@@ -46,7 +46,6 @@ func TestARefreshTokenIsNoSecret(t *testing.T) {
 	r := newRig(t, 1)
 	r.arm(t, "refresh-1")
 	run := r.run.ID
-	r.nextRun(t)
 	exec(t, r.DB, `update rotator.secrets set state = 'revoked', revoked_at = now() where state = 'pending'`)
 	add := func(app store.App) error {
 		_, err := r.AddSecret(t.Context(), storetest.Actor, app.ID, secret.New("refresh-1"))
@@ -61,9 +60,23 @@ func TestARefreshTokenIsNoSecret(t *testing.T) {
 	if err := add(other.app); err != nil {
 		t.Errorf("in another app: %v", err)
 	}
-	// The platform does not know it as a refresh token: it may be the secret.
-	exec(t, r.DB, "update rotator.refresh_tokens set refused_at = now()")
-	if err := add(r.app); err != nil {
-		t.Errorf("refused as a refresh token: %v", err)
+	// Where it may be the secret after all, it can be entered as what it is.
+	for app, harm := range map[string]string{
+		"refused":   "update rotator.refresh_tokens set refused_at = now() where run_id = $1",
+		"over":      "update rotator.refresh_tokens set expires_at = now() where run_id = $1",
+		"held":      "update rotator.runs set held = 'waiting_for_operator', held_at = now() where id = $1",
+		"cancelled": "update rotator.runs set cancelled_at = now() where id = $1",
+		"replaced":  "insert into rotator.refresh_tokens (run_id, value, fingerprint, expires_at) select run_id, value, 'another', expires_at from rotator.refresh_tokens where run_id = $1",
+	} {
+		r := newRigIn(t, r.DB, app, 1, oneWave)
+		r.arm(t, "refresh-1")
+		exec(t, r.DB, `update rotator.secrets set state = 'revoked', revoked_at = now() where state = 'pending'`)
+		if err := add(r.app); !errors.As(err, &token) {
+			t.Errorf("%s, before it is: %v", app, err)
+		}
+		exec(t, r.DB, harm, r.run.ID)
+		if err := add(r.app); err != nil {
+			t.Errorf("%s: %v", app, err)
+		}
 	}
 }

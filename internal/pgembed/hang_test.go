@@ -62,6 +62,27 @@ func rewrite(t *testing.T, dir, old, new string) {
 // brief is enough for a server that never answers.
 var brief = patience{answer: 300 * time.Millisecond, stop: 300 * time.Millisecond}
 
+// A smart shutdown lasts as long as its last client: nobody may wait for that with
+// the folder's lock, which `db stop` needs.
+func TestAServerThatWaitsForItsClientsToLeave(t *testing.T) {
+	t.Parallel()
+	dir := durableFolder(t)
+	c := mustOpen(t, Options{Dir: dir})
+	client, err := pgx.Connect(t.Context(), c.ConnString("postgres"))
+	must(t, err)
+	defer client.Close(t.Context())
+	must(t, syscall.Kill(c.PID(), syscall.SIGTERM)) // a smart shutdown
+	eventually(t, "it is stopping", func() bool {
+		p, _, err := running(dataFolder(dir))
+		return err == nil && p.status == "stopping"
+	})
+	if _, err := Open(t.Context(), Options{Dir: dir, patience: brief}); err == nil || !strings.Contains(err.Error(), "rotator db stop") {
+		t.Errorf("%v, want what to do", err)
+	}
+	must(t, Stop(t.Context(), dir))
+	mustOpen(t, Options{Dir: dir})
+}
+
 // The lock is free again when the error is told: others hear it, too.
 func TestAServerThatHangsIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()

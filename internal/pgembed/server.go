@@ -212,6 +212,9 @@ func (c *Cluster) waitReady(ctx context.Context, joinedPID int, s *server) error
 		if alive && p.status != "ready" && time.Now().After(suspicious) && isStopped(p.pid) {
 			return false, c.hangs(p.pid)
 		}
+		if alive && p.status == "stopping" && time.Now().After(suspicious) {
+			return false, fmt.Errorf("PostgreSQL in %s is stopping, and its process %d waits for its clients to leave; `rotator db stop` ends it, and the next command that needs it starts it again", c.dir, p.pid)
+		}
 		if !alive || p.status != "ready" {
 			return false, nil
 		}
