@@ -81,7 +81,7 @@ var (
 	readSecrets = sql(`select ` + secretColumns + ` from rotator.secrets where app_id = $1 order by version`)
 	// A value that was discarded may be stored again, as another version.
 	findSecret      = sql(`select ` + secretColumns + ` from rotator.secrets where app_id = $1 and fingerprint = $2 order by ` + discarded + `, version desc limit 1`)
-	countTokensOf   = sql(`select count(*) from rotator.shops where app_id = $1 and secret_id = $2 and access_token is not null`)
+	countTokensOf   = sql(`select count(*) filter (where secret_id = $2), count(*) filter (where secret_id is null) from rotator.shops where app_id = $1 and access_token is not null`)
 	readSecretValue = sql(`select app_id, version, value from rotator.secrets where id = $1 and value is not null`)
 	// A run that was cancelled after the switch leaves it done: the next run
 	// between the same versions finds nothing to change.
@@ -177,12 +177,13 @@ func (s *Store) SecretOf(ctx context.Context, appID int64, value secret.String) 
 	return found, one(err, "a version of the secret with this value")
 }
 
-// TokensOf counts the shops whose stored token was made with a version.
-func (s *Store) TokensOf(ctx context.Context, v Secret) (shops int, err error) {
-	if err := s.pool.QueryRow(ctx, countTokensOf, v.AppID, v.ID).Scan(&shops); err != nil {
-		return 0, fmt.Errorf("count the tokens of a secret: %w", err)
+// TokensOf counts the shops whose stored token was made with a version, and those of
+// whose token nobody said what made it.
+func (s *Store) TokensOf(ctx context.Context, v Secret) (shops, unknown int, err error) {
+	if err := s.pool.QueryRow(ctx, countTokensOf, v.AppID, v.ID).Scan(&shops, &unknown); err != nil {
+		return 0, 0, fmt.Errorf("count the tokens of a secret: %w", err)
 	}
-	return shops, nil
+	return shops, unknown, nil
 }
 
 // SecretValue unseals one version.

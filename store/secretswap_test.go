@@ -26,7 +26,7 @@ func TestSwappedSecretsPutRight(t *testing.T) {
 	labelled := func(want ...int) {
 		t.Helper()
 		for i, n := range want {
-			if got, err := db.TokensOf(t.Context(), secrets[i]); err != nil || got != n {
+			if got, _, err := db.TokensOf(t.Context(), secrets[i]); err != nil || got != n {
 				t.Errorf("%d tokens are of version %d, not %d; %v", got, i+1, n, err)
 			}
 		}
@@ -62,7 +62,7 @@ func TestSwappedSecretsPutRight(t *testing.T) {
 	if v, err := db.SecretOf(t.Context(), other.ID, secret.New("hush-new")); err != nil || v.Version != 1 || v.State != store.SecretActive {
 		t.Errorf("another app's: %+v, %v", v, err)
 	}
-	if n, err := db.TokensOf(t.Context(), store.Secret{ID: ask[int64](t, db, "select id from rotator.secrets where app_id = $1 and version = 1", other.ID)[0], AppID: other.ID}); err != nil || n != 1 {
+	if n, _, err := db.TokensOf(t.Context(), store.Secret{ID: ask[int64](t, db, "select id from rotator.secrets where app_id = $1 and version = 1", other.ID)[0], AppID: other.ID}); err != nil || n != 1 {
 		t.Errorf("%d tokens of another app, %v", n, err)
 	}
 	if _, _, err := db.VerifyJournal(t.Context()); err != nil {
@@ -125,5 +125,19 @@ func TestARunBetweenSecretsThatChangedPlacesIsNotOpened(t *testing.T) {
 		if !errors.Is(err, want) {
 			t.Errorf("from version %d to %d: %v", i+1, 2-i, err)
 		}
+	}
+}
+
+// A token that was imported before the first secret was entered may be of any.
+func TestTokensOfASecretAndThoseOfWhichNobodyKnows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 5)
+	exec(t, r.DB, "update rotator.shops set secret_id = null where id in (select id from rotator.shops order by id limit 2)")
+	secrets, err := r.Secrets(t.Context(), r.app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shops, unknown, err := r.TokensOf(t.Context(), secrets[0]); err != nil || shops != 3 || unknown != 2 {
+		t.Errorf("%d shops, %d unknown, %v, want 3 and 2", shops, unknown, err)
 	}
 }

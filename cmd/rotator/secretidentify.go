@@ -24,7 +24,8 @@ read the words.
 The value is read as by rotator secret add: from --file, stdin or a prompt.
 
 JSON: one object, as rotator secret add, with the number of shops whose stored token
-was made with it: shops.`,
+was made with it: shops; and, if there are any, of those that were imported without a
+--secret-version: shops_unknown.`,
 		Example: `  rotator secret identify
   pass show haravan/old-secret | rotator secret identify --json`,
 		Args: takesNone,
@@ -54,7 +55,7 @@ func (c *cli) identifySecret(ctx context.Context, cmd *cobra.Command, file strin
 	case err != nil:
 		return err
 	}
-	shops, err := s.TokensOf(ctx, found)
+	shops, unknown, err := s.TokensOf(ctx, found)
 	if err != nil {
 		return err
 	}
@@ -65,13 +66,18 @@ func (c *cli) identifySecret(ctx context.Context, cmd *cobra.Command, file strin
 	if c.asJSON {
 		return c.printJSON(struct {
 			store.Secret
-			Shops int `json:"shops"`
-		}{found, shops})
+			Shops   int `json:"shops"`
+			Unknown int `json:"shops_unknown,omitempty"`
+		}{found, shops, unknown})
+	}
+	tokens := plural(shops, "shop") + " hold one that was made with it"
+	if unknown > 0 {
+		tokens += fmt.Sprintf("; of the tokens of %s nobody has said what made them", plural(unknown, "shop"))
 	}
 	return c.printFacts(
 		fact{"version", strconv.Itoa(found.Version)},
 		fact{"state", string(found.State)},
-		fact{"tokens", plural(shops, "shop") + " hold one that was made with it"},
+		fact{"tokens", tokens},
 		fact{"meaning", meaningOf(found, runs)},
 	)
 }

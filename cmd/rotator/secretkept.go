@@ -42,7 +42,7 @@ func (c *cli) notDiscarded(ctx context.Context, s *store.Store, a store.App, ver
 	case v.State == store.SecretActive:
 		return refuse("another takes its place by `rotator secret add` and a rotation; if two were entered as each other, `rotator secret swap` mends that", "it is active: it is the one in use")
 	}
-	shops, err := s.TokensOf(ctx, v)
+	shops, _, err := s.TokensOf(ctx, v)
 	switch {
 	case err != nil:
 		return err

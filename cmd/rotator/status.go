@@ -288,7 +288,8 @@ func waitsForCertificate(snap rotation.Snapshot) bool {
 func (st runStatus) exitFor() int {
 	parked := st.Phase == rotation.PhaseExchanging && st.Held == nil && st.Items.Open() == 0 && st.Items.Parked > 0
 	parked = parked || st.migrationParked()
-	broken := st.Phase == rotation.PhaseRevoked && st.Revocation != nil && st.Revocation.Done() && st.Revocation.NewDead > 0
+	checked := st.Phase == rotation.PhaseRevoked || st.Phase == rotation.PhaseWebhooksSingle
+	broken := checked && st.Revocation != nil && st.Revocation.Done() && st.Revocation.NewDead > 0
 	switch {
 	case st.State == runOpen && (parked || broken):
 		return exitExceptions

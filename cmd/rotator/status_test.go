@@ -172,6 +172,10 @@ func TestStatusSituations(t *testing.T) {
 			s.Phase, r.Phase = rotation.PhaseRevoked, rotation.PhaseRevoked
 			s.Revocation = rotation.Revocation{Planned: 3, OldDead: 3, NewAlive: 2, NewDead: 1}
 		}, code: exitExceptions},
+		{name: "broken by a late token", change: func(s *rotation.Snapshot, r *store.Run, _ *[]store.WorkerInfo) {
+			s.Phase, r.Phase = rotation.PhaseWebhooksSingle, rotation.PhaseWebhooksSingle
+			s.Revocation = rotation.Revocation{Planned: 3, OldDead: 3, NewAlive: 2, NewDead: 1}
+		}, code: exitExceptions},
 		{name: "cancelled", change: func(s *rotation.Snapshot, r *store.Run, _ *[]store.WorkerInfo) {
 			s.Cancelled, r.CancelledAt = true, &noon
 			s.Counts = rotation.Counts{Total: 3, Proven: 2, Parked: 1}

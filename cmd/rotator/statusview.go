@@ -237,7 +237,7 @@ func (v statusView) Line(at time.Time) string {
 	if n := v.Deliveries.Pending + v.Deliveries.Failing; n > 0 {
 		words = append(words, fmt.Sprintf("%d not acknowledged by the app", n))
 	}
-	if r := v.Revocation; r != nil && v.Phase == rotation.PhaseRevoked {
+	if r := v.Revocation; r != nil && (v.Phase == rotation.PhaseRevoked || !r.Done()) {
 		words = append(words, fmt.Sprintf("%d/%d checked after the revoke", r.OldDead+r.OldAlive, r.Planned))
 	}
 	return printable(strings.Join(words, ", "))

@@ -188,7 +188,8 @@ func (c *Cluster) launch(bin Binaries) (*server, error) {
 
 // waitReady waits until the server accepts connections: s, which was just
 // launched, or the one with joinedPID. The wait has no limit but ctx, unless a
-// signal has stopped the server: recovery after a crash takes as long as it takes.
+// signal has stopped the server, or it stops and has clients that do not leave:
+// recovery after a crash takes as long as it takes.
 func (c *Cluster) waitReady(ctx context.Context, joinedPID int, s *server) error {
 	data := dataFolder(c.dir)
 	waiting := c.note.after(2*time.Second, "PostgreSQL in %s is still starting; after a crash this can take minutes, see %s", c.dir, c.logPath())
