@@ -42,6 +42,9 @@ func Next(s Snapshot) Step {
 	case PhaseWebhooksDual:
 		return human(s, "confirm oauth_switched", "make the app use only the new secret for OAuth (new installs), deploy it everywhere, then say so")
 	case PhaseOAuthSwitched:
+		if s.NoShops {
+			return Step{Command: "rotator shop import FILE", Why: "no shop is stored, so a refresh token's hour would be for nothing: store the app's shops with their tokens first", Human: true}
+		}
 		return human(s, "arm", "create a refresh token in the Partners dashboard and enter it here: its hour starts when it is made")
 	case PhaseArmed:
 		return Step{Why: "the worker starts the exchange as soon as every shop is in the run"}

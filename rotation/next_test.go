@@ -25,9 +25,13 @@ func TestNext(t *testing.T) {
 		"prepared":       {rotation.PhasePrepared, nil, "rotator rotation confirm webhooks_dual", true, "old secret and by the new one"},
 		"webhooks dual":  {rotation.PhaseWebhooksDual, nil, "rotator rotation confirm oauth_switched", true, "only the new secret for OAuth"},
 		"oauth switched": {rotation.PhaseOAuthSwitched, nil, "rotator rotation arm", true, "refresh token"},
-		"armed":          {rotation.PhaseArmed, nil, "", false, "the worker starts the exchange"},
-		"exchanging":     {rotation.PhaseExchanging, nil, "", false, "working: 0 of 10 shops settled"},
-		"proven":         {rotation.PhaseProven, nil, "rotator rotation confirm revoked --confirm shopbot", true, "10 shops proven: revoke the old secret"},
+		"oauth switched, no shop": {
+			rotation.PhaseOAuthSwitched, func(s *rotation.Snapshot) { s.NoShops, s.Counts = true, rotation.Counts{} },
+			"rotator shop import FILE", true, "no shop is stored",
+		},
+		"armed":      {rotation.PhaseArmed, nil, "", false, "the worker starts the exchange"},
+		"exchanging": {rotation.PhaseExchanging, nil, "", false, "working: 0 of 10 shops settled"},
+		"proven":     {rotation.PhaseProven, nil, "rotator rotation confirm revoked --confirm shopbot", true, "10 shops proven: revoke the old secret"},
 		"proven, tokens to load": {rotation.PhaseProven, func(s *rotation.Snapshot) {
 			s.Counts, s.ToLoad = rotation.Counts{Total: 10, Proven: 7, Skipped: 2, Waived: 1}, 7
 		}, "rotator rotation confirm revoked --confirm shopbot", true, "7 shops proven, 2 skipped, 1 waived: load the new tokens of 7 shops into the app (`rotator shop export --changed-since 7 --output FILE`), whose old ones die with the old secret; then revoke"},

@@ -126,6 +126,8 @@ type Snapshot struct {
 	// WavePolicy is the run's own, fixed at its start.
 	WavePolicy WavePolicy
 
+	// NoShops tells, of a rotation that is not armed yet, that no shop is stored.
+	NoShops bool
 	// LateInstalls counts shops that the run must still take in: stored since
 	// the walk passed them or, in a token migration, given a legacy token (or
 	// another one) since they were settled or derived.

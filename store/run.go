@@ -110,7 +110,7 @@ var (
 	acceptWaves = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null
 		and not exists (select from rotator.health_polls where run_id = $1 and failures >= $2)`)
 	cancelRun    = sql(`update rotator.runs set cancelled_at = now() where id = $1 and closed_at is null and cancelled_at is null`)
-	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null and phase = $3 and phase_at = $4`)
+	certifyRun   = sql(`update rotator.runs set certificate = $2 where id = $1 and certificate is null and phase = $3 and phase_at = $4 and cancelled_at is null`)
 	uncertifyRun = sql(`update rotator.runs set certificate = null where id = $1`)
 	saveRunSet   = sql(`update rotator.runs set settings = $2 where id = $1 and closed_at is null and cancelled_at is null`)
 	readCertify  = sql(`select certificate from rotator.runs where id = $1`)
@@ -354,11 +354,14 @@ func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
 	if err := t.unswitchSecrets(ctx, r); err != nil {
 		return err
 	}
+	if err := t.dropCertificate(ctx, r); err != nil {
+		return err
+	}
 	return t.Log(ctx, actor, "run.cancelled", r.ID, map[string]any{"phase": r.Phase})
 }
 
-// Certify writes the certificate of proof, once. ErrConflict when the run has one, or
-// has left the phase since r was read: what was proven then may not be all.
+// Certify writes the certificate of proof, once. ErrConflict when the run has one, was
+// cancelled, or has left the phase since r was read: what was proven then may not be all.
 func (t *Tx) Certify(ctx context.Context, actor string, r Run, certificate any) error {
 	text, err := json.Marshal(certificate)
 	if err != nil {
@@ -370,8 +373,8 @@ func (t *Tx) Certify(ctx context.Context, actor string, r Run, certificate any) 
 	return t.Log(ctx, actor, "run.certified", r.ID, json.RawMessage(text))
 }
 
-// dropCertificate voids a certificate when its run goes back to exchanging; the
-// journal keeps the text.
+// dropCertificate voids a certificate when its run goes back to exchanging or is
+// cancelled, which gives the old secret back its uses; the journal keeps the text.
 func (t *Tx) dropCertificate(ctx context.Context, r Run) error {
 	if _, err := t.tx.Exec(ctx, uncertifyRun, r.ID); err != nil {
 		return fmt.Errorf("void the certificate: %w", err)

@@ -73,6 +73,7 @@ const (
 )
 
 var (
+	keepOpenRun    = sql(`select 1 from rotator.runs where app_id = $1 and closed_at is null and cancelled_at is null for share`)
 	lockApp        = sql(`select 1 from rotator.apps where id = $1 for no key update`)
 	nextSecret     = sql(`select coalesce(max(version), 0) + 1 from rotator.secrets where app_id = $1`)
 	anySecretLives = sql(`select exists (select from rotator.secrets where app_id = $1 and state in ('active', 'retiring'))`)
@@ -124,6 +125,10 @@ func (s *Store) AddSecret(ctx context.Context, actor string, appID int64, value 
 		}
 		if err := tx.tx.QueryRow(ctx, anySecretLives, appID).Scan(&lives); err != nil {
 			return fmt.Errorf("look for older secrets: %w", err)
+		}
+		// The same value may be on its way as the open run's refresh token.
+		if _, err := tx.tx.Exec(ctx, keepOpenRun, appID); err != nil {
+			return fmt.Errorf("lock the open run: %w", err)
 		}
 		if err := notARefreshToken(ctx, tx.tx, appID, tx.keys.Fingerprint(value)); err != nil {
 			return err

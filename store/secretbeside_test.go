@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,6 +54,24 @@ func TestASecretIsNotGivenUpWhileItsRunStarts(t *testing.T) {
 	}
 	if diff := cmp.Diff([]store.SecretState{store.SecretActive, store.SecretPending}, states(t, db, app)); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+// Else one value would be both.
+func TestARefreshTokenThatIsBeingStoredIsNoSecret(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	exec(t, r.DB, `update rotator.secrets set state = 'revoked', revoked_at = now() where state = 'pending'`)
+	err := beside(t, r.DB, func(tx *store.Tx) error {
+		_, err := tx.Arm(t.Context(), storetest.Actor, r.run.ID, secret.New("hush-a-token"), time.Hour)
+		return err
+	}, func() error {
+		_, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-a-token"))
+		return err
+	})
+	var token *store.TokenError
+	if !errors.As(err, &token) || token.First.Run != r.run.ID {
+		t.Errorf("stored as a secret, too: %v", err)
 	}
 }
 

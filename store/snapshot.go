@@ -32,6 +32,7 @@ var (
 			count(*) filter (where state = 'exchanged' and class is null and next_attempt_at is not null and detail like '` + rowLocked + `%')
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state, class`)
 	countWorkers = sql(`select count(*), coalesce(sum(cap), 0) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
+	noShops      = sql(`select not exists (select from rotator.shops where app_id = $1)`)
 	readSnapNow  = sql(`select now()`)
 )
 
@@ -129,6 +130,11 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 		}
 		if s.AliveShops, err = t.aliveShops(ctx, r.ID, s.Revocation); err != nil {
 			return err
+		}
+	}
+	if !r.isMigration() && r.Phase.Before(rotation.PhaseArmed) && r.LastPosition == 0 {
+		if err := t.tx.QueryRow(ctx, noShops, r.AppID).Scan(&s.NoShops); err != nil {
+			return fmt.Errorf("look for shops: %w", err)
 		}
 	}
 	if r.Phase == rotation.PhasePrepared {

@@ -37,6 +37,18 @@ func TestASnapshotOfAFreshRun(t *testing.T) {
 	}
 }
 
+func TestASnapshotTellsThatNoShopIsStored(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0)
+	if !r.snapshot(t, store.Counted).NoShops {
+		t.Error("no shop is stored, and the snapshot does not say so")
+	}
+	r.Import(t, r.app, storetest.Fleet(1))
+	if r.snapshot(t, store.Counted).NoShops {
+		t.Error("a shop is stored, but not walked yet: the snapshot says there is none")
+	}
+}
+
 func TestTheEngineCountsAWaveOnceItsBatchesAreSettled(t *testing.T) {
 	t.Parallel()
 	r := newRigWith(t, 12, store.RunSettings{BatchSize: 10, Waves: rotation.WavePolicy{Canary: 2, Budget: 0.25}})

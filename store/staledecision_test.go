@@ -106,3 +106,25 @@ func TestACertificateOfAProofThatWasTakenBackIsNotWritten(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestACancelledRunHasNoCertificate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.enter(t, rotation.PhaseProven)
+	seen := r.reread(t)
+	certify := func() error {
+		return r.try(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.Certify(ctx, store.ActorEngine, seen, map[string]int{"proven": 1})
+		})
+	}
+	if err := certify(); err != nil {
+		t.Fatal(err)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, seen) })
+	if err := certify(); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("certified after the cancel: %v", err)
+	}
+	if text, err := r.Certificate(t.Context(), r.run.ID); text != nil || err != nil {
+		t.Errorf("after the cancel: %s, %v", text, err)
+	}
+}
