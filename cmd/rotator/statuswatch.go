@@ -94,7 +94,8 @@ func (c *cli) stopWatching(last runStatus) error {
 
 // endWatch says what a human must do now. On a screen the last view says it.
 func (c *cli) endWatch(st runStatus) error {
-	if line := stepLine(st.Next); !isTerminal(c.stdout) && line != "" && st.Next.Human {
+	_, drawn := c.screen(c.stdout)
+	if line := stepLine(st.Next); !drawn && line != "" && st.Next.Human {
 		c.notef("%s", line)
 	}
 	if code := st.exitFor(); code != exitDone {
@@ -106,7 +107,7 @@ func (c *cli) endWatch(st runStatus) error {
 // newWatchOutput returns what shows a status: a screen that is drawn anew, JSON
 // Lines, or plain lines. last tells that none will follow.
 func (c *cli) newWatchOutput() func(st runStatus, last bool) error {
-	if screen, ok := c.stdout.(*os.File); ok && isTerminal(screen) && !c.asJSON {
+	if screen, ok := c.screen(c.stdout); ok && !c.asJSON {
 		return c.drawOn(screen)
 	}
 	var before string
