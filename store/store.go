@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -110,9 +111,20 @@ func connect(ctx context.Context, url secret.String, name string, conns int, set
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+		return nil, fmt.Errorf("connect to PostgreSQL: %w%s", err, poolerAdvice(err))
 	}
 	return pool, nil
+}
+
+// poolerAdvice says what to do where PgBouncer refuses what a session of ours
+// begins with.
+func poolerAdvice(err error) string {
+	const protocolViolation = "08P01" // PostgreSQL, "Error Codes"
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter") {
+		return ": this is a connection pooler: connect to the PostgreSQL behind it, or see docs/deployment.md"
+	}
+	return ""
 }
 
 // statements lists the text of every statement in the package, so that one test
