@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -53,6 +54,24 @@ func (p *progress) sayf(format string, args ...any) {
 	// Erase the line, then write it anew (ECMA-48, EL): one that wrapped would stay.
 	_, _ = fmt.Fprint(p.c.stderr, "\r\x1b[K"+cut(fmt.Sprintf(format, args...), p.width-1))
 	p.drawn, p.next = true, now.Add(redrawEvery)
+}
+
+// waits says so if what is waited for has not come after a while. Nothing else may
+// be said before the returned function was called.
+func (p *progress) waits(format string, args ...any) (came func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-time.After(quietFor):
+			p.sayf(format, args...)
+		case <-stop:
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(stop)
+		<-ended
+	})
 }
 
 // end removes the line from the terminal.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,6 +48,33 @@ func TestImportReportsThousandsOfProblems(t *testing.T) {
 	}
 	if got := r.ok("", "shop", "list", "--json"); strings.Count(got.stdout, "\n") != 1 {
 		t.Errorf("stored: %s", got.stdout)
+	}
+}
+
+// The list of the first comes through a pipe that is still open.
+func TestASecondImportSaysThatItWaits(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	in, feed := io.Pipe()
+	first := make(chan int, 1)
+	go func() {
+		first <- run(t.Context(), []string{"shop", "import", "-"}, r.env, in, io.Discard, io.Discard)
+	}()
+	_, err := io.WriteString(feed, "domain,access_token\na,token\n") // it has the lock
+	must(t, err)
+	pipe, says, err := os.Pipe()
+	must(t, err)
+	second := make(chan int, 1)
+	go func() {
+		second <- run(t.Context(), []string{"shop", "import", "-"}, r.env, strings.NewReader("domain,access_token\nb,token\n"), io.Discard, says)
+		_ = says.Close()
+	}()
+	if line, err := bufio.NewReader(pipe).ReadString('\n'); err != nil || !strings.HasPrefix(line, "waiting for another command that changes app main") {
+		t.Errorf("said %q, %v", line, err)
+	}
+	must(t, feed.Close())
+	if a, b := <-first, <-second; a != exitDone || b != exitDone {
+		t.Errorf("exit codes %d and %d", a, b)
 	}
 }
 

@@ -101,6 +101,25 @@ func TestProgressFitsANarrowTerminal(t *testing.T) {
 	})
 }
 
+func TestProgressSaysWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		p := newCLI(nil, nil, nil, &stderr).startProgress()
+		came := p.waits("waiting for %s", "nobody")
+		time.Sleep(quietFor / 2)
+		came()
+		came()
+		p.waits("it came at once")()
+		came = p.waits("waiting for %s", "another")
+		time.Sleep(quietFor + time.Second)
+		came()
+		if got, want := stderr.String(), "waiting for another\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 func TestCancellableReads(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("0123456789", 20_000)
