@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -75,6 +76,30 @@ func TestASecondImportSaysThatItWaits(t *testing.T) {
 	must(t, feed.Close())
 	if a, b := <-first, <-second; a != exitDone || b != exitDone {
 		t.Errorf("exit codes %d and %d", a, b)
+	}
+}
+
+// Domains are for all to read, tokens are not.
+func TestExportIntoARedirectedFile(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	r.ok("domain,access_token\na,hush\n", "shop", "import", "-")
+	for columns, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"domain,org_id":       {exitDone, "domain,org_id\na.myharavan.com,\n"},
+		"domain,access_token": {exitFailed, ""},
+	} {
+		path := filepath.Join(r.dir, columns)
+		file, err := os.Create(path)
+		must(t, err)
+		must(t, file.Chmod(0o644))
+		code := run(t.Context(), []string{"shop", "export", "--columns", columns}, r.env, strings.NewReader(""), file, io.Discard)
+		must(t, file.Close())
+		if text, err := os.ReadFile(path); err != nil || code != want.code || string(text) != want.text {
+			t.Errorf("%s: exit code %d, %q, %v", columns, code, text, err)
+		}
 	}
 }
 
