@@ -220,6 +220,9 @@ func (r *rowReader) rows(yield func(shopfile.Row, error) bool) {
 // reportImport prints the problems and the summary, and settles the exit code.
 func (c *cli) reportImport(r *rowReader, result store.ImportResult, f importFlags, err error) error {
 	preview := errors.Is(err, store.ErrPreview)
+	if errors.Is(err, store.ErrInDoubt) {
+		return exitWith(exitFailed, fmt.Errorf("import shops: %w", err), "import the list again: what is stored already stays as it is")
+	}
 	if err != nil && !errors.Is(err, errNotStored) && !preview {
 		c.printProblems(r.allProblems())
 		return fmt.Errorf("import shops, nothing was stored: %w", err)

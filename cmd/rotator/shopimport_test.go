@@ -2,14 +2,21 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/haravan-rotator/rotator/internal/shopfile"
 )
@@ -180,5 +187,73 @@ func TestFailedExportLeavesNothing(t *testing.T) {
 	}
 	if got := r.ok("", "journal", "list"); strings.Contains(got.stdout, "shops.exported") {
 		t.Errorf("an export that wrote nothing is in the journal: %s", got.stdout)
+	}
+}
+
+// The connection is lost when the server has been told to commit, and before it
+// says that it did.
+func TestAnImportThatMayBeStoredDoesNotDenyIt(t *testing.T) {
+	t.Parallel()
+	r := appRig(t)
+	there, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
+	cfg, err := pgx.ParseConfig(there)
+	must(t, err)
+	network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial(network, address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			go cutAtCommit(client, server)
+		}
+	}()
+	env := slices.Clone(r.env)
+	env[0] = fmt.Sprintf("DATABASE_URL=postgres://%s@%s/%s?sslmode=disable", cfg.User, l.Addr(), cfg.Database)
+	list := "domain,access_token\na,token\n"
+	got := runOnce(t.Context(), env, list, "shop", "import", "-")
+	if got.code != exitFailed || !strings.Contains(got.stderr, "did not say whether it stored") || strings.Contains(got.stderr, "nothing was stored") {
+		t.Errorf("exit code %d: %s", got.code, got.stderr)
+	}
+	if got := r.ok(list, "shop", "import", "-"); !strings.Contains(got.stdout, "unchanged:     1\n") {
+		t.Errorf("it was not stored: %s", got.stdout)
+	}
+}
+
+// cutAtCommit hands on what two say to each other, but not the answer to a commit.
+func cutAtCommit(client, server net.Conn) {
+	var committed atomic.Bool
+	go func() {
+		defer server.Close()
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := client.Read(buf)
+			if err != nil {
+				return
+			}
+			committed.Store(bytes.Contains(buf[:n], []byte("commit\x00")))
+			if _, err := server.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	defer client.Close()
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := server.Read(buf)
+		if err != nil || committed.Load() {
+			return
+		}
+		if _, err := client.Write(buf[:n]); err != nil {
+			return
+		}
 	}
 }
