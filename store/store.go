@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,8 @@ var (
 	ErrConflict = errors.New("changed meanwhile")
 	// ErrRunOpen: another run of the app is open.
 	ErrRunOpen = errors.New("another run of this app is open")
+	// ErrInDoubt: the connection was lost, or given up, while the server committed.
+	ErrInDoubt = errors.New("the database did not say whether it stored the change")
 )
 
 // Store reads and writes rotator's tables. It is safe for concurrent use.
@@ -53,9 +56,28 @@ func (t *Tx) Pgx() pgx.Tx { return t.tx }
 // InTx runs fn in one transaction and commits it unless fn fails. fn must use
 // nothing but the Tx and make no network call.
 func (s *Store) InTx(ctx context.Context, fn func(*Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		return fn(&Tx{tx: tx, keys: s.keys})
+	committing := false
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		err := fn(&Tx{tx: tx, keys: s.keys})
+		committing = err == nil
+		return err
 	})
+	if err != nil && committing && mayHaveCommitted(err) {
+		return fmt.Errorf("%w: %w", ErrInDoubt, err)
+	}
+	return err
+}
+
+// mayHaveCommitted tells of a commit's error that the server may have stored the
+// transaction all the same.
+func mayHaveCommitted(err error) bool {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return answer.Severity != "ERROR" // it left before it was done
+	}
+	// The driver also says "conn closed" of a connection that was lost meanwhile.
+	neverSent := pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
+	return !errors.Is(err, pgx.ErrTxCommitRollback) && !neverSent
 }
 
 // querier is a pool or a transaction, for statements that only read.
@@ -110,9 +132,20 @@ func connect(ctx context.Context, url secret.String, name string, conns int, set
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+		return nil, fmt.Errorf("connect to PostgreSQL: %w%s", err, poolerAdvice(err))
 	}
 	return pool, nil
+}
+
+// poolerAdvice says what to do where PgBouncer refuses what a session of ours
+// begins with.
+func poolerAdvice(err error) string {
+	const protocolViolation = "08P01" // PostgreSQL, "Error Codes"
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter") {
+		return ": this is a connection pooler: connect to the PostgreSQL behind it, or see docs/deployment.md"
+	}
+	return ""
 }
 
 // statements lists the text of every statement in the package, so that one test

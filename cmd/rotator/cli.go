@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -126,6 +127,15 @@ func (c *cli) client(a store.App) (*haravan.Client, error) {
 		return nil, err
 	}
 	return haravan.New(hc)
+}
+
+// screen returns the terminal of a stream on which text can be drawn over. One
+// that says it is dumb shows the sequences for that instead of heeding them.
+func (c *cli) screen(stream any) (*os.File, bool) {
+	if slices.Contains(c.env, "TERM=dumb") || !isTerminal(stream) {
+		return nil, false
+	}
+	return stream.(*os.File), true
 }
 
 // isTerminal reports whether a stream is one that a person sits at.

@@ -122,10 +122,16 @@ DATABASE_URL is set. Exit code 78 if the schema does not fit this binary.`,
 // inspectPrivate looks at the private PostgreSQL, whose folder may be named wrongly.
 func inspectPrivate(ctx context.Context, dir string) (pgembed.Status, error) {
 	s, err := pgembed.Inspect(ctx, dir)
+	return s, misnamedFolder(err, dir)
+}
+
+// misnamedFolder says of an error about the private PostgreSQL in dir that the data
+// folder is none.
+func misnamedFolder(err error, dir string) error {
 	if errors.Is(err, syscall.ENOTDIR) {
-		return s, exitWith(exitConfig, fmt.Errorf("look at PostgreSQL: %s is not a folder, or not in one", filepath.Dir(dir)), "check ROTATOR_DATA_DIR; `rotator help environment` explains it")
+		return exitWith(exitConfig, fmt.Errorf("look at PostgreSQL: %s is not a folder, or not in one", filepath.Dir(dir)), "check ROTATOR_DATA_DIR; `rotator help environment` explains it")
 	}
-	return s, err
+	return err
 }
 
 func (c *cli) inspectDB(ctx context.Context) (dbStatus, error) {

@@ -80,7 +80,7 @@ func (f demoFlags) platform() haravansim.Options {
 // the stage is struck.
 func (c *cli) demo(ctx context.Context, f demoFlags) (err error) {
 	begin := time.Now()
-	d := &demo{cli: c, flags: f, screen: newDemoScreen(c.stderr)}
+	d := &demo{cli: c, flags: f, screen: c.newDemoScreen()}
 	defer func() { err = errors.Join(err, d.strike()) }()
 	if err := d.setUp(ctx); err != nil {
 		return err

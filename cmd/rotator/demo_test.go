@@ -186,7 +186,7 @@ func TestDemoWaives(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	d := &demo{
 		cli: newCLI(nil, strings.NewReader(""), &stdout, &stderr), flags: demoFlags{shops: 12, seed: 1, calm: true},
-		screen: newDemoScreen(&stderr),
+		screen: &demoScreen{out: &stderr},
 	}
 	defer func() {
 		if err := d.strike(); err != nil {

@@ -19,7 +19,7 @@ import (
 type demoScreen struct {
 	mu       sync.Mutex
 	out      io.Writer
-	terminal *os.File // nil when out is none
+	terminal *os.File // nil when out is none that can be drawn on
 
 	block []string // as drawn at the bottom
 	phase rotation.Phase
@@ -30,11 +30,9 @@ type demoScreen struct {
 // demoLineEvery spaces plain lines.
 const demoLineEvery = 2 * time.Second
 
-func newDemoScreen(out io.Writer) *demoScreen {
-	s := &demoScreen{out: out}
-	if isTerminal(out) {
-		s.terminal = out.(*os.File)
-	}
+func (c *cli) newDemoScreen() *demoScreen {
+	s := &demoScreen{out: c.stderr}
+	s.terminal, _ = c.screen(c.stderr)
 	return s
 }
 

@@ -32,7 +32,7 @@ var drillPostgres = map[string]string{"fsync": "on", "full_page_writes": "on"}
 
 // rehearse stages the fleet, plans, exchanges every shop and strikes the stage.
 func (l *drillLeg) rehearse(ctx context.Context, measure func(context.Context) error) (err error) {
-	l.screen = newDemoScreen(io.Discard)
+	l.screen = &demoScreen{out: io.Discard}
 	l.staging.postgres = drillPostgres
 	defer func() { err = errors.Join(err, l.strike()) }()
 	for _, step := range []func(context.Context) error{

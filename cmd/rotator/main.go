@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -18,7 +19,21 @@ func main() {
 	// After the first signal the default action is back: a second one kills a
 	// process that does not come to an end.
 	context.AfterFunc(ctx, stop)
+	if os.Getenv("DATABASE_URL") == "" {
+		forgetOtherServers()
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// forgetOtherServers drops the variables of PostgreSQL's clients (PGSERVICE,
+// PGOPTIONS and the like), which the driver heeds: they are about another server
+// than the private one.
+func forgetOtherServers() {
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "PG") {
+			_ = os.Unsetenv(name) // fails on an empty name only
+		}
+	}
 }
 
 // run executes one command line, without the program's name, and returns the

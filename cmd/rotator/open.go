@@ -131,7 +131,7 @@ func (c *cli) connectBy(ctx context.Context, conns int, connect func(context.Con
 	if url.IsZero() {
 		cluster, err := pgembed.Open(ctx, pgembed.Options{Dir: privateDir(cfg), Log: c.stderr})
 		if err != nil {
-			return nil, err
+			return nil, misnamedFolder(err, privateDir(cfg))
 		}
 		url = secret.New(cluster.URL())
 	}

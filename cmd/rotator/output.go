@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // printJSON prints v as one line of JSON on stdout: one object, or one line of
@@ -16,8 +19,31 @@ func (c *cli) printJSON(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return c.write(append(text, '\n'))
+	return c.write(append(escaped(text), '\n'))
 }
+
+// escaped writes what could drive a terminal as JSON's escapes: encoding/json
+// does so with the first 32 characters only.
+func escaped(text []byte) []byte {
+	if !bytes.ContainsFunc(text, unprintable) {
+		return text
+	}
+	var out []byte
+	for _, r := range string(text) {
+		switch {
+		case !unprintable(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // printf prints a part of the answer on stdout.
 func (c *cli) printf(format string, args ...any) error {

@@ -2,7 +2,11 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"sync"
 	"time"
+
+	"golang.org/x/term"
 )
 
 const (
@@ -17,7 +21,8 @@ const (
 // for concurrent use.
 type progress struct {
 	c        *cli
-	terminal bool
+	terminal bool // whose line is drawn anew
+	width    int  // of the terminal; 0 if unknown
 	begun    time.Time
 	next     time.Time // nothing is said before
 	drawn    bool      // a line on the terminal waits to be ended
@@ -25,7 +30,14 @@ type progress struct {
 
 func (c *cli) startProgress() *progress {
 	now := time.Now()
-	return &progress{c: c, terminal: isTerminal(c.stderr), begun: now, next: now.Add(quietFor)}
+	p := &progress{c: c, begun: now, next: now.Add(quietFor)}
+	var screen *os.File
+	if screen, p.terminal = c.screen(c.stderr); p.terminal {
+		if width, _, err := term.GetSize(int(screen.Fd())); err == nil {
+			p.width = width
+		}
+	}
+	return p
 }
 
 // sayf says how far the work is, unless it is too early to say anything.
@@ -39,9 +51,27 @@ func (p *progress) sayf(format string, args ...any) {
 		p.next = now.Add(lineEvery)
 		return
 	}
-	// Erase the line, then write it anew (ECMA-48, EL).
-	_, _ = fmt.Fprintf(p.c.stderr, "\r\x1b[K"+format, args...)
+	// Erase the line, then write it anew (ECMA-48, EL): one that wrapped would stay.
+	_, _ = fmt.Fprint(p.c.stderr, "\r\x1b[K"+cut(fmt.Sprintf(format, args...), p.width-1))
 	p.drawn, p.next = true, now.Add(redrawEvery)
+}
+
+// waits says so if what is waited for has not come after a while. Nothing else may
+// be said before the returned function was called.
+func (p *progress) waits(format string, args ...any) (came func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-time.After(quietFor):
+			p.sayf(format, args...)
+		case <-stop:
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(stop)
+		<-ended
+	})
 }
 
 // end removes the line from the terminal.

@@ -27,6 +27,9 @@ func TestWatchOnAScreen(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	c.waitFor("proven (6 of 9)")
+	if want := "next: rotator rotation confirm revoked"; !strings.HasPrefix(stderr.String(), want) {
+		t.Errorf("the step that has no room on the screen is not said: %q", stderr.String())
+	}
 	if text := c.text(); !strings.Contains(text, "\x1b[") || !strings.Contains(text, "F\x1b[J") {
 		t.Errorf("the screen was not drawn anew: %q", text)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -32,7 +33,8 @@ func newShopExport(c *cli) *cobra.Command {
 		Long: `Write every shop with its current tokens, in clear, as a list that shop import
 takes back. FILE is made readable by its owner only, and appears when it is
 complete; without --output the list goes to stdout, which must be a pipe or a
-private file. That tokens were written out is recorded in the journal first.
+private file unless --columns has no token. That tokens were written out is
+recorded in the journal first.
 
 With --changed-since only the shops are written whose token that run, or a later
 one, has replaced: what an app that is not in this database has to be told of.
@@ -118,7 +120,11 @@ func (c *cli) exportShops(ctx context.Context, cmd *cobra.Command, f exportFlags
 			return err
 		}
 	}
-	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: c.stdout})
+	stdout := c.stdout
+	if !f.inClear() {
+		stdout = struct{ io.Writer }{stdout} // whoever can read it may
+	}
+	out, err := shopfile.CreatePrivate(f.output, shopfile.CreateOptions{Overwrite: f.force, Stdout: stdout})
 	if err != nil {
 		next := ""
 		if errors.Is(err, shopfile.ErrExists) {

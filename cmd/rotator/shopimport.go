@@ -129,6 +129,7 @@ func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, 
 		return err
 	}
 	r := rowReader{from: shopfile.NewReader(in, shopfile.ReadOptions{Format: format}), progress: c.startProgress()}
+	r.begun = r.progress.waits("waiting for another command that changes app %s, another import perhaps", a.Name)
 	result, err := s.ImportShops(ctx, c.actor, a, secretID, r.rows, func(found store.Findings) error {
 		r.found = found
 		switch {
@@ -141,6 +142,7 @@ func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, 
 		}
 		return nil
 	})
+	r.begun()
 	r.progress.end()
 	if err == nil && result.Added+result.Updated >= manyShops {
 		if err := s.AnalyzeShops(ctx); err != nil {
@@ -184,6 +186,7 @@ func (c *cli) secretID(ctx context.Context, cmd *cobra.Command, s *store.Store, 
 type rowReader struct {
 	from      *shopfile.Reader
 	progress  *progress
+	begun     func() // the reading is
 	read, bad int
 	problems  shopfile.Problems
 	found     store.Findings
@@ -193,6 +196,7 @@ var _ iter.Seq2[shopfile.Row, error] = (*rowReader)(nil).rows
 
 // rows yields the good rows; of errors only the one that ends the reading.
 func (r *rowReader) rows(yield func(shopfile.Row, error) bool) {
+	r.begun()
 	for {
 		row, err := r.from.Next()
 		if errors.Is(err, io.EOF) {
@@ -216,6 +220,9 @@ func (r *rowReader) rows(yield func(shopfile.Row, error) bool) {
 // reportImport prints the problems and the summary, and settles the exit code.
 func (c *cli) reportImport(r *rowReader, result store.ImportResult, f importFlags, err error) error {
 	preview := errors.Is(err, store.ErrPreview)
+	if errors.Is(err, store.ErrInDoubt) {
+		return exitWith(exitFailed, fmt.Errorf("import shops: %w", err), "import the list again: what is stored already stays as it is")
+	}
 	if err != nil && !errors.Is(err, errNotStored) && !preview {
 		c.printProblems(r.allProblems())
 		return fmt.Errorf("import shops, nothing was stored: %w", err)

@@ -46,11 +46,12 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 				workerSeen = begin
 			}
 			ended := st.watched(begin.Sub(workerSeen))
-			if err := show(st, ended); err != nil {
+			whole, err := show(st, ended)
+			if err != nil {
 				return err
 			}
 			if ended {
-				return c.endWatch(st)
+				return c.endWatch(st, whole)
 			}
 		}
 		select {
@@ -92,9 +93,9 @@ func (c *cli) stopWatching(last runStatus) error {
 	return exitWith(exitFailed, nil, "")
 }
 
-// endWatch says what a human must do now. On a screen the last view says it.
-func (c *cli) endWatch(st runStatus) error {
-	if line := stepLine(st.Next); !isTerminal(c.stdout) && line != "" && st.Next.Human {
+// endWatch says what a human must do now, unless the last view was drawn whole.
+func (c *cli) endWatch(st runStatus, whole bool) error {
+	if line := stepLine(st.Next); !whole && line != "" && st.Next.Human {
 		c.notef("%s", line)
 	}
 	if code := st.exitFor(); code != exitDone {
@@ -104,40 +105,43 @@ func (c *cli) endWatch(st runStatus) error {
 }
 
 // newWatchOutput returns what shows a status: a screen that is drawn anew, JSON
-// Lines, or plain lines. last tells that none will follow.
-func (c *cli) newWatchOutput() func(st runStatus, last bool) error {
-	if screen, ok := c.stdout.(*os.File); ok && isTerminal(screen) && !c.asJSON {
+// Lines, or plain lines. last tells that none will follow; whole, that nothing of
+// the status is left to say.
+func (c *cli) newWatchOutput() func(st runStatus, last bool) (whole bool, err error) {
+	if screen, ok := c.screen(c.stdout); ok && !c.asJSON {
 		return c.drawOn(screen)
 	}
 	var before string
 	var phase rotation.Phase
 	var next time.Time
-	return func(st runStatus, last bool) error {
+	return func(st runStatus, last bool) (bool, error) {
 		now := time.Now()
 		// Times go on by themselves; what matters is what else changed.
 		facts := fmt.Sprint(st.State, st.Phase, st.Next.Command, st.Held != nil, st.HeldWhy, st.Items, st.Revocation, st.Migration, len(st.Workers), st.Rate, st.Certificate,
 			st.Deliveries.Pending, st.Deliveries.Failing)
 		if !last && (facts == before || st.Phase == phase && now.Before(next)) {
-			return nil
+			return false, nil
 		}
 		before, phase, next = facts, st.Phase, now.Add(watchLineEvery)
 		if c.asJSON {
-			return c.printJSON(st)
+			return false, c.printJSON(st)
 		}
-		return c.printf("%s\n", statusView{st}.Line(now))
+		return false, c.printf("%s\n", statusView{st}.Line(now))
 	}
 }
 
 // drawOn draws over what was drawn before (ECMA-48: CPL, ED).
-func (c *cli) drawOn(screen *os.File) func(runStatus, bool) error {
+func (c *cli) drawOn(screen *os.File) func(runStatus, bool) (bool, error) {
 	drawn := 0
-	return func(st runStatus, _ bool) error {
+	return func(st runStatus, _ bool) (bool, error) {
 		width, height, err := term.GetSize(int(screen.Fd()))
 		if err != nil || width <= 0 || height <= 1 {
 			width, height = 80, 24
 		}
 		lines := strings.SplitAfter(strings.TrimSuffix(statusView{st}.Render(width), "\n"), "\n")
-		if most := height - 1; len(lines) > most {
+		most := height - 1
+		whole := len(lines) <= most
+		if !whole {
 			lines = lines[:most] // what scrolled away could not be drawn over
 			lines[most-1] = strings.TrimSuffix(lines[most-1], "\n")
 		}
@@ -146,6 +150,6 @@ func (c *cli) drawOn(screen *os.File) func(runStatus, bool) error {
 			text = fmt.Sprintf("\x1b[%dF\x1b[J", drawn) + text
 		}
 		drawn = len(lines)
-		return c.printf("%s", text)
+		return whole, c.printf("%s", text)
 	}
 }

@@ -104,6 +104,24 @@ func (c *console) waitSilent() {
 	}
 }
 
+// Nothing is drawn over on a terminal that only writes on.
+func TestADumbTerminalIsNotDrawnOn(t *testing.T) {
+	t.Parallel()
+	tty := newConsole(t).tty
+	for env, want := range map[string]bool{"TERM=xterm": true, "TERM=": true, "TERM=dumb": false} {
+		c := newCLI([]string{env}, nil, tty, tty)
+		if _, drawn := c.screen(c.stdout); drawn != want {
+			t.Errorf("%s: drawn on is %v", env, drawn)
+		}
+		if p, s := c.startProgress(), c.newDemoScreen(); p.terminal != want || (s.terminal != nil) != want {
+			t.Errorf("%s: progress %v, demo %v", env, p.terminal, s.terminal != nil)
+		}
+	}
+	if _, drawn := newCLI(nil, nil, nil, nil).screen(&bytes.Buffer{}); drawn {
+		t.Error("a buffer is drawn on")
+	}
+}
+
 func TestSecretPromptShowsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

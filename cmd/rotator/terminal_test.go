@@ -86,6 +86,40 @@ func TestProgressRewritesTheTerminalsLine(t *testing.T) {
 	})
 }
 
+// A line that wrapped could not be erased.
+func TestProgressFitsANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		p := newCLI(nil, nil, nil, &stderr).startProgress()
+		p.terminal, p.width = true, 10
+		time.Sleep(quietFor)
+		p.sayf("read %d rows", 1_000_000)
+		if got, want := stderr.String(), "\r\x1b[Kread 100…"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestProgressSaysWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stderr bytes.Buffer
+		p := newCLI(nil, nil, nil, &stderr).startProgress()
+		came := p.waits("waiting for %s", "nobody")
+		time.Sleep(quietFor / 2)
+		came()
+		came()
+		p.waits("it came at once")()
+		came = p.waits("waiting for %s", "another")
+		time.Sleep(quietFor + time.Second)
+		came()
+		if got, want := stderr.String(), "waiting for another\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 func TestCancellableReads(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("0123456789", 20_000)

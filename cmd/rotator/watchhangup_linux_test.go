@@ -21,7 +21,7 @@ func TestWatchDiesWithItsTerminalAndTheRunGoesOn(t *testing.T) {
 	exe, err := os.Executable()
 	must(t, err)
 	watch := &exec.Cmd{
-		Path: exe, Args: []string{"rotator", "rotation", "status", "--watch"}, Env: append(os.Environ(), r.env...),
+		Path: exe, Args: []string{"rotator", "rotation", "status", "--watch"}, Env: append(append(os.Environ(), "TERM=xterm"), r.env...),
 		Stdin: c.tty, Stdout: c.tty, Stderr: c.tty,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true},
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/haravan-rotator/rotator/internal/secret"
 )
@@ -20,6 +21,8 @@ var databaseFaults = []struct{ part, want string }{
 	{"could not match", "the numbers of hosts and ports differ"},
 	{"invalid port", "the port is no number from 1 to 65535; if the password has one of / ? # @ : % in it, percent-encode it"},
 	{"invalid connect_timeout", "connect_timeout is no number of seconds"},
+	{": cannot parse pool_", "a setting of the pool of connections is wrong: remove those that begin with pool_"},
+	{": pool_max_conns too small", "pool_max_conns is no number from 1: remove it"},
 	{"failed to parse as URL", "it is no valid postgres:// URL; if the password has one of / ? # @ : % in it, percent-encode it"},
 	{"failed to parse as keyword/value", "it is neither a postgres:// URL nor a list of key=value"},
 }
@@ -37,7 +40,7 @@ func (c *Config) acceptDatabase(value string, _ Source) string {
 	case isURL && scheme != "postgres" && scheme != "postgresql" && !strings.Contains(scheme, "="):
 		return "write postgres://user:password@host:5432/database"
 	}
-	parsed, err := pgx.ParseConfig(value)
+	pool, err := pgxpool.ParseConfig(value) // as package store does
 	if err != nil {
 		text := err.Error()
 		for _, f := range databaseFaults {
@@ -47,7 +50,7 @@ func (c *Config) acceptDatabase(value string, _ Source) string {
 		}
 		return "the PostgreSQL driver does not understand it: try it with psql"
 	}
-	if strayPassword(parsed) {
+	if strayPassword(pool.ConnConfig) {
 		return "there is an @ outside the user's name and password; if the password has one of / ? # @ : % in it, percent-encode it"
 	}
 	return ""
@@ -70,7 +73,7 @@ func (c *Config) showDatabase() string {
 	}
 	u := url.URL{Scheme: "postgres", User: url.User(parsed.User), Path: "/" + parsed.Database}
 	if strings.HasPrefix(parsed.Host, "/") {
-		u.RawQuery = url.Values{"host": {parsed.Host}}.Encode()
+		u.RawQuery = "host=" + strings.ReplaceAll(url.QueryEscape(parsed.Host), "+", "%20")
 	} else {
 		u.Host = net.JoinHostPort(parsed.Host, strconv.Itoa(int(parsed.Port)))
 	}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // OldestMajor is the oldest PostgreSQL that is used.
@@ -32,11 +34,11 @@ func (b Binaries) program(name string) string { return filepath.Join(b.Dir, name
 
 // FindBinaries returns the newest PostgreSQL on this machine that is at least
 // OldestMajor, looking at PATH, at what pg_config names, and at the usual
-// folders of Debian, Red Hat and Homebrew. The error is ErrNoBinaries.
+// folders of Debian, Red Hat and Homebrew. The error wraps ErrNoBinaries.
 func FindBinaries() (Binaries, error) {
-	found := searchBinaries(binaryFolders())
-	if len(found) == 0 {
-		return Binaries{}, ErrNoBinaries
+	found, err := searchBinaries(binaryFolders())
+	if err != nil {
+		return Binaries{}, err
 	}
 	return found[0], nil
 }
@@ -63,23 +65,36 @@ func binaryFolders() []string {
 }
 
 // searchBinaries returns the usable ones of dirs, newest first; among equals
-// the earlier folder.
-func searchBinaries(dirs []string) []Binaries {
+// the earlier folder. If there is none, its error wraps ErrNoBinaries and says
+// what is wrong with those that are there.
+func searchBinaries(dirs []string) ([]Binaries, error) {
 	var found []Binaries
+	var useless strings.Builder
 	seen := map[string]bool{}
 	for _, dir := range dirs {
 		if !filepath.IsAbs(dir) || seen[dir] {
 			continue // never run a program of the current folder
 		}
 		seen[dir] = true
-		if b, err := binariesIn(dir); err == nil {
+		b, err := binariesIn(dir)
+		switch {
+		case err == nil:
 			found = append(found, b)
+		case !errors.Is(err, fs.ErrNotExist):
+			useless.WriteString("\n  " + err.Error())
 		}
+	}
+	switch {
+	case len(found) > 0:
+	case useless.Len() > 0:
+		return nil, fmt.Errorf("%w\nwhat is there cannot be used:%s", ErrNoBinaries, &useless)
+	default:
+		return nil, ErrNoBinaries
 	}
 	slices.SortStableFunc(found, func(a, b Binaries) int {
 		return compareVersions(b.Version, a.Version)
 	})
-	return found
+	return found, nil
 }
 
 // binariesIn looks at one folder and says what it lacks.
@@ -145,17 +160,15 @@ func compareVersions(a, b string) int {
 // folder is looked at unless it is "".
 func chooseBinaries(folder, data string, major int) (Binaries, error) {
 	var found []Binaries
+	var err error
 	if folder == "" {
-		found = searchBinaries(binaryFolders())
+		found, err = searchBinaries(binaryFolders())
 	} else {
-		b, err := binariesIn(folder)
-		if err != nil {
-			return Binaries{}, err
-		}
-		found = []Binaries{b}
+		found = make([]Binaries, 1)
+		found[0], err = binariesIn(folder)
 	}
-	if len(found) == 0 {
-		return Binaries{}, ErrNoBinaries
+	if err != nil {
+		return Binaries{}, err
 	}
 	if major == 0 {
 		return found[0], nil

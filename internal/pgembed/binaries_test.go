@@ -1,6 +1,7 @@
 package pgembed
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,10 +38,20 @@ func TestSearchBinariesPrefersTheNewest(t *testing.T) {
 	}
 	broken := fakeBinaries(t, "of your dreams")
 
-	got := searchBinaries([]string{"", "relative", old, beta, nine, broken, ten, noInitdb, notExecutable, ten, twin, "/nowhere"})
+	got, err := searchBinaries([]string{"", "relative", old, beta, nine, broken, ten, noInitdb, notExecutable, ten, twin, "/nowhere"})
 	want := []Binaries{{ten, "16.10", 16}, {twin, "16.10", 16}, {nine, "16.9", 16}, {beta, "15beta2", 15}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("found (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("found (-want +got):\n%s%v", diff, err)
+	}
+
+	// Whoever has one that is too old is not told that there is none.
+	_, err = searchBinaries([]string{old, broken, noInitdb, notExecutable, "/nowhere"})
+	wantText(t, err, ErrNoBinaries.Error(), "13.21 in "+old+": too old", broken, notExecutable+"/pg_ctl is not a program")
+	if !errors.Is(err, ErrNoBinaries) || strings.Contains(err.Error(), noInitdb) {
+		t.Errorf("nothing of use: %v", err)
+	}
+	if _, err := searchBinaries([]string{noInitdb, "/nowhere"}); err != ErrNoBinaries {
+		t.Errorf("nothing there: %v", err)
 	}
 }
 

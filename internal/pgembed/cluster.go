@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -58,7 +59,9 @@ func (c *Cluster) ConnString(db string) string {
 		"user":    {databaseUser},
 		"sslmode": {"disable"}, // so that PGSSLMODE of the environment has no say
 	}
-	return (&url.URL{Scheme: "postgres", Path: "/" + db, RawQuery: q.Encode()}).String()
+	// Clients of PostgreSQL take a plus sign in a connection string as it is.
+	query := strings.ReplaceAll(q.Encode(), "+", "%20")
+	return (&url.URL{Scheme: "postgres", Path: "/" + db, RawQuery: query}).String()
 }
 
 // PID returns the process id of the server, 0 when it does not run.

@@ -11,7 +11,7 @@
 // account is the OS user that the server runs as.
 //
 // A cluster's folder holds data (PostgreSQL's own), run (the socket, unless the
-// path would be too long for one) and server.log. data.new-… is an initialisation
+// path would be too long for one or has a comma) and server.log. data.new-… is an initialisation
 // that did not finish, removed by a later start.
 //
 // # Invariants

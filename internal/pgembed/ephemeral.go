@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,12 +193,13 @@ func removeCluster(ctx context.Context, dir string, a account, note *notes) erro
 // removeOrphans removes the ephemeral clusters in base whose processes are
 // dead. Its failures are notes: they are not the new cluster's.
 func removeOrphans(ctx context.Context, base string, a account, note *notes) {
-	dirs, err := filepath.Glob(filepath.Join(base, ephemeralPattern))
+	names, err := fs.Glob(os.DirFS(base), ephemeralPattern) // base is no pattern
 	if err != nil {
 		note.printf("look for left-over PostgreSQL folders: %v", err)
 		return
 	}
-	for _, dir := range dirs {
+	for _, name := range names {
+		dir := filepath.Join(base, name)
 		if err := removeIfOrphan(ctx, dir, a, note); err != nil && !errors.Is(err, os.ErrNotExist) {
 			note.printf("remove left-over PostgreSQL folder %s: %v", dir, err)
 		}

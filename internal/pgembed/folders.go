@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -54,12 +55,13 @@ const maxSocketPath = 103
 const socketName = ".s.PGSQL.5432"
 
 // socketFolder returns the folder for the socket of the cluster in dir: run in
-// dir, or one with a short name derived from dir where that would be too long.
+// dir, or one with a short name derived from dir where that would be too long, or
+// has a comma, which PostgreSQL and its clients take for the end of the name.
 // It is below /tmp and not below XDG_RUNTIME_DIR, which goes away at logout
 // while the server stays.
 func socketFolder(dir string, uid int) string {
 	run := filepath.Join(dir, "run")
-	if len(filepath.Join(run, socketName)) <= maxSocketPath {
+	if len(filepath.Join(run, socketName)) <= maxSocketPath && !strings.Contains(run, ",") {
 		return run
 	}
 	sum := sha256.Sum256([]byte(dir))

@@ -46,6 +46,9 @@ func TestSocketFolderFits(t *testing.T) {
 			t.Errorf("dir of %d bytes: socket folder %q", len(dir), got)
 		}
 	}
+	if got := socketFolder("/srv/a,b", 1); strings.Contains(got, ",") {
+		t.Errorf("socket folder %q has a comma", got)
+	}
 	if socketFolder(strings.Repeat("/a", 200), 1) == socketFolder(strings.Repeat("/a", 201), 1) {
 		t.Error("two folders share a socket folder")
 	}

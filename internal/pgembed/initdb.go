@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -93,12 +94,12 @@ func (c *Cluster) initialize(ctx context.Context, bin Binaries) error {
 // What cannot be removed stays for a later start: the initdb of a rotator that was
 // killed may still be writing into its folder. The caller holds the folder's lock.
 func (c *Cluster) removeUnfinished() {
-	unfinished, err := filepath.Glob(filepath.Join(c.dir, "data.new-*"))
+	unfinished, err := fs.Glob(os.DirFS(c.dir), "data.new-*") // c.dir is no pattern
 	if err != nil {
 		c.note.printf("look for unfinished PostgreSQL data folders: %v", err)
 	}
-	for _, dir := range unfinished {
-		if err := os.RemoveAll(dir); err != nil {
+	for _, name := range unfinished {
+		if err := os.RemoveAll(filepath.Join(c.dir, name)); err != nil {
 			c.note.printf("leaving an unfinished PostgreSQL data folder to a later start: %v", err)
 		}
 	}

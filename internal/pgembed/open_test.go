@@ -237,6 +237,29 @@ func TestOpenInADeepFolder(t *testing.T) {
 	}
 }
 
+// Nothing that a folder may be called is taken for something else: by the
+// connection string, by PostgreSQL's settings, by a search.
+func TestOpenInAFolderOfAnyName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{`Application Support é +%20`, `it's "a"&b=c?d#e`, `a,b`, `[x\y*`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(durableFolder(t), name, "postgres")
+			defer func() { must(t, Stop(context.Background(), dir)) }()
+			unfinished := filepath.Join(dir, "data.new-1")
+			must(t, makeFolders(unfinished, 0o777))
+			a, err := accountFor(dir)
+			must(t, err)
+			must(t, a.own(dir))
+			c := mustOpen(t, Options{Dir: dir})
+			mustExecute(t, c.URL(), "select 1")
+			if exists(unfinished) {
+				t.Error("an unfinished data folder is still there")
+			}
+		})
+	}
+}
+
 func TestOnlyTheOwnerIsAdmitted(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

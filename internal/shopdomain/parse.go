@@ -23,6 +23,7 @@ var (
 	errPort     = errors.New("shop domain holds a port: remove it")
 	errPath     = errors.New("shop domain has a path, query or fragment after the host: remove it")
 	errHost     = errors.New("shop domain is another host: only name" + Suffix + " is a Haravan shop")
+	errDot      = errors.New("shop domain ends with a dot: remove it")
 	errDepth    = errors.New("shop domain has more than one label before " + Suffix[1:] + ": write it as name" + Suffix)
 	errNoName   = errors.New("shop domain has no shop's name before " + Suffix[1:])
 	errLong     = fmt.Errorf("shop's name is longer than %d characters", maxLabel)
@@ -63,6 +64,8 @@ func Parse(s string) (string, error) {
 		return "", errUserinfo
 	case strings.Contains(s, ":"):
 		return "", errPort
+	case strings.HasSuffix(s, "."):
+		return "", errDot
 	case s == Suffix[1:]:
 		return "", errNoName
 	}

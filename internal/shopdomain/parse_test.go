@@ -76,7 +76,7 @@ func TestParseRefuses(t *testing.T) {
 		"evil.com":                             errHost,
 		"myharavan.com.evil.com":               errHost,
 		"some-shop.myharavan.com.evil.com":     errHost,
-		"some-shop.myharavan.com.":             errHost,
+		"some-shop.myharavan.com.":             errDot,
 		"some-shop.haravan.com":                errHost,
 		"a.b.myharavan.com":                    errDepth,
 		"..myharavan.com":                      errDepth,

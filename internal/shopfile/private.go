@@ -1,6 +1,7 @@
 package shopfile
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +16,19 @@ type CreateOptions struct {
 	Overwrite bool
 	// Stdout is what "-" and /dev/stdout mean.
 	Stdout io.Writer
+
+	named bool // as where a file cannot be without a name
 }
 
 // PrivateFile is an output that only its owner can read. Nothing is at the path
 // before Commit, so that a reader never sees half a list and a failed export
-// leaves nothing.
+// leaves nothing: one that is killed neither, where the file system has files
+// without a name.
 type PrivateFile struct {
 	w         io.Writer
 	file      *os.File // nil for the caller's Stdout
 	path      string   // "" for a stream: nothing is renamed
+	temp      string   // its name before Commit; "" if it has none
 	overwrite bool
 	done      bool
 	failed    error // the first write that was not taken whole
@@ -78,11 +83,16 @@ func createPrivate(path string, o CreateOptions) (*PrivateFile, error) {
 	if err := checkFolder(folder); err != nil {
 		return nil, err
 	}
+	if !o.named {
+		if f, err := openUnnamed(folder, path); err == nil {
+			return &PrivateFile{w: f, file: f, path: path, overwrite: o.Overwrite}, nil
+		}
+	}
 	f, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return nil, err
 	}
-	return &PrivateFile{w: f, file: f, path: path, overwrite: o.Overwrite}, nil
+	return &PrivateFile{w: f, file: f, path: path, temp: f.Name(), overwrite: o.Overwrite}, nil
 }
 
 // ErrExists is that of CreatePrivate and Commit for a file that may not be
@@ -142,9 +152,6 @@ func (f *PrivateFile) Commit() error {
 		err = f.file.Sync()
 	}
 	if err == nil {
-		err = f.file.Close()
-	}
-	if err == nil {
 		err = f.place()
 	}
 	if err != nil {
@@ -152,19 +159,31 @@ func (f *PrivateFile) Commit() error {
 		return fmt.Errorf("commit private file %s: %w", f.path, err)
 	}
 	f.done = true
+	_ = f.file.Close() // it is on disk
 	return nil
 }
 
-// place moves the temporary file to the path. A link, other than a rename,
-// fails if someone else made a file there in the meantime.
+// place moves the file to the path. A link, other than a rename, fails if someone
+// else made a file there in the meantime.
 func (f *PrivateFile) place() error {
-	temp := f.file.Name()
-	if f.overwrite {
-		if err := os.Rename(temp, f.path); err != nil {
+	if f.temp == "" && f.overwrite {
+		if err := f.name(); err != nil {
 			return err
 		}
-	} else {
-		switch err := os.Link(temp, f.path); {
+	}
+	switch {
+	case f.temp == "":
+		if err := nameFile(f.file, f.path); errors.Is(err, fs.ErrExist) {
+			return ErrExists
+		} else if err != nil {
+			return err
+		}
+	case f.overwrite:
+		if err := os.Rename(f.temp, f.path); err != nil {
+			return err
+		}
+	default:
+		switch err := os.Link(f.temp, f.path); {
 		case errors.Is(err, fs.ErrExist):
 			return ErrExists
 		case err != nil:
@@ -172,16 +191,23 @@ func (f *PrivateFile) place() error {
 			if _, statErr := os.Lstat(f.path); !errors.Is(statErr, fs.ErrNotExist) {
 				return ErrExists
 			}
-			if err := os.Rename(temp, f.path); err != nil {
+			if err := os.Rename(f.temp, f.path); err != nil {
 				return err
 			}
 		default:
-			if err := os.Remove(temp); err != nil {
+			if err := os.Remove(f.temp); err != nil {
 				return err
 			}
 		}
 	}
 	return syncFolder(filepath.Dir(f.path))
+}
+
+// name gives the file a name of its own beside the path: only a name can take
+// another's place.
+func (f *PrivateFile) name() error {
+	f.temp = filepath.Join(filepath.Dir(f.path), ".rotator."+rand.Text())
+	return nameFile(f.file, f.temp)
 }
 
 func syncFolder(folder string) error {
@@ -213,5 +239,7 @@ func (f *PrivateFile) Close() error {
 func (f *PrivateFile) remove() {
 	f.done = true
 	_ = f.file.Close()
-	_ = os.Remove(f.file.Name())
+	if f.temp != "" {
+		_ = os.Remove(f.temp)
+	}
 }

@@ -92,6 +92,35 @@ func TestPrivateFileAppearsOnCommit(t *testing.T) {
 	}
 }
 
+// Not every file system has files without a name.
+func TestPrivateFileWithANameBeforeCommit(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "shops.csv")
+	first := create(t, path, CreateOptions{named: true}, "first")
+	if got := names(t, folder); !strings.HasPrefix(got, ".shops.csv.") {
+		t.Errorf("folder holds %q", got)
+	}
+	late := create(t, path, CreateOptions{named: true}, "late")
+	if err := first.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Commit(); !errors.Is(err, ErrExists) {
+		t.Errorf("second to commit: %v", err)
+	}
+	wantFile(t, path, "first")
+	if err := create(t, path, CreateOptions{named: true, Overwrite: true}, "second").Commit(); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, path, "second")
+	if err := create(t, path, CreateOptions{named: true, Overwrite: true}, "half").Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, folder); got != "shops.csv" {
+		t.Errorf("folder holds %q", got)
+	}
+}
+
 func TestPrivateFileGivenUp(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
