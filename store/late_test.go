@@ -17,6 +17,12 @@ import (
 func (r *rig) next(t *testing.T, settings store.RunSettings) (store.Lease, []store.Claim) {
 	t.Helper()
 	r.cancel(t)
+	return r.nextOpen(t, settings)
+}
+
+// nextOpen is next of a run that is cancelled already.
+func (r *rig) nextOpen(t *testing.T, settings store.RunSettings) (store.Lease, []store.Claim) {
+	t.Helper()
 	r.run = r.Run(t, r.app, settings)
 	r.walk(t)
 	r.enter(t, rotation.PhaseExchanging)
