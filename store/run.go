@@ -87,6 +87,11 @@ const runColumns = `id, app_id, kind, mode, phase, phase_at, coalesce(held, ''),
 	coalesce(old_secret_id, 0), coalesce(new_secret_id, 0), settings, walk_cursor, walk_done_at, last_position,
 	created_at, closed_at, cancelled_at`
 
+const (
+	newestToken = `select from rotator.refresh_tokens where run_id = $1 and id = (select max(id) from rotator.refresh_tokens where run_id = $1)`
+	usableToken = newestToken + ` and refused_at is null and expires_at > now()`
+)
+
 var (
 	insertRun = sql(`insert into rotator.runs (app_id, kind, mode, phase, old_secret_id, new_secret_id, settings)
 		values ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7) returning ` + runColumns)
@@ -104,8 +109,10 @@ var (
 		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
 	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
 		where id = $1 and held = $2 and held_at = $3 and closed_at is null and cancelled_at is null`)
-	windowOpen = sql(`select exists (select from rotator.refresh_tokens where run_id = $1 and refused_at is null and expires_at > now()
-		and id = (select max(id) from rotator.refresh_tokens where run_id = $1))`)
+	windowOpen = sql(`select exists (` + usableToken + `)`)
+	// It was held for want of a refresh token, and there is none.
+	goesWithout = sql(`select $2 = 'window_expired' and not exists (` + usableToken + `)
+		or $2 = 'waiting_for_operator' and exists (` + newestToken + ` and refused_at is not null)`)
 	// What an app that was unwell held says nothing about the wave.
 	acceptWaves = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null
 		and not exists (select from rotator.health_polls where run_id = $1 and failures >= $2)`)
@@ -316,7 +323,11 @@ func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
 		}
 	}
 	if r.Held != rotation.HeldPaused {
-		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID); err != nil {
+		var without bool
+		if err := t.tx.QueryRow(ctx, goesWithout, r.ID, r.Held).Scan(&without); err != nil {
+			return fmt.Errorf("look for a refresh token: %w", err)
+		}
+		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID, !without); err != nil {
 			return fmt.Errorf("make failed shops due: %w", err)
 		}
 	}
