@@ -132,6 +132,18 @@ type NewRun struct {
 	Settings                 RunSettings
 }
 
+// StartRun is Tx.StartRun in a transaction of its own, again if PostgreSQL
+// sacrificed it.
+func (s *Store) StartRun(ctx context.Context, actor string, n NewRun) (run Run, err error) {
+	err = againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) (err error) {
+			run, err = tx.StartRun(ctx, actor, n)
+			return err
+		})
+	})
+	return run, err
+}
+
 // StartRun opens a run in its first phase. ErrRunOpen if the app has one,
 // ErrConflict if a rotation's secrets are not where they were chosen any more.
 func (t *Tx) StartRun(ctx context.Context, actor string, n NewRun) (Run, error) {
