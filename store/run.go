@@ -211,12 +211,17 @@ func readRunFrom(ctx context.Context, q querier, id int64) (Run, error) {
 // under that lock: what fn decides on is still so when it commits. fn runs again
 // if PostgreSQL sacrificed the transaction: it changes nothing but that.
 func (s *Store) InRun(ctx context.Context, runID int64, fn func(*Tx, rotation.Snapshot, Run) error) error {
+	return s.InRunAt(ctx, runID, Counted, fn)
+}
+
+// InRunAt is InRun with a snapshot that counts less.
+func (s *Store) InRunAt(ctx context.Context, runID int64, detail Detail, fn func(*Tx, rotation.Snapshot, Run) error) error {
 	return againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
 			if err := tx.lockRun(ctx, runID); err != nil {
 				return err
 			}
-			snap, run, err := tx.snapshot(ctx, runID, Counted)
+			snap, run, err := tx.snapshot(ctx, runID, detail)
 			if err != nil {
 				return err
 			}
