@@ -21,3 +21,25 @@ func (e *Engine) ApplyAsSeen(ctx context.Context, snap rotation.Snapshot, run st
 	}
 	return nil
 }
+
+// Trip closes a run here, as its breaker does; save tells the database.
+func (e *Engine) Trip(ctx context.Context, runID int64, t rotation.Trip) (save func(), err error) {
+	r, err := e.run(ctx, runID)
+	if err != nil {
+		return nil, err
+	}
+	r.trip(t)
+	return func() { e.saveTrip(ctx, r) }, nil
+}
+
+// MayCall tells why no call of a run may begin here, as of a look at the database.
+func (e *Engine) MayCall(ctx context.Context, runID int64) error {
+	if err := e.refreshControls(ctx); err != nil {
+		return err
+	}
+	r, err := e.run(ctx, runID)
+	if err != nil {
+		return err
+	}
+	return r.mayCall(false, 0)
+}

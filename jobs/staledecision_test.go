@@ -126,3 +126,42 @@ func TestAHoldFromBeforeAResumeHoldsNothing(t *testing.T) {
 		t.Errorf("held again (%s): %s", again.Held, again.HeldWhy)
 	}
 }
+
+// The database is away for a worker that meets a wrong secret. Others hold the run for
+// it, and an operator puts it right, before the worker can say so.
+func TestAHoldThatCouldNotBeSavedBeforeAResume(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 4})
+	r.start(operate.StartOptions{})
+	r.arm()
+	_, err := r.db.Pool.Exec(r.ctx, "update rotator.runs set phase = 'exchanging'")
+	r.must(err)
+	cutOff := r.engine(false, nil)
+	trip := rotation.Trip{Held: rotation.HeldWaiting, Class: rotation.ClassOurs, Why: "invalid_client"}
+	held := func() rotation.Held {
+		run, err := r.db.Store.Run(r.ctx, r.run.ID)
+		r.must(err)
+		return run.Held
+	}
+	save, err := cutOff.Trip(r.ctx, r.run.ID, trip)
+	r.must(err)
+	r.must(r.op.Pause(r.ctx, r.run.ID, "the secret is wrong"))
+	r.must(r.op.Resume(r.ctx, r.run.ID))
+	if cutOff.MayCall(r.ctx, r.run.ID) == nil {
+		t.Error("the worker calls, although it has not saved its hold")
+	}
+	save()
+	if held() != rotation.HeldNot {
+		t.Errorf("held (%s) as of before the resume", held())
+	}
+	if err := cutOff.MayCall(r.ctx, r.run.ID); err != nil {
+		t.Errorf("afterwards the worker makes no calls: %v", err)
+	}
+	// What it meets from then on counts.
+	save, err = cutOff.Trip(r.ctx, r.run.ID, trip)
+	r.must(err)
+	save()
+	if held() != rotation.HeldWaiting {
+		t.Errorf("not held for what was met after the resume: %q", held())
+	}
+}

@@ -109,7 +109,8 @@ var (
 		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
 	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
 		where id = $1 and held = $2 and held_at = $3 and closed_at is null and cancelled_at is null`)
-	windowOpen = sql(`select exists (` + usableToken + `)`)
+	windowOpen   = sql(`select exists (` + usableToken + `)`)
+	resumedSince = sql(`select exists (select from rotator.journal where run_id = $1 and event = 'run.resumed' and at > now() - $2::interval)`)
 	// It was held for want of a refresh token, and there is none.
 	goesWithout = sql(`select $2 = 'window_expired' and not exists (` + usableToken + `)
 		or $2 = 'waiting_for_operator' and exists (` + newestToken + ` and refused_at is not null)`)
@@ -326,6 +327,23 @@ func (t *Tx) Hold(ctx context.Context, actor string, runID int64, held rotation.
 		return false, nil
 	}
 	return true, t.Log(ctx, actor, "run.held", runID, map[string]any{"held": held, "why": why})
+}
+
+// HoldFor is Hold for what a worker met that long ago, and could not say before.
+// ErrConflict when somebody has resumed the run since.
+func (t *Tx) HoldFor(ctx context.Context, actor string, runID int64, held rotation.Held, why string, ago time.Duration) error {
+	if err := t.lockRun(ctx, runID); err != nil {
+		return err
+	}
+	var resumed bool
+	if err := t.tx.QueryRow(ctx, resumedSince, runID, ago).Scan(&resumed); err != nil {
+		return fmt.Errorf("look whether run %d was resumed: %w", runID, err)
+	}
+	if resumed {
+		return fmt.Errorf("hold run %d: it was resumed since: %w", runID, ErrConflict)
+	}
+	_, err := t.Hold(ctx, actor, runID, held, why)
+	return err
 }
 
 // Resume ends the hold that r was read with. The caller grants its batches anew.
