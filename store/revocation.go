@@ -64,7 +64,8 @@ var (
 	shredItems = sql(`update rotator.items set old_token = null, new_token = null
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
 	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
-	// Groups that no keyring here opened; any other was moved when its run ended.
+	// Groups that no keyring here opened, and those that came when their run was over,
+	// of shops that the run which is closed has proven since (markLate).
 	shredMinted   = sql(`delete from rotator.minted where run_id = $1`)
 	anyUnshredded = sql(`select exists (select from rotator.items where run_id = $1 and (old_token is not null or new_token is not null))`)
 )
