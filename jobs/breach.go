@@ -37,7 +37,7 @@ func (r *runState) accepts(ctx context.Context, s *store.Store, c credentials) b
 	if known || asked {
 		return known
 	}
-	ok, err := s.Accepted(ctx, r.id, c.refreshID)
+	ok, err := s.Accepted(ctx, r.id, c.secretID, c.refreshID)
 	if err != nil || !ok {
 		return false // not knowing is the same: the shop is tried again
 	}

@@ -106,6 +106,8 @@ type trip struct {
 	rotation.Trip
 	// refreshID is the refresh token that was refused, for ClassWindow.
 	refreshID int64
+	// at is when it was taken: the database may be away.
+	at time.Time
 }
 
 // update takes controls that were read between began and at. changed reports
@@ -210,7 +212,7 @@ func (r *runState) observe(c rotation.Class, shop, detail string, refreshID int6
 	if only {
 		t.Why += "; if it is this shop alone, `rotator rotation waive " + shop + " --reason …` lets the others be tried"
 	}
-	r.tripped, r.unsaved = true, &trip{Trip: t, refreshID: refreshID}
+	r.tripped, r.unsaved = true, &trip{Trip: t, refreshID: refreshID, at: time.Now()}
 	return true
 }
 
@@ -222,7 +224,7 @@ func (r *runState) trip(t rotation.Trip) (first bool) {
 	if r.tripped {
 		return false
 	}
-	r.tripped, r.unsaved = true, &trip{Trip: t}
+	r.tripped, r.unsaved = true, &trip{Trip: t, at: time.Now()}
 	return true
 }
 
@@ -242,18 +244,22 @@ func (e *Engine) saveTrip(ctx context.Context, r *runState) {
 	if t == nil {
 		return
 	}
+	ago := time.Since(t.at)
 	err := e.store.InTx(ctx, func(tx *store.Tx) error {
 		if t.Class == rotation.ClassWindow {
 			return tx.RefuseRefreshToken(ctx, r.id, t.refreshID, t.Why)
 		}
-		_, err := tx.Hold(ctx, store.ActorEngine, r.id, t.Held, t.Why)
-		return err
+		return tx.HoldFor(ctx, store.ActorEngine, r.id, t.Held, t.Why, ago)
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		e.log.Warn("run not held: it was resumed since", "run", r.id, "held", t.Held, "why", t.Why)
+	case err != nil:
 		e.loops.Warn("cannot hold the run yet; no call is made meanwhile", "run", r.id, "error", err)
 		return
+	default:
+		e.log.Warn("run held", "run", r.id, "held", t.Held, "why", t.Why)
 	}
-	e.log.Warn("run held", "run", r.id, "held", t.Held, "why", t.Why)
 	r.mu.Lock()
 	r.unsaved, r.savedAt = nil, time.Now()
 	r.mu.Unlock()

@@ -82,3 +82,86 @@ func TestARetryBesideTheEndOfABreach(t *testing.T) {
 		t.Errorf("the retry was taken, but the shop is %s", item.State)
 	}
 }
+
+// A worker that stood still since it saw a wave over its budget comes back when an
+// operator has looked at it and lets the run go on.
+func TestAHoldFromBeforeAResumeHoldsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 4})
+	r.start(operate.StartOptions{Waves: &rotation.WavePolicy{Budget: 0.25}})
+	r.arm()
+	for done := false; !done; {
+		var err error
+		done, err = r.db.WalkPage(r.ctx, r.run.ID, 10)
+		r.must(err)
+	}
+	run, err := r.db.Store.Run(r.ctx, r.run.ID)
+	r.must(err)
+	r.must(r.db.InTx(r.ctx, func(tx *store.Tx) error {
+		return tx.EnterPhase(r.ctx, store.ActorEngine, run, rotation.PhaseExchanging, nil)
+	}))
+	for _, statement := range []string{
+		"update rotator.waves set released_at = now()", "update rotator.batches set settled_at = now()",
+		"update rotator.items set state = 'retrying', class = 'platform', detail = '503', tries = 1, next_attempt_at = now() + interval '1 hour'",
+	} {
+		_, err := r.db.Pool.Exec(r.ctx, statement)
+		r.must(err)
+	}
+	stale := r.engine(false, nil)
+	look := func() (rotation.Snapshot, store.Run) {
+		snap, run, err := r.db.Snapshot(r.ctx, r.run.ID, store.Engine)
+		r.must(err)
+		return snap, run
+	}
+	snap, run := look()
+	r.must(stale.ApplyAsSeen(r.ctx, snap, run))
+	if held, _ := look(); held.Held != rotation.HeldBreakerOpen {
+		t.Fatalf("held: %q, the test is void", held.Held)
+	}
+	r.must(r.op.Resume(r.ctx, r.run.ID))
+	if err := stale.ApplyAsSeen(r.ctx, snap, run); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("held as of before the resume: %v", err)
+	}
+	if again, _ := look(); again.Held != rotation.HeldNot {
+		t.Errorf("held again (%s): %s", again.Held, again.HeldWhy)
+	}
+}
+
+// The database is away for a worker that meets a wrong secret. Others hold the run for
+// it, and an operator puts it right, before the worker can say so.
+func TestAHoldThatCouldNotBeSavedBeforeAResume(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 4})
+	r.start(operate.StartOptions{})
+	r.arm()
+	_, err := r.db.Pool.Exec(r.ctx, "update rotator.runs set phase = 'exchanging'")
+	r.must(err)
+	cutOff := r.engine(false, nil)
+	trip := rotation.Trip{Held: rotation.HeldWaiting, Class: rotation.ClassOurs, Why: "invalid_client"}
+	held := func() rotation.Held {
+		run, err := r.db.Store.Run(r.ctx, r.run.ID)
+		r.must(err)
+		return run.Held
+	}
+	save, err := cutOff.Trip(r.ctx, r.run.ID, trip)
+	r.must(err)
+	r.must(r.op.Pause(r.ctx, r.run.ID, "the secret is wrong"))
+	r.must(r.op.Resume(r.ctx, r.run.ID))
+	if cutOff.MayCall(r.ctx, r.run.ID) == nil {
+		t.Error("the worker calls, although it has not saved its hold")
+	}
+	save()
+	if held() != rotation.HeldNot {
+		t.Errorf("held (%s) as of before the resume", held())
+	}
+	if err := cutOff.MayCall(r.ctx, r.run.ID); err != nil {
+		t.Errorf("afterwards the worker makes no calls: %v", err)
+	}
+	// What it meets from then on counts.
+	save, err = cutOff.Trip(r.ctx, r.run.ID, trip)
+	r.must(err)
+	save()
+	if held() != rotation.HeldWaiting {
+		t.Errorf("not held for what was met after the resume: %q", held())
+	}
+}

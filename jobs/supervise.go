@@ -165,46 +165,13 @@ func (e *Engine) supervise(ctx context.Context, runID int64, repair bool) (busy 
 // apply carries out one action, in a transaction fenced by what was seen. It is
 // logged once that is committed: an action that failed is decided on again.
 func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Run, a rotation.Action) error {
-	done := func() {}
-	if a.Enter == rotation.PhaseRevoked {
-		return e.enterForGood(ctx, run, a)
+	if a.Enter == rotation.PhaseRevoked || a.Hold != "" {
+		return e.decideAgain(ctx, run, a)
 	}
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
-		switch {
-		case a.Enter != "":
-			done = func() { e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why) }
-			return tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
-		case a.Hold != "":
-			held, err := tx.Hold(ctx, store.ActorEngine, run.ID, a.Hold, a.Why)
-			if err != nil || !held {
-				return err
-			}
-			done = func() { e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why) }
-			if a.Judge != nil {
-				return tx.SaveVerdict(ctx, run.ID, *a.Judge)
-			}
-			return nil
-		case a.Resume:
-			done = func() { e.log.Info("run resumed", "run", run.ID, "was", run.Held, "why", a.Why) }
-			return tx.Resume(ctx, store.ActorEngine, run)
-		case a.Judge != nil:
-			done = func() { e.log.Info("judged", "run", run.ID, "verdict", a.Judge.Words) }
-			return tx.SaveVerdict(ctx, run.ID, *a.Judge)
-		case a.Settle != 0:
-			return tx.SettleWave(ctx, run.ID, a.Settle)
-		case a.Release != 0:
-			grants, err := tx.ReleaseWave(ctx, run.ID, a.Release, a.Why)
-			if err != nil {
-				return err
-			}
-			done = func() { e.log.Info("wave released", "run", run.ID, "wave", a.Release, "batches", len(grants)) }
-			return e.insertBatches(ctx, tx, run, grants)
-		case a.Sweep:
-			return tx.Sweep(ctx, run)
-		case a.Certify:
-			return tx.Certify(ctx, store.ActorEngine, run, rotation.Certify(snap))
-		}
-		return nil
+	done := func() {}
+	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
+		done, err = e.carryOut(ctx, tx, snap, run, a)
+		return err
 	})
 	if err == nil {
 		done()
@@ -212,21 +179,68 @@ func (e *Engine) apply(ctx context.Context, snap rotation.Snapshot, run store.Ru
 	return err
 }
 
-// enterForGood enters a phase that there is no way back from: decided again under the
-// run's lock, since an operator may have opened a shop again meanwhile.
-func (e *Engine) enterForGood(ctx context.Context, run store.Run, a rotation.Action) error {
-	err := e.store.InRun(ctx, run.ID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+// decideAgain is apply, decided again under the run's lock, for a phase that there is
+// no way back from and for a hold, which only an operator ends: one may have opened a
+// shop again meanwhile, or ended that very hold.
+func (e *Engine) decideAgain(ctx context.Context, run store.Run, a rotation.Action) error {
+	detail := store.Engine
+	if a.Enter != "" {
+		detail = store.Counted
+	}
+	done := func() {}
+	err := e.store.InRunAt(ctx, run.ID, detail, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) (err error) {
 		for _, still := range rotation.Advance(snap) {
-			if still.Enter == a.Enter {
-				return tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
+			if still.Enter == a.Enter && still.Hold == a.Hold {
+				done, err = e.carryOut(ctx, tx, snap, run, still)
+				return err
 			}
 		}
-		return fmt.Errorf("enter phase %s: what it was decided on has changed: %w", a.Enter, store.ErrConflict)
+		return fmt.Errorf("%s: what it was decided on has changed: %w", a.Why, store.ErrConflict)
 	})
 	if err == nil {
-		e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why)
+		done()
 	}
 	return err
+}
+
+// carryOut does what an action says. done logs it.
+func (e *Engine) carryOut(ctx context.Context, tx *store.Tx, snap rotation.Snapshot, run store.Run, a rotation.Action) (done func(), err error) {
+	done = func() {}
+	switch {
+	case a.Enter != "":
+		done = func() { e.log.Info("phase", "run", run.ID, "phase", a.Enter, "why", a.Why) }
+		return done, tx.EnterPhase(ctx, store.ActorEngine, run, a.Enter, rotation.Gate(snap))
+	case a.Hold != "":
+		held, err := tx.Hold(ctx, store.ActorEngine, run.ID, a.Hold, a.Why)
+		if err != nil || !held {
+			return done, err
+		}
+		done = func() { e.log.Warn("run held", "run", run.ID, "held", a.Hold, "why", a.Why) }
+		if a.Judge != nil {
+			return done, tx.SaveVerdict(ctx, run.ID, *a.Judge)
+		}
+		return done, nil
+	case a.Resume:
+		done = func() { e.log.Info("run resumed", "run", run.ID, "was", run.Held, "why", a.Why) }
+		return done, tx.Resume(ctx, store.ActorEngine, run)
+	case a.Judge != nil:
+		done = func() { e.log.Info("judged", "run", run.ID, "verdict", a.Judge.Words) }
+		return done, tx.SaveVerdict(ctx, run.ID, *a.Judge)
+	case a.Settle != 0:
+		return done, tx.SettleWave(ctx, run.ID, a.Settle)
+	case a.Release != 0:
+		grants, err := tx.ReleaseWave(ctx, run.ID, a.Release, a.Why)
+		if err != nil {
+			return done, err
+		}
+		done = func() { e.log.Info("wave released", "run", run.ID, "wave", a.Release, "batches", len(grants)) }
+		return done, e.insertBatches(ctx, tx, run, grants)
+	case a.Sweep:
+		return done, tx.Sweep(ctx, run)
+	case a.Certify:
+		return done, tx.Certify(ctx, store.ActorEngine, run, rotation.Certify(snap))
+	}
+	return done, nil
 }
 
 // dispatch gives a job to every shop whose next attempt is due.

@@ -68,16 +68,12 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 			return store.Run{}, err
 		}
 	}
-	var run store.Run
 	if err := o.Store.CheckCanary(ctx, app.ID, opt.CanaryShops); err != nil {
 		return store.Run{}, &Refused{What: what, Why: err.Error()}
 	}
-	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
-		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
-			App: app, Kind: rotation.KindRotation, Mode: mode,
-			OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
-		})
-		return err
+	run, err := o.Store.StartRun(ctx, o.Actor, store.NewRun{
+		App: app, Kind: rotation.KindRotation, Mode: mode,
+		OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
 	})
 	if errors.Is(err, store.ErrRunOpen) {
 		why := "another run of this app is open: it must be finished or cancelled first"

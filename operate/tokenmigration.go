@@ -53,12 +53,8 @@ func (o Operator) StartMigration(ctx context.Context, app store.App, opt Migrati
 	}
 	set := settings(app, StartOptions{InFlight: opt.InFlight, BatchSize: opt.BatchSize, Waves: opt.Waves})
 	set.CheckSample = opt.CheckSample
-	var run store.Run
-	err = o.Store.InTx(ctx, func(tx *store.Tx) error {
-		run, err = tx.StartRun(ctx, o.Actor, store.NewRun{
-			App: app, Kind: rotation.KindTokenMigration, Mode: rotation.ModePlanned, OldSecretID: from.ID, Settings: set,
-		})
-		return err
+	run, err := o.Store.StartRun(ctx, o.Actor, store.NewRun{
+		App: app, Kind: rotation.KindTokenMigration, Mode: rotation.ModePlanned, OldSecretID: from.ID, Settings: set,
 	})
 	if errors.Is(err, store.ErrRunOpen) {
 		return run, &Refused{What: what, Why: "another run of this app is open: it must be finished or cancelled first"}

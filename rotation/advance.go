@@ -85,6 +85,9 @@ func lift(s Snapshot) []Action {
 	if !holdIsOver(s) {
 		return nil
 	}
+	if s.Window.Left(s.Now) > 0 {
+		return []Action{{Resume: true, Why: "another refresh token came"}}
+	}
 	return []Action{{Resume: true, Why: "no refresh token is needed"}}
 }
 

@@ -37,8 +37,10 @@ var (
 				(select id from rotator.runs r where r.app_id = $1 and r.kind = 'rotation' and exists
 					(select from rotator.items x where x.run_id = r.id and x.state = 'proven' and x.latency_ms > 0) order by id desc limit 1)
 			and i.state = 'proven' and i.latency_ms > 0 limit 1000) measured`)
+	// What another secret is known to have minted shows nothing of this one.
 	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
-		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at))`)
+		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at)
+			and coalesce(case when i.state = 'proven' then (select s.secret_id from rotator.shops s where s.id = i.shop_id) else i.new_token_secret_id end, $3) = $3)`)
 	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
 		or exists (select from rotator.items where run_id = $1 and (exchanged_at is not null or proven_at is not null))`)
 	openBesides = sql(`select exists (select from rotator.items where run_id = $1 and position <> $2
@@ -143,10 +145,11 @@ func (s *Store) LastLatency(ctx context.Context, appID int64) (time.Duration, er
 }
 
 // Accepted reports whether the platform has made a token for any shop of the run
-// since that refresh token was entered. It reads many items when none was.
-func (s *Store) Accepted(ctx context.Context, runID, refreshTokenID int64) (bool, error) {
+// with that secret, since that refresh token was entered. It reads many items when
+// none was.
+func (s *Store) Accepted(ctx context.Context, runID, secretID, refreshTokenID int64) (bool, error) {
 	var accepted bool
-	if err := s.pool.QueryRow(ctx, anyExchanged, runID, refreshTokenID).Scan(&accepted); err != nil {
+	if err := s.pool.QueryRow(ctx, anyExchanged, runID, refreshTokenID, secretID).Scan(&accepted); err != nil {
 		return false, fmt.Errorf("look for shops that were exchanged: %w", err)
 	}
 	return accepted, nil

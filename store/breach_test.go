@@ -163,7 +163,7 @@ func TestCredentialsAreAcceptedOnceAShopWasExchangedWithThem(t *testing.T) {
 	})
 	accepted := func() bool {
 		t.Helper()
-		ok, err := r.Accepted(t.Context(), r.run.ID, rt.ID)
+		ok, err := r.Accepted(t.Context(), r.run.ID, r.run.NewSecretID, rt.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -182,5 +183,50 @@ func TestASecretThatMadeATokenIsNotDiscarded(t *testing.T) {
 				t.Error("the next run has another token")
 			}
 		})
+	}
+}
+
+// A call of the first run outlived it and its token was stored beside the second
+// run, which comes to another: whichever is stored last may be the only one that
+// works.
+func TestACancelAdoptsTheLastOfTwoTokensOfAShop(t *testing.T) {
+	t.Parallel()
+	for to, url := range map[string]string{"nobody": "", "the app": "https://app.example.com/tokens"} {
+		for _, last := range []string{"the first run's", "the second run's"} {
+			t.Run(last+", delivered to "+to, func(t *testing.T) {
+				t.Parallel()
+				r, _, older := claimAll(t, 2)
+				if url != "" {
+					r.deliverTo(t, url)
+				}
+				_, newer := r.next(t, r.run.Settings)
+				stored := []store.Outcome{newest(older[0]), exchanged(newer[0])}
+				if last == "the first run's" {
+					slices.Reverse(stored)
+				}
+				for _, o := range stored {
+					r.write(t, store.Written, o)
+				}
+				r.cancel(t)
+				if want := stored[1].New.Reveal(); r.token(t, older[0].Domain) != want {
+					t.Errorf("the shop has %s, want %s", r.token(t, older[0].Domain), want)
+				}
+			})
+		}
+	}
+}
+
+// The token that was stored last was made for a token that the shop had before.
+func TestACancelAdoptsTheTokenThatReplacesTheShops(t *testing.T) {
+	t.Parallel()
+	r, _, older := claimAll(t, 1)
+	r.cancel(t)
+	r.replace(t, older[0].Domain, "installed", r.run.OldSecretID)
+	_, newer := r.nextOpen(t, r.run.Settings)
+	r.write(t, store.Written, exchanged(newer[0]))
+	r.write(t, store.Written, newest(older[0]))
+	r.cancel(t)
+	if want := fresh(newer[0]).Reveal(); r.token(t, older[0].Domain) != want {
+		t.Errorf("the shop has %s, want %s", r.token(t, older[0].Domain), want)
 	}
 }

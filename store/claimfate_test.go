@@ -252,3 +252,47 @@ func TestAResumeTriesUnprovenTokensAgainAndForgetsNoForeignOne(t *testing.T) {
 		t.Errorf("tokens after the cancel (-want +got):\n%s", diff)
 	}
 }
+
+// The last shop that needed a refresh token was given up. What is parked would need
+// one, too, and must not hold the run again before the proofs that are left.
+func TestARunThatGoesOnWithoutARefreshTokenOpensNoParkedShop(t *testing.T) {
+	t.Parallel()
+	for _, held := range []rotation.Held{rotation.HeldWindowExpired, rotation.HeldWaiting} {
+		t.Run(string(held), func(t *testing.T) {
+			t.Parallel()
+			r, l, c := claimAll(t, 4)
+			failed := func(c store.Claim, state rotation.ItemState) store.Outcome {
+				return store.Outcome{Claim: c, State: state, Class: rotation.ClassPlatform, Detail: "503", Delay: time.Hour}
+			}
+			r.arm(t, "refresh-1")
+			r.write(t, store.Written, exchanged(c[0]), exchanged(c[1]), failed(c[2], rotation.ItemParked), failed(c[3], rotation.ItemRetrying))
+			r.write(t, store.Written, failed(c[0], rotation.ItemExchanged), failed(c[1], rotation.ItemParked))
+			if ok, _, err := r.SettleBatch(t.Context(), l); err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			if held == rotation.HeldWaiting {
+				exec(t, r.DB, "update rotator.refresh_tokens set refused_at = now()")
+			} else {
+				exec(t, r.DB, "update rotator.refresh_tokens set expires_at = now()")
+			}
+			r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Hold(ctx, store.ActorEngine, r.run.ID, held, "x")
+				return errors.Join(err, tx.Waive(ctx, storetest.Actor, r.run.ID, c[3].Domain, "gave up"))
+			})
+			if s := r.snapshot(t, store.Engine); !s.NoneNeedsToken {
+				t.Error("a refresh token is needed")
+			}
+			r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, store.ActorEngine, r.reread(t)) })
+			want := []rotation.ItemState{rotation.ItemExchanged, rotation.ItemExchanged, rotation.ItemParked, rotation.ItemWaived}
+			if diff := cmp.Diff(want, r.states(t, c...)); diff != "" {
+				t.Errorf("states (-want +got):\n%s", diff)
+			}
+			if s := r.snapshot(t, store.Engine); !s.NoneNeedsToken {
+				t.Error("after the hold a refresh token is needed")
+			}
+			if due := ask[int](t, r.DB, "select count(*) from rotator.items where next_attempt_at <= now()"); due[0] != 2 {
+				t.Errorf("%d proofs are due, want 2", due[0])
+			}
+		})
+	}
+}

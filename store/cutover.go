@@ -17,7 +17,8 @@ var (
 	resetItems = sql(`update rotator.items set state = 'exchanged', class = null, detail = null, next_attempt_at = null, tries = 0
 		where run_id = $1 and new_token is not null
 			and (state = 'skipped' or (state in ('retrying', 'exchanged') and next_attempt_at is not null))`)
-	waivedTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, r.old_secret_id from rotator.items i join rotator.runs r on r.id = i.run_id
+	waivedTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, r.old_secret_id, coalesce(i.exchanged_at, 'epoch')
+		from rotator.items i join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.state = 'waived' and i.new_token is not null and coalesce(i.class not in ('wrong_shop', 'unauthorized'), true)`)
 	adoptSkipped = sql(`update rotator.items set state = 'skipped', class = $4, detail = $5, new_token = null, next_attempt_at = null
 		where run_id = $1 and position = $2 and attempt = $3 and state = 'exchanged'`)

@@ -17,6 +17,12 @@ import (
 func (r *rig) next(t *testing.T, settings store.RunSettings) (store.Lease, []store.Claim) {
 	t.Helper()
 	r.cancel(t)
+	return r.nextOpen(t, settings)
+}
+
+// nextOpen is next of a run that is cancelled already.
+func (r *rig) nextOpen(t *testing.T, settings store.RunSettings) (store.Lease, []store.Claim) {
+	t.Helper()
 	r.run = r.Run(t, r.app, settings)
 	r.walk(t)
 	r.enter(t, rotation.PhaseExchanging)
@@ -150,5 +156,41 @@ func TestALateTokenAfterTheRevokeIsLookedAt(t *testing.T) {
 	}
 	if s := r.snapshot(t, store.Counted); s.Revocation != (rotation.Revocation{Planned: 4, OldDead: 4, NewAlive: 2, NewDead: 2}) {
 		t.Errorf("afterwards: %+v", s.Revocation)
+	}
+}
+
+// The look was under way when the late token was made: it saw the token that was
+// the shop's newest until then.
+func TestALookThatALateTokenOvertookDoesNotCount(t *testing.T) {
+	t.Parallel()
+	r, _, older := claimAll(t, 2)
+	_, newer := r.next(t, r.run.Settings)
+	r.prove(t, newer...)
+	r.enter(t, rotation.PhaseRevoked)
+	for left := range 2 {
+		var seen []store.Checked
+		for _, c := range r.checks(t) {
+			seen = append(seen, store.Checked{Check: c, OldDead: true, NewAlive: true})
+		}
+		if len(seen) != 2-left {
+			t.Fatalf("%d shops are to be looked at", len(seen))
+		}
+		r.write(t, store.Written, []store.Outcome{newest(older[0]), {Claim: older[0], State: rotation.ItemUnknown, Class: rotation.ClassNetwork, Detail: "reset"}}[left])
+		if err := r.WriteChecks(t.Context(), seen); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.snapshot(t, store.Counted); s.Revocation != (rotation.Revocation{Planned: 2, OldDead: 1, NewAlive: 1}) {
+			t.Errorf("late token %d: %+v", left+1, s.Revocation)
+		}
+	}
+	var seen []store.Checked
+	for _, c := range r.checks(t) {
+		seen = append(seen, store.Checked{Check: c, OldDead: true})
+	}
+	if err := r.WriteChecks(t.Context(), seen); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.snapshot(t, store.Counted); s.Revocation.NewDead != 1 || !s.Revocation.Done() {
+		t.Errorf("looked at again: %+v", s.Revocation)
 	}
 }

@@ -164,6 +164,10 @@ func (s *Store) RefreshTokenValue(ctx context.Context, id int64) (secret.String,
 // RefuseRefreshToken records that the platform refused it, and holds the run
 // unless a newer one has been entered since.
 func (t *Tx) RefuseRefreshToken(ctx context.Context, runID, tokenID int64, why string) error {
+	// Whoever arms holds the run's row: what it stored is seen after that.
+	if err := t.lockRun(ctx, runID); err != nil {
+		return err
+	}
 	var newest bool
 	if err := t.tx.QueryRow(ctx, refuseToken, tokenID, runID).Scan(&newest); err != nil {
 		return one(err, "refresh token %d of run %d", tokenID, runID)

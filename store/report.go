@@ -67,7 +67,7 @@ var (
 			and (i.state in ('parked', 'retrying') or (i.state = 'proven' and r.phase in ('revoked', 'webhooks_single')
 				and coalesce(not (i.old_dead and i.new_alive), true)))`)
 	// Before a cutover a derived token stays beside what the shop uses.
-	waiveFirst = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(i.new_token_secret_id, r.new_secret_id, r.old_secret_id, 0)
+	waiveFirst = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(i.new_token_secret_id, r.new_secret_id, r.old_secret_id, 0), coalesce(i.exchanged_at, 'epoch')
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and s.domain = $2 and i.state in ('parked', 'exchanged') and i.new_token is not null and i.class is distinct from 'wrong_shop'
 			and (r.kind = 'rotation' or (r.phase = 'cutover' and i.class is distinct from 'unauthorized'))`)

@@ -22,6 +22,8 @@ type Check struct {
 	Old, Current secret.String
 	// Broken tells that a sealed token does not open.
 	Broken bool
+	// late is when a late token was last made for the shop: the fence of the look.
+	late *time.Time
 }
 
 // Checked is what was seen.
@@ -42,14 +44,15 @@ var (
 	// A coarse stride may meet no proven shop at all: then every one is due.
 	refineChecks = sql(`update rotator.runs r set check_stride = 1 where id = $1 and not exists
 		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven')`)
-	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token
+	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token, i.late_exchange_at
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.position > $2 and ` + sampled + ` and i.state = 'proven'
 			and i.checked_at is null
 		order by i.position limit $3`)
+	// A look that began before a late token was made says nothing about what that left.
 	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive
-		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) as x (run_id, position, old_dead, new_alive)
-		where i.run_id = x.run_id and i.position = x.position`)
+		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[], $5::timestamptz[]) as x (run_id, position, old_dead, new_alive, late)
+		where i.run_id = x.run_id and i.position = x.position and i.late_exchange_at is not distinct from x.late`)
 	forgetAlive = sql(`update rotator.items set checked_at = null, old_dead = null, new_alive = null
 		where run_id = $1 and checked_at is not null and not (old_dead and new_alive)`)
 	countChecks = sql(`select count(*), count(*) filter (where old_dead), count(*) filter (where not old_dead),
@@ -61,7 +64,8 @@ var (
 	shredItems = sql(`update rotator.items set old_token = null, new_token = null
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
 	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
-	// Groups that no keyring here opened; any other was moved when its run ended.
+	// Groups that no keyring here opened, and those that came when their run was over,
+	// of shops that the run which is closed has proven since (markLate).
 	shredMinted   = sql(`delete from rotator.minted where run_id = $1`)
 	anyUnshredded = sql(`select exists (select from rotator.items where run_id = $1 and (old_token is not null or new_token is not null))`)
 )
@@ -91,7 +95,7 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 		var c Check
 		var shopID int64
 		var old, current []byte
-		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &current); err != nil {
+		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &current, &c.late); err != nil {
 			return c, err
 		}
 		var err error
@@ -107,17 +111,19 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 	}, nextChecks, runID, after, n)
 }
 
-// WriteChecks commits what the check saw, which it sorts.
+// WriteChecks commits what the check saw, which it sorts. A shop for which a late
+// token was made since NextChecks named it stays to be looked at.
 func (s *Store) WriteChecks(ctx context.Context, group []Checked) error {
 	slices.SortFunc(group, func(a, b Checked) int { return cmp.Compare(a.Check.Position, b.Check.Position) })
 	var runs, positions []int64
 	var dead, alive []bool
+	var late []*time.Time
 	for _, c := range group {
 		runs, positions = append(runs, c.Check.RunID), append(positions, c.Check.Position)
-		dead, alive = append(dead, c.OldDead), append(alive, c.NewAlive)
+		dead, alive, late = append(dead, c.OldDead), append(alive, c.NewAlive), append(late, c.Check.late)
 	}
 	err := againIfDeadlocked(func() error {
-		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive)
+		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive, late)
 		return err
 	})
 	if err != nil {

@@ -87,6 +87,11 @@ const runColumns = `id, app_id, kind, mode, phase, phase_at, coalesce(held, ''),
 	coalesce(old_secret_id, 0), coalesce(new_secret_id, 0), settings, walk_cursor, walk_done_at, last_position,
 	created_at, closed_at, cancelled_at`
 
+const (
+	newestToken = `select from rotator.refresh_tokens where run_id = $1 and id = (select max(id) from rotator.refresh_tokens where run_id = $1)`
+	usableToken = newestToken + ` and refused_at is null and expires_at > now()`
+)
+
 var (
 	insertRun = sql(`insert into rotator.runs (app_id, kind, mode, phase, old_secret_id, new_secret_id, settings)
 		values ($1, $2, $3, $4, nullif($5::bigint, 0), nullif($6::bigint, 0), $7) returning ` + runColumns)
@@ -104,8 +109,11 @@ var (
 		where id = $1 and held is null and closed_at is null and cancelled_at is null`)
 	resumeRun = sql(`update rotator.runs set held = null, held_why = null, held_at = null
 		where id = $1 and held = $2 and held_at = $3 and closed_at is null and cancelled_at is null`)
-	windowOpen = sql(`select exists (select from rotator.refresh_tokens where run_id = $1 and refused_at is null and expires_at > now()
-		and id = (select max(id) from rotator.refresh_tokens where run_id = $1))`)
+	windowOpen   = sql(`select exists (` + usableToken + `)`)
+	resumedSince = sql(`select exists (select from rotator.journal where run_id = $1 and event = 'run.resumed' and at > now() - $2::interval)`)
+	// It was held for want of a refresh token, and there is none.
+	goesWithout = sql(`select $2 = 'window_expired' and not exists (` + usableToken + `)
+		or $2 = 'waiting_for_operator' and exists (` + newestToken + ` and refused_at is not null)`)
 	// What an app that was unwell held says nothing about the wave.
 	acceptWaves = sql(`update rotator.waves set accepted_at = now() where run_id = $1 and released_at is not null and settled_at is null
 		and not exists (select from rotator.health_polls where run_id = $1 and failures >= $2)`)
@@ -123,6 +131,18 @@ type NewRun struct {
 	Mode                     rotation.Mode
 	OldSecretID, NewSecretID int64
 	Settings                 RunSettings
+}
+
+// StartRun is Tx.StartRun in a transaction of its own, again if PostgreSQL
+// sacrificed it.
+func (s *Store) StartRun(ctx context.Context, actor string, n NewRun) (run Run, err error) {
+	err = againIfDeadlocked(func() error {
+		return s.InTx(ctx, func(tx *Tx) (err error) {
+			run, err = tx.StartRun(ctx, actor, n)
+			return err
+		})
+	})
+	return run, err
 }
 
 // StartRun opens a run in its first phase. ErrRunOpen if the app has one,
@@ -192,12 +212,17 @@ func readRunFrom(ctx context.Context, q querier, id int64) (Run, error) {
 // under that lock: what fn decides on is still so when it commits. fn runs again
 // if PostgreSQL sacrificed the transaction: it changes nothing but that.
 func (s *Store) InRun(ctx context.Context, runID int64, fn func(*Tx, rotation.Snapshot, Run) error) error {
+	return s.InRunAt(ctx, runID, Counted, fn)
+}
+
+// InRunAt is InRun with a snapshot that counts less.
+func (s *Store) InRunAt(ctx context.Context, runID int64, detail Detail, fn func(*Tx, rotation.Snapshot, Run) error) error {
 	return againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
 			if err := tx.lockRun(ctx, runID); err != nil {
 				return err
 			}
-			snap, run, err := tx.snapshot(ctx, runID, Counted)
+			snap, run, err := tx.snapshot(ctx, runID, detail)
 			if err != nil {
 				return err
 			}
@@ -304,6 +329,23 @@ func (t *Tx) Hold(ctx context.Context, actor string, runID int64, held rotation.
 	return true, t.Log(ctx, actor, "run.held", runID, map[string]any{"held": held, "why": why})
 }
 
+// HoldFor is Hold for what a worker met that long ago, and could not say before.
+// ErrConflict when somebody has resumed the run since.
+func (t *Tx) HoldFor(ctx context.Context, actor string, runID int64, held rotation.Held, why string, ago time.Duration) error {
+	if err := t.lockRun(ctx, runID); err != nil {
+		return err
+	}
+	var resumed bool
+	if err := t.tx.QueryRow(ctx, resumedSince, runID, ago).Scan(&resumed); err != nil {
+		return fmt.Errorf("look whether run %d was resumed: %w", runID, err)
+	}
+	if resumed {
+		return fmt.Errorf("hold run %d: it was resumed since: %w", runID, ErrConflict)
+	}
+	_, err := t.Hold(ctx, actor, runID, held, why)
+	return err
+}
+
 // Resume ends the hold that r was read with. The caller grants its batches anew.
 // ErrConflict when it has ended, or another has begun.
 func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
@@ -316,7 +358,11 @@ func (t *Tx) Resume(ctx context.Context, actor string, r Run) error {
 		}
 	}
 	if r.Held != rotation.HeldPaused {
-		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID); err != nil {
+		var without bool
+		if err := t.tx.QueryRow(ctx, goesWithout, r.ID, r.Held).Scan(&without); err != nil {
+			return fmt.Errorf("look for a refresh token: %w", err)
+		}
+		if _, err := t.tx.Exec(ctx, forgiveItems, r.ID, !without); err != nil {
 			return fmt.Errorf("make failed shops due: %w", err)
 		}
 	}

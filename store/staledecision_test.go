@@ -53,6 +53,54 @@ func TestAnArmThatIsUnderWayIsNotHeldForTheWindowBefore(t *testing.T) {
 	}
 }
 
+// A worker saves that the platform refused the token before, while an operator
+// enters another.
+func TestAnArmThatIsUnderWayIsNotHeldForTheTokenBefore(t *testing.T) {
+	t.Parallel()
+	arm := func(tx *store.Tx, run store.Run) error {
+		_, err := tx.Arm(t.Context(), storetest.Actor, run.ID, secret.New("refresh-2"), time.Hour)
+		return err
+	}
+	for _, first := range []string{"the arm", "the refusal"} {
+		t.Run(first+" begins", func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			before := r.arm(t, "refresh-1")
+			refused := make(chan error, 1)
+			refuse := func() {
+				go func() {
+					refused <- r.InTx(t.Context(), func(tx *store.Tx) error {
+						return tx.RefuseRefreshToken(t.Context(), r.run.ID, before.ID, "invalid_grant")
+					})
+				}()
+				for ask[int](t, r.DB, waiting)[0] == 0 {
+				}
+			}
+			err := r.InRun(t.Context(), r.run.ID, func(tx *store.Tx, _ rotation.Snapshot, run store.Run) error {
+				if first == "the refusal" {
+					refuse()
+					return arm(tx, run)
+				}
+				err := arm(tx, run)
+				refuse()
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := <-refused; err != nil {
+				t.Fatal(err)
+			}
+			if held := r.reread(t).Held; held != rotation.HeldNot {
+				t.Errorf("held (%s) for a token that another took the place of", held)
+			}
+			if n := ask[int](t, r.DB, "select count(*) from rotator.refresh_tokens where id = $1 and refused_at is not null", before.ID); n[0] != 1 {
+				t.Error("the refusal is forgotten")
+			}
+		})
+	}
+}
+
 // A resume is for the hold that was seen, not for one that somebody began since.
 func TestAResumeEndsOnlyTheHoldThatItSaw(t *testing.T) {
 	t.Parallel()

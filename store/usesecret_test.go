@@ -173,3 +173,37 @@ func TestCallsUnderWayOfAHeldRun(t *testing.T) {
 		})
 	}
 }
+
+// A refusal of the secret that took its place is not the shop's matter because the
+// one before it made a token.
+func TestATokenOfTheSecretBeforeAcceptsNothing(t *testing.T) {
+	t.Parallel()
+	r, l, c := breachUnderWay(t)
+	former, rt := r.run.NewSecretID, r.arm(t, "refresh-1")
+	if err := r.useSecret(t, "hush-a-wrong-one"); err != nil {
+		t.Fatal(err)
+	}
+	accepted := func(secretID int64) bool {
+		t.Helper()
+		ok, err := r.Accepted(t.Context(), r.run.ID, secretID, rt.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	late := exchanged(c[0])
+	late.SecretID = former
+	r.write(t, store.Written, late)
+	for _, stored := range []string{"in its item", "in its shop"} {
+		if stored == "in its item" {
+			r.take(t, l.Grant)
+		} else {
+			p := r.proven(c[0])
+			p.SecretID = former
+			r.write(t, store.Written, p)
+		}
+		if !accepted(former) || accepted(r.run.NewSecretID) {
+			t.Errorf("stored %s: the former secret is accepted: %t, the new one: %t", stored, accepted(former), accepted(r.run.NewSecretID))
+		}
+	}
+}

@@ -77,11 +77,11 @@ func (p patience) overdue(dir string, pid int, waited time.Duration) error {
 	if waited < min(p.answer, p.stop) {
 		return nil
 	}
-	file, _, err := running(dataFolder(dir))
+	file, there, err := running(dataFolder(dir))
 	switch {
 	case err != nil:
 		return err
-	case waited >= p.answer && file.status != "stopping":
+	case waited >= p.answer && there && file.status != "stopping":
 		return fmt.Errorf("process %d was asked to (SIGINT) and has not begun to within %s, see %s; `kill -KILL %d` ends it as a crash does: what was committed is recovered by the next start",
 			pid, p.answer, logOf(dir), pid)
 	case waited >= p.stop:

@@ -178,6 +178,14 @@ func TestStopContinuesWhatASignalHasStopped(t *testing.T) {
 	mustExecute(t, mustOpen(t, Options{Dir: dir}).URL(), "select * from kept")
 }
 
+// Its process is there for a moment longer than its postmaster.pid.
+func TestAServerThatIsAllButGoneHasBegunToStop(t *testing.T) {
+	t.Parallel()
+	dir, p := durableFolder(t), patience{answer: time.Second, stop: time.Minute}
+	must(t, p.overdue(dir, os.Getpid(), 2*time.Second))
+	wantText(t, p.overdue(dir, os.Getpid(), time.Minute), "is still stopping after 1m0s")
+}
+
 // The main process was killed at last; the others are still stopped.
 func TestLeftoversThatASignalHasStoppedAreEnded(t *testing.T) {
 	t.Parallel()
