@@ -94,6 +94,33 @@ func TestAnImportThatIsSacrificedIsMergedAgain(t *testing.T) {
 	}
 }
 
+// A cutover holds the journal and then wants shops.
+func TestAnImportThatIsSacrificedForTheJournalIsMergedAgain(t *testing.T) {
+	t.Parallel()
+	i := newImporter(t)
+	i.load(t, store.ImportResult{Rows: 1, Added: 1}, i.first, row(2, "a.myharavan.com", "token-a"))
+	other := locking(t, i.DB, "b.myharavan.com") // which is nobody's
+	if _, err := other.Exec(t.Context(), "select pg_advisory_xact_lock(7021791822310)"); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := i.ImportShops(t.Context(), storetest.Actor, i.app, i.first, once(row(2, "a.myharavan.com", "other-a")), keepFirst)
+		ended <- err
+	}()
+	for len(ended) == 0 && ask[int](t, i.DB, waiting)[0] == 0 {
+	}
+	if _, err := other.Exec(t.Context(), lockShop, "a.myharavan.com"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // once yields rows as a pipe does: a second time there are none.
 func once(rows ...shopfile.Row) iter.Seq2[shopfile.Row, error] {
 	return func(yield func(shopfile.Row, error) bool) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,19 +149,17 @@ func (s *Store) ImportShops(ctx context.Context, actor string, app App, secretID
 			return decided
 		}
 		// The list cannot be read again, so what is staged outlives a merge that
-		// PostgreSQL sacrificed.
+		// PostgreSQL sacrificed, also for the journal: others lock that before shops.
 		err = againIfDeadlocked(func() error {
 			return pgx.BeginFunc(ctx, tx.tx, func(savepoint pgx.Tx) error {
-				return (&Tx{tx: savepoint, keys: tx.keys}).mergeShops(ctx, app, secretID, &result)
+				merge := &Tx{tx: savepoint, keys: tx.keys}
+				if err := merge.mergeShops(ctx, app, secretID, &result); err != nil || decided != nil {
+					return err
+				}
+				return merge.Log(ctx, actor, "shops.imported", 0, map[string]any{"app": app.Name, "result": result})
 			})
 		})
-		if err != nil {
-			return err
-		}
-		if decided != nil {
-			return decided
-		}
-		return tx.Log(ctx, actor, "shops.imported", 0, map[string]any{"app": app.Name, "result": result})
+		return cmp.Or(err, decided)
 	})
 	return result, err
 }
