@@ -106,7 +106,7 @@ func nextHeld(s Snapshot) Step {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
 		if s.Bound.concerns(s.HeldWhy) {
-			return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
+			return human(s, "resume", why+tableWords(s))
 		}
 		if step, ok := wrongSecret(s, why); ok {
 			return step
@@ -120,6 +120,11 @@ func nextHeld(s Snapshot) Step {
 	default:
 		return human(s, "resume", why)
 	}
+}
+
+// tableWords are about a hold for the app's own table: it, or some of its rows.
+func tableWords(s Snapshot) string {
+	return fmt.Sprintf("; `rotator shop bind` tells whether the table is in order, `%s` which shops it refuses; then resume; a row that goes on refusing is parked by itself", command(s, "report"))
 }
 
 func nextExchanging(s Snapshot) Step {

@@ -103,7 +103,7 @@ func bereft(m Migration) string {
 // nextRefused is for a run whose derived tokens the platform refuses.
 func nextRefused(s Snapshot, why string) Step {
 	if s.Bound.concerns(s.HeldWhy) {
-		return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
+		return human(s, "resume", why+tableWords(s))
 	}
 	why += fmt.Sprintf("; tokens are derived from secret version %d", s.Migration.SecretVersion)
 	switch s.Phase {
