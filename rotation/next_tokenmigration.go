@@ -81,7 +81,7 @@ func nextCutover(s Snapshot) Step {
 	case c.Open() > 0 || s.LateInstalls > 0:
 		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %d shops settled", c.Settled(), c.Total)}
 	case c.Parked > 0:
-		return human(s, "report", fmt.Sprintf("%d shops broke: send the re-install links of the report, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", c.Parked))
+		return human(s, "report --exceptions", fmt.Sprintf("%d shops broke: send the re-install links that this lists, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", c.Parked))
 	case c.Proven > 0 && !GateMet(boundGate(s.Bound)):
 		return Step{Why: "a worker reads the app's own table once more: " + unmet(boundGate(s.Bound))}
 	case c.Proven == 0:

@@ -259,7 +259,7 @@ func TestNextMigration(t *testing.T) {
 		"checked, parked":    {rotation.PhaseChecked, []change{c(rotation.Counts{Total: 10, Exchanged: 8, Parked: 2})}, "rotator tokenmigration report", "2 shops are parked"},
 		"proving":            {rotation.PhaseCutover, []change{c(rotation.Counts{Total: 10, Proven: 3, Exchanged: 7})}, "", "3 of 10 shops settled"},
 		"proving, no work":   {rotation.PhaseCutover, []change{c(rotation.Counts{Total: 10, Proven: 3, Exchanged: 7}), noWorker}, "rotator worker", "no worker is alive"},
-		"some broke":         {rotation.PhaseCutover, []change{c(rotation.Counts{Total: 10, Proven: 8, Parked: 2}), noWorker}, "rotator tokenmigration report", "2 shops broke"},
+		"some broke":         {rotation.PhaseCutover, []change{c(rotation.Counts{Total: 10, Proven: 8, Parked: 2}), noWorker}, "rotator tokenmigration report --exceptions", "2 shops broke"},
 		"none proven":        {rotation.PhaseCutover, []change{c(rotation.Counts{Total: 10, Skipped: 10})}, "rotator tokenmigration report", "legacy credentials stay stored"},
 		"all proven":         {rotation.PhaseCutover, []change{noWorker}, "rotator tokenmigration confirm scrubbed --app shopbot", "10 shops are proven"},
 		"scrubbed":           {rotation.PhaseScrubbed, []change{noWorker}, "rotator tokenmigration confirm closed", "the run closed"},
