@@ -77,6 +77,9 @@ func command(s Snapshot, verb string) string {
 // SaysUnstorable begins the reason of a hold for what the database refuses to store.
 const SaysUnstorable = "PostgreSQL refuses to store"
 
+// SaysCancelling begins the reason of a hold for a cancel that is not over.
+const SaysCancelling = "it is being cancelled"
+
 func nextHeld(s Snapshot) Step {
 	why := fmt.Sprintf("held (%s): %s", s.Held, s.HeldWhy)
 	switch s.Held {
@@ -118,6 +121,9 @@ func nextHeld(s Snapshot) Step {
 		}
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
+		if strings.HasPrefix(s.HeldWhy, SaysCancelling) {
+			return human(s, "cancel --confirm "+s.App, why+fmt.Sprintf("; or let the run go on with `%s`: what is cleared already is derived anew", command(s, "resume")))
+		}
 		return human(s, "resume", why)
 	}
 }

@@ -108,11 +108,11 @@ func nextRefused(s Snapshot, why string) Step {
 	why += fmt.Sprintf("; tokens are derived from secret version %d", s.Migration.SecretVersion)
 	switch s.Phase {
 	case PhaseDeriving:
-		return human(s, "resume", why+": mend what it names (`rotator doctor` looks at the keyring), then resume; nothing is in use yet, and `rotator tokenmigration cancel` takes everything back")
+		return human(s, "resume", why+": mend what it names (`rotator doctor` looks at the keyring), then resume; nothing is in use yet, and `rotator tokenmigration cancel --confirm "+s.App+"` takes everything back")
 	case PhaseCutover:
 		return human(s, "resume", why+": switch the app to OAuth in its panel, then resume; the legacy credentials are still stored")
 	}
-	return human(s, "resume", why+": create a test app in the Partners dashboard (a new app uses OAuth), then resume; or `rotator tokenmigration cancel` and start again with another --secret-version, or with --sample 0 to check by hand")
+	return human(s, "resume", why+": create a test app in the Partners dashboard (a new app uses OAuth), then resume; or `rotator tokenmigration cancel --confirm "+s.App+"` and start again with another --secret-version, or with --sample 0 to check by hand")
 }
 
 // migrationNeedsWorker reports whether the phase's work is done by a worker.
