@@ -294,3 +294,35 @@ func TestRowsThatAreHeldWait(t *testing.T) {
 		t.Errorf("a shop was exchanged %d times", most)
 	}
 }
+
+// A few rows that refuse their tokens, with nothing else left to try, hold the run
+// once at most: resumed, each is tried on, and would be parked in the end.
+func TestAFewRowsThatRefuseDoNotHoldTheRunAgain(t *testing.T) {
+	t.Parallel()
+	const shops, refusing = 10, 4
+	r := newBoundRig(t, haravansim.Options{Shops: shops})
+	r.sql(`alter table public.app_shops add constraint never check (shop not similar to '%(000007|000008|000009|000010).%' or access_token is null) not valid`)
+	r.worker()
+	r.start(operate.StartOptions{})
+	r.arm()
+	triedOn := func(s rotation.Snapshot) bool {
+		if s.Held != rotation.HeldNot || s.Counts.Proven < shops-refusing {
+			return false
+		}
+		return r.count(`select count(*) from rotator.items where state = 'exchanged' and class = 'ours' and tries > 1`) == refusing
+	}
+	resumed := 0
+	r.until("each is tried on", func(s rotation.Snapshot) bool {
+		if s.Held != rotation.HeldNot && resumed < 2 {
+			r.must(r.op.Resume(r.ctx, r.run.ID))
+			resumed++
+		}
+		return triedOn(s)
+	})
+	if resumed > 1 {
+		t.Errorf("held %d times", resumed)
+	}
+	r.sql(`alter table public.app_shops drop constraint never`)
+	r.until("proven", inPhase(rotation.PhaseProven))
+	r.asStored(true)
+}

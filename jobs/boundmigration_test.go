@@ -111,6 +111,12 @@ func TestAMigrationOfTheAppsOwnTableThenARotation(t *testing.T) {
 	if i := r.item(gone); i.State != rotation.ItemProven {
 		t.Errorf("gone: %+v", i)
 	}
+	// Who may drop the column is told what the binding is to be then.
+	err = r.op.ConfirmScrubbed(r.ctx, r.run.ID, "in a test", r.app.Name, true, func(int64, int64) {})
+	if err == nil || !strings.Contains(err.Error(), `drop column "legacy_token"; and then bind the table without it`) ||
+		!strings.Contains(err.Error(), "`rotator shop bind --table public.app_shops --key id --domain shop --oauth-token oauth_token`") {
+		t.Errorf("drop of a column of another's table: %v", err)
+	}
 	r.confirm(rotation.PhaseScrubbed)
 	if n := r.count(`select count(*) from public.app_shops where legacy_token is not null`); n != 0 {
 		t.Errorf("%d rows keep a legacy token", n)

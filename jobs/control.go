@@ -78,7 +78,9 @@ type runState struct {
 	refusals   map[string]bool
 	// tableBusy counts how often in a row the app's own table was locked.
 	tableBusy atomic.Int32
-	unstored  unstored
+	// rows are the shops whose row in the app's own table refused its token.
+	rows     map[string]bool
+	unstored unstored
 	// refused is the shop whose refusal the breaker counted last: one shop that
 	// is refused again and again is that shop's matter, unless it is the only one
 	// that was tried (onlyRefused).

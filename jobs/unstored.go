@@ -86,6 +86,14 @@ func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step fun
 			a.observe(rotation.ClassOurs, a.why(ctx), 0)
 			return true
 		}, true
+	case store.RowRefused:
+		first := a.run.firstRefusal(a.claim.Domain)
+		return func(ctx context.Context) bool {
+			if first {
+				a.observe(rotation.ClassOurs, a.why(ctx), 0)
+			}
+			return true
+		}, true
 	case store.SetAside:
 		refused = a.run.unstored.of(state).add(a.claim.Domain)
 	case store.Unwritable:
@@ -101,6 +109,26 @@ func (a *attempt) notStored(state rotation.ItemState, v store.Verdict) (step fun
 		}
 		return true
 	}, true
+}
+
+// rowsKnown is of how many shops a worker remembers that their row refused its token.
+const rowsKnown = 10_000
+
+// firstRefusal reports whether the row of the shop in the app's own table refuses its
+// token for the first time here. Only that may be the table's matter: the last shops
+// of a wave, each with a row of its own to mend, are tried again with no success in
+// between, and would hold the run at each resume.
+func (r *runState) firstRefusal(shop string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rows[shop] {
+		return false
+	}
+	if r.rows == nil || len(r.rows) >= rowsKnown {
+		r.rows = map[string]bool{}
+	}
+	r.rows[shop] = true
+	return true
 }
 
 // holdIfUnstorable holds a run of which PostgreSQL refuses a write for a rule: no

@@ -42,13 +42,25 @@ func unfitBinding(ctx context.Context, r BindingReader, appID int64) (string, er
 
 // bindAgain is the command that adds an OAuth column to a binding.
 func bindAgain(b store.Binding) string {
+	return bindCommand(b, "--oauth-token oauth_token --create-column")
+}
+
+// bindWithoutLegacy is the command that takes the legacy column out of a binding.
+func bindWithoutLegacy(b store.Binding) string {
+	b.Legacy = ""
+	return bindCommand(b, "--oauth-token "+word(b.OAuth))
+}
+
+// bindCommand is the command that makes the binding, with what is said of its
+// OAuth column.
+func bindCommand(b store.Binding, oauth string) string {
 	words := []string{"`rotator shop bind --table " + word(b.Name()), "--key " + word(b.Key), "--domain " + word(b.Domain)}
 	for _, c := range []struct{ flag, name string }{{"--access-token", b.Access}, {"--legacy-token", b.Legacy}} {
 		if c.name != "" {
 			words = append(words, c.flag+" "+word(c.name))
 		}
 	}
-	words = append(words, "--oauth-token oauth_token --create-column")
+	words = append(words, oauth)
 	if b.Where != "" {
 		words = append(words, "--where "+word(b.Where))
 	}
@@ -125,7 +137,9 @@ func (o Operator) legacyColumn(ctx context.Context, appID int64, drop bool) (c l
 	}
 	why, err := unfitBinding(ctx, o.Store, appID)
 	if err == nil && why == "" && drop {
-		why, err = o.Store.MayDropLegacy(ctx, c.binding)
+		if why, err = o.Store.MayDropLegacy(ctx, c.binding); why != "" {
+			why += "; and then bind the table without it, or the next run is held: " + bindWithoutLegacy(c.binding)
+		}
 	}
 	if err != nil {
 		return c, err

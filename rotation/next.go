@@ -80,6 +80,9 @@ func command(s Snapshot, verb string) string {
 // SaysUnstorable begins the reason of a hold for what the database refuses to store.
 const SaysUnstorable = "PostgreSQL refuses to store"
 
+// SaysCancelling begins the reason of a hold for a cancel that is not over.
+const SaysCancelling = "it is being cancelled"
+
 func nextHeld(s Snapshot) Step {
 	why := fmt.Sprintf("held (%s): %s", s.Held, s.HeldWhy)
 	switch s.Held {
@@ -109,7 +112,7 @@ func nextHeld(s Snapshot) Step {
 			return human(s, "arm", why+"; enter a fresh refresh token of this app")
 		}
 		if s.Bound.concerns(s.HeldWhy) {
-			return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
+			return human(s, "resume", why+tableWords(s))
 		}
 		if step, ok := wrongSecret(s, why); ok {
 			return step
@@ -121,8 +124,16 @@ func nextHeld(s Snapshot) Step {
 		}
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
+		if strings.HasPrefix(s.HeldWhy, SaysCancelling) {
+			return human(s, "cancel --confirm "+s.App, why+fmt.Sprintf("; or let the run go on with `%s`: what is cleared already is derived anew", command(s, "resume")))
+		}
 		return human(s, "resume", why)
 	}
+}
+
+// tableWords are about a hold for the app's own table: it, or some of its rows.
+func tableWords(s Snapshot) string {
+	return fmt.Sprintf("; `rotator shop bind` tells whether the table is in order, `%s` which shops it refuses; then resume; a row that goes on refusing is parked by itself", command(s, "report"))
 }
 
 func nextExchanging(s Snapshot) Step {

@@ -81,7 +81,7 @@ func nextCutover(s Snapshot) Step {
 	case c.Open() > 0 || s.LateInstalls > 0:
 		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %d shops settled", c.Settled(), c.Total)}
 	case c.Parked > 0:
-		return human(s, "report", fmt.Sprintf("%d shops broke: send the re-install links of the report, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", c.Parked))
+		return human(s, "report --exceptions", fmt.Sprintf("%d shops broke: send the re-install links that this lists, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", c.Parked))
 	case c.Proven > 0 && !GateMet(boundGate(s.Bound)):
 		return Step{Why: "a worker reads the app's own table once more: " + unmet(boundGate(s.Bound))}
 	case c.Proven == 0:
@@ -103,16 +103,16 @@ func bereft(m Migration) string {
 // nextRefused is for a run whose derived tokens the platform refuses.
 func nextRefused(s Snapshot, why string) Step {
 	if s.Bound.concerns(s.HeldWhy) {
-		return human(s, "resume", why+"; `rotator shop bind` tells whether the table is in order, then resume")
+		return human(s, "resume", why+tableWords(s))
 	}
 	why += fmt.Sprintf("; tokens are derived from secret version %d", s.Migration.SecretVersion)
 	switch s.Phase {
 	case PhaseDeriving:
-		return human(s, "resume", why+": mend what it names (`rotator doctor` looks at the keyring), then resume; nothing is in use yet, and `rotator tokenmigration cancel` takes everything back")
+		return human(s, "resume", why+": mend what it names (`rotator doctor` looks at the keyring), then resume; nothing is in use yet, and `rotator tokenmigration cancel --confirm "+s.App+"` takes everything back")
 	case PhaseCutover:
 		return human(s, "resume", why+": switch the app to OAuth in its panel, then resume; the legacy credentials are still stored")
 	}
-	return human(s, "resume", why+": create a test app in the Partners dashboard (a new app uses OAuth), then resume; or `rotator tokenmigration cancel` and start again with another --secret-version, or with --sample 0 to check by hand")
+	return human(s, "resume", why+": create a test app in the Partners dashboard (a new app uses OAuth), then resume; or `rotator tokenmigration cancel --confirm "+s.App+"` and start again with another --secret-version, or with --sample 0 to check by hand")
 }
 
 // migrationNeedsWorker reports whether the phase's work is done by a worker.

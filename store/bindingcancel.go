@@ -138,6 +138,6 @@ func (t *Tx) HoldToCancel(ctx context.Context, actor string, r Run) (bound bool,
 		}
 		return false, err
 	}
-	_, err = t.Hold(ctx, actor, r.ID, rotation.HeldPaused, "it is being cancelled: say `rotator tokenmigration cancel` again to go on with that")
+	_, err = t.Hold(ctx, actor, r.ID, rotation.HeldPaused, rotation.SaysCancelling+": say so again to go on with that")
 	return true, err
 }

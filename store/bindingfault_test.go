@@ -123,7 +123,7 @@ func TestARowThatRefusesItsToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, v := range verdicts {
-				if want := map[bool]store.Verdict{true: store.TableFailed, false: store.Written}[claims[i].Domain == domain(3)]; v != want {
+				if want := map[bool]store.Verdict{true: store.RowRefused, false: store.Written}[claims[i].Domain == domain(3)]; v != want {
 					t.Errorf("%s: verdict %d, want %d", claims[i].Domain, v, want)
 				}
 			}
@@ -152,7 +152,7 @@ func TestARowThatRefusesForeverIsParked(t *testing.T) {
 	proof := r.proven(claims[0])
 	proof.Claim.Tries = 8
 	verdicts, err := r.WriteOutcomes(t.Context(), []store.Outcome{proof})
-	if err != nil || verdicts[0] != store.TableFailed {
+	if err != nil || verdicts[0] != store.RowRefused {
 		t.Fatalf("verdicts %v, %v", verdicts, err)
 	}
 	if i := r.item(t, domain(0)); i.State != rotation.ItemParked || i.Class != rotation.ClassOurs {

@@ -99,6 +99,21 @@ func TestBadRowsAreToldByKey(t *testing.T) {
 	}
 }
 
+// A row that is named by nothing could be read and never be written.
+func TestARowWithAnEmptyKeyIsBad(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, 3)
+	r.onApp(t, `alter table app."Shops" alter id drop identity;
+		alter table app."Shops" alter id type text using case when id > 1 then 'k' || id else '' end`)
+	reading := r.read(t)
+	if reading.Added != 2 || reading.Bad != 1 || reading.Unlisted != 0 {
+		t.Errorf("reading %+v", reading)
+	}
+	if p := reading.Problems[0].String(); p != "row '': shop-0.myharavan.com: id: is empty: a row is found by it" {
+		t.Errorf("told %q", p)
+	}
+}
+
 // A row whose token went bad keeps its shop, untouched.
 func TestATokenThatWentBadIsNotTakenOver(t *testing.T) {
 	t.Parallel()

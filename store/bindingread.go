@@ -161,6 +161,10 @@ func (t *Tx) onlyChanges(ctx context.Context, appID int64, chunk []shopfile.Row)
 // token is good, without one.
 func (b *boundTable) check(keys *secret.Keyring, raw boundRaw) (shopfile.Row, error) {
 	key, column := text(raw.Key), b.current(raw.OAuth)
+	if key == "" { // a stored shop of no row has it, too
+		domain, _ := shopdomain.Parse(text(raw.Domain)) // a bad one is told once there is a key
+		return shopfile.Row{}, &shopfile.BadRow{Problems: []shopfile.Problem{{Key: "''", Domain: domain, Column: b.Key, Message: "is empty: a row is found by it"}}}
+	}
 	value := raw.Access
 	if column == b.OAuth {
 		value = raw.OAuth

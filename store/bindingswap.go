@@ -147,9 +147,13 @@ func (s *Store) writeBoundGroup(ctx context.Context, appID int64, group []Outcom
 	if err != nil {
 		return err
 	}
+	failed := TableFailed
+	if fault.Row {
+		failed = RowRefused
+	}
 	for i, o := range group {
 		if verdicts[o.Claim.key()] = written[i]; written[i] == Written {
-			verdicts[o.Claim.key()] = TableFailed
+			verdicts[o.Claim.key()] = failed
 		}
 	}
 	return nil

@@ -65,6 +65,9 @@ const (
 	// TableFailed: not proven, because the app's own table could not be written;
 	// the item says why, and is due again.
 	TableFailed
+	// RowRefused: not proven, because the app's own table did not take this shop's
+	// row; the item says why, and is due again, or parked.
+	RowRefused
 )
 
 // The item of a claim is claimed or exchanged at the claim's attempt, or, if its

@@ -96,7 +96,7 @@ func (o onRun) report(ctx context.Context) (runReport, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Exceptions = exceptions(counts)
+	r.Exceptions = exceptions(st.Kind, counts)
 	if err := o.addExamples(ctx, r.Exceptions); err != nil {
 		return r, err
 	}
@@ -127,20 +127,22 @@ func (o onRun) report(ctx context.Context) (runReport, error) {
 }
 
 // exceptions puts counts into words.
-func exceptions(counts []store.ClassCount) []exception {
+func exceptions(k rotation.Kind, counts []store.ClassCount) []exception {
 	all := make([]exception, len(counts))
 	for i, n := range counts {
-		all[i] = exception{State: n.State, Class: n.Class, Words: exceptionWords(n), Shops: n.Count}
+		all[i] = exception{State: n.State, Class: n.Class, Words: exceptionWords(k, n), Shops: n.Count}
 	}
 	return all
 }
 
-func exceptionWords(n store.ClassCount) string {
+func exceptionWords(k rotation.Kind, n store.ClassCount) string {
 	switch {
 	case n.State == rotation.ItemWaived: // its class is of the last try
 		return "accepted by an operator"
 	case n.Class != "":
 		return n.Class.Words()
+	case n.State == rotation.ItemSkipped && k == rotation.KindTokenMigration:
+		return "excluded by an operator, with an OAuth token already, or without a legacy credential"
 	case n.State == rotation.ItemSkipped:
 		return "excluded by an operator, or without a token"
 	}

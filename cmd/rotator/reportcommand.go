@@ -244,13 +244,17 @@ func (c *cli) listExceptions(ctx context.Context, o onRun) error {
 			return fmt.Errorf("write the answer: %w", err)
 		}
 	}
-	unsettled := false
+	unsettled, linkless := false, false
 	err := o.eachException(ctx, func(l listed) error {
+		linkless = linkless || o.run.Kind == rotation.KindTokenMigration && l.State == rotation.ItemParked && l.InstallURL == ""
 		unsettled = unsettled || l.State == rotation.ItemParked || l.State == rotation.ItemProven
 		return write(l)
 	})
 	if out.Flush(); err == nil {
 		err = out.Error()
+	}
+	if linkless {
+		c.notef("For re-install links set the app's scopes: rotator app set --name %s --scope SCOPE", o.app.Name)
 	}
 	if err == nil && unsettled {
 		return exitWith(exitExceptions, nil, "")
@@ -263,7 +267,7 @@ func (c *cli) listExceptions(ctx context.Context, o onRun) error {
 func (o onRun) eachException(ctx context.Context, yield func(listed) error) error {
 	states := []rotation.ItemState{rotation.ItemParked, rotation.ItemSkipped, rotation.ItemWaived}
 	err := o.eachItem(ctx, states, func(i store.ItemInfo) (bool, error) {
-		l := listedItem(i, exceptionWords(store.ClassCount{State: i.State, Class: i.Class}))
+		l := listedItem(i, exceptionWords(o.run.Kind, store.ClassCount{State: i.State, Class: i.Class}))
 		if o.run.Kind == rotation.KindTokenMigration && i.State != rotation.ItemSkipped {
 			l.InstallURL = o.installURL(i.Domain)
 		}

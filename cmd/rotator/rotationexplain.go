@@ -71,7 +71,7 @@ func (c *cli) explainRun(ctx context.Context, o onRun) error {
 			Unmet      []rotation.Condition `json:"unmet"`
 			Exceptions []exception          `json:"exceptions"`
 			Next       rotation.Step        `json:"next"`
-		}{st.Run, st.App, st.State, st.Phase, st.Held, st.HeldWhy, unmet, exceptions(counts), st.Next})
+		}{st.Run, st.App, st.State, st.Phase, st.Held, st.HeldWhy, unmet, exceptions(st.Kind, counts), st.Next})
 	}
 	if err := c.printStep(st); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (c *cli) explainRun(ctx context.Context, o onRun) error {
 			return err
 		}
 	}
-	for _, e := range exceptions(counts) {
+	for _, e := range exceptions(st.Kind, counts) {
 		if err := c.printf("%s %s: %s\n", plural(e.Shops, "shop"), e.State, e.Words); err != nil {
 			return err
 		}

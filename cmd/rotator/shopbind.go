@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -195,8 +196,11 @@ func (c *cli) unbind(ctx context.Context, s *store.Store, a store.App) error {
 		return err
 	}
 	if open {
-		c.notef("Run %d is open and goes on without %s: give the app its new tokens with %s.", run.ID, printable(b.Name()),
-			c.words.text(fmt.Sprintf("`rotator shop export --changed-since %d`", run.ID)))
+		export := fmt.Sprintf("`rotator shop export --changed-since %d`", run.ID)
+		if run.Kind == rotation.KindTokenMigration {
+			export = "`rotator shop export --derived`"
+		}
+		c.notef("Run %d is open and goes on without %s: give the app its new tokens with %s.", run.ID, printable(b.Name()), c.words.text(export))
 	}
 	if c.asJSON {
 		return c.printJSON(bindAnswer{App: a.Name, BoundCheck: noCheck()})

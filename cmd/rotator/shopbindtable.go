@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
@@ -133,6 +134,9 @@ func (c *cli) printBound(ctx context.Context, s *store.Store, a store.App, answe
 	switch {
 	case err != nil:
 		return err
+	case open && run.Kind == rotation.KindTokenMigration:
+		c.notef("Run %d is open: it reads the table now. A row that lacks a token which the run has derived already gets it only when it is proven, after the cutover: fill the column from %s before, or cancel the run and start it again.",
+			run.ID, c.words.text("`rotator shop export --derived`"))
 	case open:
 		c.notef("Run %d is open: it reads the table now, and writes the tokens that it replaces from here on.", run.ID)
 	case r != nil && r.Faulty():

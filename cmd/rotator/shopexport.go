@@ -42,8 +42,9 @@ The number of a run is in rotator rotation status.
 
 With --derived the tokens are those that the open token migration has derived,
 before and after the cutover, as domain and access_token: for the column of your
-own that the new version of the app reads. Tokens that were refused, or answered
-for another shop, are left out. Do not import that list.
+own that the new version of the app reads. Tokens that were refused, answered for
+another shop, or are of a legacy token that was replaced since, are left out, and
+counted on stderr. Do not import that list.
 
 JSON, with --output FILE only: one object {shops, output, format}.`,
 		Example: `  rotator shop export --output shops.csv
@@ -235,9 +236,12 @@ func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, f exp
 	var err error
 	switch {
 	case f.derived:
-		var refused int
-		if refused, err = s.ExportDerived(ctx, a.ID, write); refused > 0 {
-			c.notef("Left out: %s whose derived token was refused or answers for another shop; see rotator tokenmigration report.", plural(refused, "shop"))
+		var left store.DerivedLeft
+		if left, err = s.ExportDerived(ctx, a.ID, write); left.Refused > 0 {
+			c.notef("Left out: %s whose derived token was refused or answers for another shop; see rotator tokenmigration report.", plural(left.Refused, "shop"))
+		}
+		if left.Underived > 0 {
+			c.notef("Left out: %s whose token is not derived yet, or of another legacy token than the present one; a worker derives it: write the list again then.", plural(left.Underived, "shop"))
 		}
 	case f.changedSince != 0:
 		err = s.ExportChanged(ctx, a.ID, f.changedSince, write)

@@ -90,7 +90,7 @@ func (c *cli) printFound(r store.BoundReading) {
 		c.notef("%s still hold a token that a rotation replaced, and could not be written now: they are locked or refuse it. Import again.", plural(r.Behind, "row"))
 	}
 	if r.Unlisted > 0 {
-		c.notef("%s of this app are stored and have no row in the table: runs exchange them, and only rotator has their tokens.", plural(r.Unlisted, "shop"))
+		c.notef("Stored, with no row in the table: %s of this app. Runs exchange them, and only rotator has their tokens.", plural(r.Unlisted, "shop"))
 	}
 }
 

@@ -53,6 +53,10 @@ func TestAMigrationOfABoundTableShowsNoSecret(t *testing.T) {
 	must(t, sqlOn(on, `do $$ begin if exists (select from public.app where oauth_token <> '') then raise 'derived tokens are left'; end if; end $$`))
 	do(0, "", "tokenmigration", "start")
 	do(exitWaiting, "confirm checked", "worker", "--once")
+	// Without the table, and with it again: each time with what the app needs before the cutover.
+	do(0, "give the app its new tokens with `rotator shop export --derived`", "shop", "bind", "--remove")
+	do(0, "fill the column from `rotator shop export --derived` before, or cancel the run", bind...)
+	do(exitWaiting, "confirm checked", "worker", "--once")
 	do(0, "", "tokenmigration", "confirm", "checked", "--note", "n")
 	sim.SwitchToOAuth()
 	do(0, "", "tokenmigration", "confirm", "cutover", "--app", "main", "--note", "n")
