@@ -23,6 +23,15 @@ func TestACancelTellsOfUnprovenTokens(t *testing.T) {
 	}
 }
 
+// Before the walk no shop is counted, which does not mean that there is none.
+func TestACancelBeforeTheWalkTellsOfEveryShop(t *testing.T) {
+	t.Parallel()
+	got := operate.Leaves(rotation.Snapshot{Kind: rotation.KindRotation, Phase: rotation.PhasePrepared})
+	if want := "every shop keeps the token that it has"; !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q at its beginning", got, want)
+	}
+}
+
 // Only tokens of the new secret want it kept alive.
 func TestACancelTellsOfBothSecretsOnlyWhenBothAreNeeded(t *testing.T) {
 	t.Parallel()

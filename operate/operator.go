@@ -338,6 +338,9 @@ func Leaves(s rotation.Snapshot) string {
 	if words != "" {
 		words = "; " + words
 	}
+	if s.Counts.Total == 0 { // not walked yet
+		return "every shop keeps the token that it has" + words
+	}
 	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one%s",
 		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, words)
 }

@@ -160,8 +160,21 @@ func (o onRun) notInRun(ctx context.Context, shop string) error {
 	return exitWith(exitFailed, fmt.Errorf("shop %s is stored, but not in run %d yet", shop, o.run.ID), next)
 }
 
+// leftBehind says what the state of a shop means that its run left unsettled.
+var leftBehind = map[rotation.ItemState]string{
+	rotation.ItemPending:   "nobody had tried it when the run ended",
+	rotation.ItemClaimed:   "a worker was at it when the run ended",
+	rotation.ItemExchanged: "it had a token that was not proven yet when the run ended",
+	rotation.ItemRetrying:  "it had failed in a way that passes when the run ended",
+	rotation.ItemUnknown:   "the platform may have made a token whose answer was lost when the run ended",
+	rotation.ItemParked:    "it had failed, or was not proven yet, when the run ended",
+}
+
 // explainItem says what a shop's state means, and what may be done about it.
 func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.Step) {
+	if words := leftBehind[i.State]; words != "" && (st.State == runCancelled || st.State == runClosed) {
+		return words, st.Next // no command acts on the shop any more
+	}
 	noun := "rotator " + st.Kind.Noun()
 	retry := rotation.Step{
 		Command: noun + " retry " + i.Domain, Human: true,

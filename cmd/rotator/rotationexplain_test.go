@@ -20,3 +20,17 @@ func TestAThrottledShopIsRetriedByItsOwnNoun(t *testing.T) {
 		}
 	}
 }
+
+// What no run does any more is not promised, and no command is named that is
+// refused because the run is over.
+func TestAShopOfACancelledRunWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	over := rotation.Step{Why: "the run was cancelled"}
+	for _, state := range rotation.ItemStates {
+		_, next := explainItem(store.ItemInfo{Domain: "a.myharavan.com", State: state}, runStatus{State: runCancelled, Kind: rotation.KindRotation, Next: over})
+		settled := state == rotation.ItemProven || state == rotation.ItemSkipped || state == rotation.ItemWaived
+		if next.Command != "" || (next == over) == settled {
+			t.Errorf("%s: %+v", state, next)
+		}
+	}
+}
