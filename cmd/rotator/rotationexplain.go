@@ -160,6 +160,15 @@ func (o onRun) notInRun(ctx context.Context, shop string) error {
 	return exitWith(exitFailed, fmt.Errorf("shop %s is stored, but not in run %d yet", shop, o.run.ID), next)
 }
 
+// retries reports whether the run still takes up shops that were set aside.
+func retries(st runStatus) bool {
+	switch st.Phase {
+	case rotation.PhaseExchanging, rotation.PhaseProven, rotation.PhaseCutover:
+		return st.State == runOpen
+	}
+	return false
+}
+
 // leftBehind says what the state of a shop means that its run left unsettled.
 var leftBehind = map[rotation.ItemState]string{
 	rotation.ItemPending:   "nobody had tried it when the run ended",
@@ -210,7 +219,11 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		if strings.HasPrefix(i.Detail, "excluded: ") {
 			return "an operator left it out", rotation.Step{Why: "to take it in again: `rotator shop exclude " + i.Domain + " --undo`"}
 		}
-		return "it needs no token", rotation.Step{Why: "if it should have one, the merchant installs the app again"}
+		again := rotation.Step{Why: "if it should have one, the merchant installs the app again"}
+		if i.Class != "" && retries(st) {
+			again.Why = "if that is wrong, or over by now, it can be tried again: `" + noun + " retry " + i.Domain + "`"
+		}
+		return "it needs no token", again
 	case rotation.ItemWaived:
 		return "accepted as it is", rotation.Step{Why: "an operator decided it"}
 	}

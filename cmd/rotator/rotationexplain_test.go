@@ -34,3 +34,25 @@ func TestAShopOfACancelledRunWaitsForNothing(t *testing.T) {
 		}
 	}
 }
+
+// A shop that thawed, or that a wrong host took for gone, needs no new install before
+// the revoke. One that an operator left out is not for retry.
+func TestASkippedShopCanBeTriedAgainBeforeTheRevoke(t *testing.T) {
+	t.Parallel()
+	for phase, want := range map[rotation.Phase]bool{
+		rotation.PhaseExchanging: true, rotation.PhaseProven: true, rotation.PhaseRevoked: false, rotation.PhaseClosed: false,
+	} {
+		item := store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemSkipped, Class: rotation.ClassFrozen}
+		st := runStatus{State: runOpen, Kind: rotation.KindRotation, Phase: phase}
+		if phase == rotation.PhaseClosed {
+			st.State = runClosed
+		}
+		if _, next := explainItem(item, st); strings.Contains(next.Why, "`rotator rotation retry a.myharavan.com`") != want {
+			t.Errorf("%s: %q", phase, next.Why)
+		}
+		item.Class = ""
+		if _, next := explainItem(item, st); strings.Contains(next.Why, "retry") {
+			t.Errorf("%s, nothing was asked: %q", phase, next.Why)
+		}
+	}
+}
