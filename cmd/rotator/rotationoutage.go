@@ -175,6 +175,9 @@ type breachStarted struct {
 // startBreach shows what the run costs, and opens it if that is accepted.
 func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f startFlags, changed func(string) bool) error {
 	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
+		if err := o.op.NoRunOpen(ctx, o.app, true); err != nil {
+			return o.startRefused(ctx, err)
+		}
 		waves, _, err := f.waves.apply(rotation.DefaultBreachWaves, changed)
 		if err != nil {
 			return err
