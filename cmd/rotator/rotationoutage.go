@@ -104,7 +104,7 @@ func (c *cli) lookIfContained(ctx context.Context, o onRun) {
 	if err == nil {
 		defer client.CloseIdle()
 		var alive, asked int
-		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.app, containedSample)
+		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.run, containedSample)
 		if err == nil && alive > 0 {
 			c.notef("warning: %d of %s asked still answer under their old token: is the leaked secret revoked, and was it this one? "+
 				"It can take a while to bite; repeat this command to look again", alive, plural(asked, "shop"))
