@@ -364,7 +364,8 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			e.runs.open[c.RunID] = r
 			knock(e.runs.opened)
 		}
-		if r.mayCall(false, 0) != nil && c.Held == rotation.HeldNot && calling(c.Phase) {
+		app, resumes := r.ofApp(), c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld)
+		if resumes || app.ClientID != c.ClientID || app.Settings.APIURL != c.APIURL {
 			if err := e.reloadApp(ctx, r, c); err != nil {
 				return err
 			}
@@ -418,8 +419,8 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	}, nil
 }
 
-// reloadApp takes up a client id or a URL that was corrected before the run's calls
-// began, or while it was held, before a call can be made with the old one.
+// reloadApp takes up a client id or a URL that was corrected. A resume may be seen
+// where its hold was not, so that these are compared at every look.
 func (e *Engine) reloadApp(ctx context.Context, r *runState, c store.Control) error {
 	app, err := e.store.AppByID(ctx, c.AppID)
 	if err != nil {
@@ -428,7 +429,9 @@ func (e *Engine) reloadApp(ctx context.Context, r *runState, c store.Control) er
 	var client *haravan.Client
 	if app.Settings.APIURL != r.ofApp().Settings.APIURL {
 		if client, err = e.client(app, c.Settings); err != nil {
-			return fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
+			// Other runs, and the heartbeat, need the controls all the same.
+			e.quietly(ctx, "cannot take up the app's URL", err)
+			return nil
 		}
 	}
 	r.mu.Lock()
