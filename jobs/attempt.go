@@ -218,7 +218,7 @@ func (a *attempt) judge(ctx context.Context, refusal *haravan.Error, creds crede
 // refused exchange is. A shop that answers is alive: then it is ours.
 func (a *attempt) judgeRefusal(ctx context.Context, refusal *haravan.Error) (rotation.Class, string) {
 	err := a.ladder(ctx, false, func(ctx context.Context) (haravan.Meta, error) {
-		id, err := a.run.client.Identity(ctx, a.claim.Domain, a.claim.Current)
+		id, err := a.run.platform().Identity(ctx, a.claim.Domain, a.claim.Current)
 		return id.Meta, err
 	})
 	if err == nil {
@@ -297,7 +297,7 @@ func (a *attempt) proveInPlace(ctx context.Context) (ended bool) {
 // identity reads the identity behind a token; took is the last try's latency.
 func (a *attempt) identity(ctx context.Context, token secret.String) (took time.Duration, err error) {
 	err = a.ladder(ctx, false, func(ctx context.Context) (haravan.Meta, error) {
-		id, err := a.run.client.Identity(ctx, a.claim.Domain, token)
+		id, err := a.run.platform().Identity(ctx, a.claim.Domain, token)
 		took = id.Meta.Latency
 		return id.Meta, err
 	})

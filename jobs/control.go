@@ -46,14 +46,14 @@ const (
 type runState struct {
 	id, appID int64
 
-	client *haravan.Client
-	rate   callRate
+	rate callRate
 	// begun counts shops that no hand has come to yet.
 	begun atomic.Int64
 	burn  burnLog // the supervisor's
 
-	mu  sync.Mutex
-	app store.App
+	mu     sync.Mutex
+	app    store.App
+	client *haravan.Client
 	// control is replaced, never changed: whoever has it may go on reading. It was
 	// read from readAt on.
 	control *store.Control
@@ -372,8 +372,9 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 			e.runs.open[c.RunID] = r
 			knock(e.runs.opened)
 		}
-		if c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld) {
-			if err := e.reloadApp(ctx, r, c.AppID); err != nil {
+		app, resumes := r.ofApp(), c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld)
+		if resumes || app.ClientID != c.ClientID || app.Settings.APIURL != c.APIURL {
+			if err := e.reloadApp(ctx, r, c); err != nil {
 				return err
 			}
 		}
@@ -426,17 +427,36 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	}, nil
 }
 
-// reloadApp takes up a client id that was corrected while the run was held, before
-// a call can be made with the old one.
-func (e *Engine) reloadApp(ctx context.Context, r *runState, appID int64) error {
-	app, err := e.store.AppByID(ctx, appID)
+// reloadApp takes up a client id or a URL that was corrected. A resume may be seen
+// where its hold was not, so that these are compared at every look.
+func (e *Engine) reloadApp(ctx context.Context, r *runState, c store.Control) error {
+	app, err := e.store.AppByID(ctx, c.AppID)
 	if err != nil {
 		return err
+	}
+	var client *haravan.Client
+	if app.Settings.APIURL != r.ofApp().Settings.APIURL {
+		if client, err = e.client(app, c.Settings); err != nil {
+			// Other runs, and the heartbeat, need the controls all the same.
+			e.quietly(ctx, "cannot take up the app's URL", err)
+			return nil
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.app = app
+	if client != nil {
+		r.client.CloseIdle()
+		r.client = client
+	}
 	return nil
+}
+
+// platform is the client that calls are made with.
+func (r *runState) platform() *haravan.Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.client
 }
 
 // ofApp is the app as it was last read.

@@ -61,7 +61,7 @@ func (r *runState) wire() *haravan.Wire {
 // exchangeOnce is the exchange of one shop spelled as given.
 func (a *attempt) exchangeOnce(creds credentials, wire *haravan.Wire, got *haravan.Exchanged) func(context.Context) (haravan.Meta, error) {
 	return func(ctx context.Context) (meta haravan.Meta, err error) {
-		*got, err = a.run.client.Exchange(ctx, haravan.ExchangeRequest{
+		*got, err = a.run.platform().Exchange(ctx, haravan.ExchangeRequest{
 			Shop: a.claim.Domain, ClientID: a.run.clientID(),
 			Secret: creds.secret, RefreshToken: creds.refresh, AccessToken: a.claim.Current, Wire: wire,
 		})

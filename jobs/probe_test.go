@@ -245,6 +245,41 @@ func TestAWrongClientIDIsMendedInPlace(t *testing.T) {
 	}
 }
 
+// A worker that has seen the run calls where the app's requests go by now.
+func TestAWrongURLIsMendedInPlace(t *testing.T) {
+	t.Parallel()
+	for name, mendedWhileHeld := range map[string]bool{"before the exchange": false, "while held": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, haravansim.Options{Shops: 20})
+			callsGo := func(url string) {
+				r.app.Settings.APIURL = url
+				var err error
+				r.app, err = r.db.SetApp(r.ctx, "test", r.app)
+				r.must(err)
+			}
+			callsGo(r.sim.ManagementURL) // where no shop is
+			r.worker()
+			r.start(operate.StartOptions{})
+			r.until("walked", func(s rotation.Snapshot) bool { return s.WalkDone })
+			if mendedWhileHeld {
+				r.arm()
+				r.until("held", isHeld(rotation.HeldBreakerOpen))
+				_, err := r.op.Retry(r.ctx, r.run.ID, rotation.ClassNotFound, "")
+				r.must(err)
+			}
+			callsGo(r.sim.PlatformURL)
+			if mendedWhileHeld {
+				r.must(r.op.Resume(r.ctx, r.run.ID))
+			} else {
+				r.arm()
+			}
+			r.until("proven", inPhase(rotation.PhaseProven))
+			r.tokens()
+		})
+	}
+}
+
 // Killed while it looks for the spelling, a worker leaves the probe to another.
 func TestAWorkerKilledInItsProbeLosesNothing(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,9 @@ const (
 	// that looking never takes more than a fifth of the time.
 	superviseEvery = 500 * time.Millisecond
 	superviseLeast = 50 * time.Millisecond
+	// superviseRest is the most that a look stretches it: one that waited for a
+	// database that hung was not work, and lost work must be found soon after.
+	superviseRest = 5 * time.Second
 	// repairEvery is how often lost jobs are looked for.
 	repairEvery = 5 * time.Second
 	// oncePatience is how long a worker that runs once bears with a database
@@ -64,6 +67,12 @@ func (e *Engine) superviseLoop(ctx context.Context) error {
 	}
 }
 
+// restAfter is how long the supervisor rests, unless it is hurried, after a look
+// that took took.
+func restAfter(took time.Duration) time.Duration {
+	return min(max(superviseLeast, 4*took), superviseRest)
+}
+
 // superviseLater waits for the time of the next look, after one that took took.
 func (e *Engine) superviseLater(ctx context.Context, took time.Duration) {
 	select {
@@ -71,7 +80,7 @@ func (e *Engine) superviseLater(ctx context.Context, took time.Duration) {
 		return
 	case <-e.hurried:
 		return
-	case <-time.After(max(superviseLeast, 4*took)):
+	case <-time.After(restAfter(took)):
 	}
 	select {
 	case <-ctx.Done():

@@ -78,9 +78,13 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 
 // StillAnswer counts how many of a few shops still answer under the token that
 // the revoke was to kill.
-func StillAnswer(ctx context.Context, r Reader, client Identifier, app store.App, n int) (alive, asked int, err error) {
+func StillAnswer(ctx context.Context, s *store.Store, client Identifier, run store.Run, n int) (alive, asked int, err error) {
 	p := Plan{Sampled: map[string]int{}}
-	if _, err := p.sample(ctx, r, client, app, n); err != nil {
+	tokens, err := s.SampleBut(ctx, run.AppID, run.NewSecretID, n)
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := p.ask(ctx, client, tokens); err != nil {
 		return 0, 0, err
 	}
 	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], total(p.Sampled), nil

@@ -23,6 +23,25 @@ func TestACancelTellsOfUnprovenTokens(t *testing.T) {
 	}
 }
 
+// Before the walk no shop is counted, which does not mean that there is none.
+func TestACancelBeforeTheWalkTellsOfEveryShop(t *testing.T) {
+	t.Parallel()
+	got := operate.Leaves(rotation.Snapshot{Kind: rotation.KindRotation, Phase: rotation.PhasePrepared})
+	if want := "every shop keeps the token that it has"; !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q at its beginning", got, want)
+	}
+}
+
+// A run that is cancelled at its beginning does not free of the tokens that one before
+// it made.
+func TestACancelRemembersTheTokensOfEarlierRuns(t *testing.T) {
+	t.Parallel()
+	got := operate.Leaves(rotation.Snapshot{Kind: rotation.KindRotation, Phase: rotation.PhasePrepared, EarlierTokens: true})
+	if want := "both secrets must stay alive"; !strings.Contains(got, want) {
+		t.Errorf("%q, want %q in it", got, want)
+	}
+}
+
 // Only tokens of the new secret want it kept alive.
 func TestACancelTellsOfBothSecretsOnlyWhenBothAreNeeded(t *testing.T) {
 	t.Parallel()

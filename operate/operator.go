@@ -45,6 +45,9 @@ type StartOptions struct {
 // one, or with opt.Breach one that revokes first.
 func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (store.Run, error) {
 	const what = "start"
+	if err := o.NoRunOpen(ctx, app, opt.Breach != nil); err != nil {
+		return store.Run{}, err
+	}
 	if opt.RequireDelivery && app.Settings.DeliverURL == "" {
 		return store.Run{}, &Refused{What: what, Why: "the app has no URL to deliver to: set one with `rotator app set --deliver-url`, or leave --require-delivery away"}
 	}
@@ -75,14 +78,28 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 		App: app, Kind: rotation.KindRotation, Mode: mode,
 		OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
 	})
-	if errors.Is(err, store.ErrRunOpen) {
-		why := "another run of this app is open: it must be finished or cancelled first"
-		if opt.Breach != nil {
-			why += "; if its old secret is the one that has leaked, cancel it: it can be cancelled until its revoke"
-		}
-		return run, &Refused{What: what, Why: why}
+	if errors.Is(err, store.ErrRunOpen) { // since a moment
+		return run, runIsOpen(opt.Breach != nil)
 	}
 	return run, err
+}
+
+// NoRunOpen refuses a start while another run of the app is open: before anything
+// is measured, and before anybody is asked to accept an outage.
+func (o Operator) NoRunOpen(ctx context.Context, app store.App, breach bool) error {
+	runs, err := o.Store.Runs(ctx, app.ID)
+	if err == nil && len(runs) > 0 && runs[0].Open() {
+		return runIsOpen(breach)
+	}
+	return err
+}
+
+func runIsOpen(breach bool) error {
+	why := "another run of this app is open: it must be finished or cancelled first"
+	if breach {
+		why += "; if its old secret is the one that has leaked, cancel it: it can be cancelled until its revoke"
+	}
+	return &Refused{What: "start", Why: why}
 }
 
 // choose finds the secrets that a rotation goes between: from the active to the
@@ -333,6 +350,9 @@ func Leaves(s rotation.Snapshot) string {
 	words := rotation.SecretsLeft(s)
 	if words != "" {
 		words = "; " + words
+	}
+	if s.Counts.Total == 0 { // not walked yet
+		return "every shop keeps the token that it has" + words
 	}
 	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one%s",
 		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, words)

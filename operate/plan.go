@@ -156,6 +156,12 @@ func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app stor
 	if err != nil {
 		return nil, err
 	}
+	return p.ask(ctx, client, tokens)
+}
+
+// ask counts what shops answer under tokens, and returns how long those took that
+// are alive.
+func (p *Plan) ask(ctx context.Context, client Identifier, tokens []store.Token) ([]time.Duration, error) {
 	answers := make([]haravan.Meta, len(tokens))
 	classes := make([]string, len(tokens))
 	quiet := make([]time.Duration, len(tokens))

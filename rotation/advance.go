@@ -117,7 +117,7 @@ func advanceWaves(s Snapshot) []Action {
 				w.Name, strings.Join(w.OverBudget(s.WavePolicy), ", and "), w.failures())})
 		case w.Barren(proven):
 			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
-				"wave %s: not one of %d shops was proven; look at `%s` before more are tried", w.Name, w.Counts.Total, command(s, "report"))})
+				"wave %s: not one of %d shops was proven; look at `%s` before more are tried%s", w.Name, w.Counts.Total, command(s, "report"), stayAside(s, w))})
 		case w.Undecided():
 			return actions
 		}
@@ -125,6 +125,15 @@ func advanceWaves(s Snapshot) []Action {
 		actions = append(actions, Action{Settle: w.Number, Why: "wave " + w.Name})
 	}
 	return actions
+}
+
+// stayAside warns that shops which a wrong host took for gone are not tried again by
+// a resume, and would lose their tokens with the old secret.
+func stayAside(s Snapshot, w WaveStatus) string {
+	if w.Counts.Skipped == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; those that were skipped stay so unless you have them tried again: `%s`", command(s, "retry --class CLASS"))
 }
 
 // release lets the next wave go, unless the app is unwell at the moment. Before

@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -194,6 +195,20 @@ func TestAdvance(t *testing.T) {
 
 // Whatever the snapshot, the engine enters no phase that the table does not
 // give it, and never over a gate that is not met (going back needs none).
+// A wrong host says of every shop that it is gone: once it is mended, a resume alone
+// would leave those shops without a token of the new secret.
+func TestABarrenWaveSaysHowItsShopsComeBack(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[rotation.ItemState]bool{rotation.ItemSkipped: true, rotation.ItemParked: false} {
+		w := status(1, true, false, state)
+		w.Aside = 10
+		got := rotation.Advance(snapshot(rotation.PhaseExchanging, withWaves(w)))
+		if len(got) != 1 || got[0].Hold != rotation.HeldBreakerOpen || strings.Contains(got[0].Why, "`rotator rotation retry --class CLASS`") != want {
+			t.Errorf("all are %s: %+v", state, got)
+		}
+	}
+}
+
 func TestTheEngineKeepsToTheTable(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -12,6 +12,8 @@ func SecretsLeft(s Snapshot) string {
 	switch {
 	case c.Proven+c.Exchanged > 0:
 		return both
+	case s.EarlierTokens:
+		return "tokens that an earlier run left are of the new secret: " + both
 	case maybe > 0:
 		return fmt.Sprintf("a new token may have been made for %d of them: %s", maybe, both)
 	case !s.Phase.Before(PhaseOAuthSwitched):

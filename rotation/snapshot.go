@@ -151,6 +151,9 @@ type Snapshot struct {
 	// any of them: those before this one were cancelled.
 	ToLoad    int
 	LoadSince int64
+	// EarlierTokens tells of a run that stored no new token itself that earlier ones,
+	// which were cancelled, did: both secrets are needed whatever becomes of it.
+	EarlierTokens bool
 	// Bound is the app's own table that the run works on.
 	Bound Bound
 

@@ -134,6 +134,35 @@ func TestTiersCountShopsThatHaveATokenToLose(t *testing.T) {
 	}
 }
 
+// What a cancelled run exchanged is of the secret that the breach goes to: it neither
+// dies with the leaked one nor tells whether that is revoked.
+func TestTokensOfTheNewSecretAreNotLostInABreach(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 10)
+	r.rank(t, 10, func(int) int { return 0 })
+	exec(t, r.DB, "update rotator.secrets set state = 'retiring', retiring_at = now() where id = $1", r.run.OldSecretID)
+	exec(t, r.DB, "update rotator.secrets set state = 'active', activated_at = now() where id = $1", r.run.NewSecretID)
+	exec(t, r.DB, "update rotator.shops set secret_id = $1, rotated_at = now() where domain in ('shop-1.myharavan.com', 'shop-2.myharavan.com')", r.run.NewSecretID)
+	got, err := r.Tiers(t.Context(), r.app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]rotation.Tier{{Priority: 0, Shops: 8}}, got); diff != "" {
+		t.Errorf("tiers (-want +got):\n%s", diff)
+	}
+	tokens, err := r.SampleBut(t.Context(), r.app.ID, r.run.NewSecretID, 100)
+	if err != nil || len(tokens) != 8 {
+		t.Errorf("%d tokens to look at, %v", len(tokens), err)
+	}
+	if snap, _, err := r.Snapshot(t.Context(), r.run.ID, store.Counted); err != nil || !snap.EarlierTokens {
+		t.Errorf("earlier tokens are not seen (%v)", err)
+	}
+	exec(t, r.DB, "update rotator.shops set secret_id = null")
+	if snap, _, err := r.Snapshot(t.Context(), r.run.ID, store.Counted); err != nil || snap.EarlierTokens {
+		t.Errorf("earlier tokens are seen where there are none (%v)", err)
+	}
+}
+
 func TestTheLatencyMeasuredLast(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3)

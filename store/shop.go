@@ -38,6 +38,8 @@ var (
 	countShops  = sql(`select count(*) from rotator.shops where app_id = $1`)
 	sampleShops = sql(`select id, domain, access_token from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null order by md5(id::text) limit $2`)
+	sampleOthers = sql(`select id, domain, access_token from rotator.shops
+		where app_id = $1 and access_token is not null and excluded_at is null and secret_id is distinct from $3 order by md5(id::text) limit $2`)
 	readShopToken = sql(`select id, access_token from rotator.shops where app_id = $1 and domain = $2 and access_token is not null`)
 )
 
@@ -75,6 +77,15 @@ type Token struct {
 // Sample returns n shops with their tokens, spread over the fleet, the same
 // ones each time.
 func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error) {
+	return s.sample(ctx, sampleShops, appID, n)
+}
+
+// SampleBut is Sample of the shops whose token is not known to be of a secret.
+func (s *Store) SampleBut(ctx context.Context, appID, secretID int64, n int) ([]Token, error) {
+	return s.sample(ctx, sampleOthers, appID, n, secretID)
+}
+
+func (s *Store) sample(ctx context.Context, statement string, args ...any) ([]Token, error) {
 	return collect(ctx, s.pool, "sample shops", func(row pgx.CollectableRow) (Token, error) {
 		var t Token
 		var sealed []byte
@@ -84,7 +95,7 @@ func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error)
 		var err error
 		t.Access, err = s.keys.Open(sealed, accessTokenAt(t.ShopID))
 		return t, err
-	}, sampleShops, appID, n)
+	}, statement, args...)
 }
 
 // ShopToken unseals the current access token of one shop.

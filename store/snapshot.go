@@ -33,7 +33,10 @@ var (
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state, class`)
 	countWorkers = sql(`select count(*), coalesce(sum(cap), 0) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
 	noShops      = sql(`select not exists (select from rotator.shops where app_id = $1)`)
-	readSnapNow  = sql(`select now()`)
+	// As long as the old secret is needed, too: after a revoke nothing is left to choose.
+	anyEarlierToken = sql(`select exists (select from rotator.secrets o where o.id = $2 and o.state = 'retiring')
+		and exists (select from rotator.shops where app_id = $1 and secret_id = $3 and rotated_at is not null)`)
+	readSnapNow = sql(`select now()`)
 )
 
 const countsAsFailed = `(class in ('platform', 'network', 'bad_answer')
@@ -101,6 +104,11 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	}
 	if err := t.fillSweep(ctx, r, &s, detail); err != nil {
 		return s, r, err
+	}
+	if detail == Counted && s.Counts.Proven+s.Counts.Exchanged == 0 {
+		if err := t.tx.QueryRow(ctx, anyEarlierToken, r.AppID, r.OldSecretID, r.NewSecretID).Scan(&s.EarlierTokens); err != nil {
+			return s, r, fmt.Errorf("look for tokens that earlier runs left: %w", err)
+		}
 	}
 	if err := t.fillNeeds(ctx, r, &s); err != nil {
 		return s, r, err

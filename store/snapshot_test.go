@@ -282,7 +282,7 @@ func TestControlsOfOpenRuns(t *testing.T) {
 	}
 	want := store.Control{
 		RunID: r.run.ID, AppID: r.app.ID, Kind: rotation.KindRotation, Mode: rotation.ModePlanned, Phase: rotation.PhasePrepared, Settings: r.run.Settings,
-		OldSecretID: r.run.OldSecretID, NewSecretID: r.run.NewSecretID, Workers: 1,
+		OldSecretID: r.run.OldSecretID, NewSecretID: r.run.NewSecretID, Workers: 1, ClientID: r.app.ClientID,
 	}
 	if diff := cmp.Diff(want, controls[0]); diff != "" {
 		t.Errorf("control (-want +got):\n%s", diff)
@@ -293,6 +293,14 @@ func TestControlsOfOpenRuns(t *testing.T) {
 	})
 	if controls, err = r.Controls(t.Context()); err != nil || controls[0].Held != rotation.HeldPaused {
 		t.Errorf("held: %+v, %v", controls, err)
+	}
+	app := r.app
+	app.Settings.APIURL = "https://api.example.com"
+	if _, err := r.SetApp(t.Context(), storetest.Actor, app); err != nil {
+		t.Fatal(err)
+	}
+	if controls, err = r.Controls(t.Context()); err != nil || controls[0].APIURL != app.Settings.APIURL {
+		t.Errorf("with a URL of its own: %+v, %v", controls, err)
 	}
 	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.run) })
 	if controls, err = r.Controls(t.Context()); err != nil || len(controls) != 0 {

@@ -43,8 +43,9 @@ var (
 	readControls = sql(`select r.id, r.app_id, r.kind, r.mode, r.phase, coalesce(r.held, ''), r.settings, coalesce(r.old_secret_id, 0), coalesce(r.new_secret_id, 0),
 			r.walk_done_at is not null, coalesce(t.id, 0), t.refused_at is not null,
 			coalesce(extract(epoch from t.expires_at - clock_timestamp()), 0)::float8,
-			(select count(*) from rotator.workers k where k.stopped_at is null and k.heartbeat_at > now() - $1::interval), nullif(r.excluded, '{}')
-		from rotator.runs r left join lateral
+			(select count(*) from rotator.workers k where k.stopped_at is null and k.heartbeat_at > now() - $1::interval), nullif(r.excluded, '{}'),
+			a.client_id, coalesce(a.settings->>'api_url', '')
+		from rotator.runs r join rotator.apps a on a.id = r.app_id left join lateral
 			(select id, refused_at, expires_at from rotator.refresh_tokens where run_id = r.id order by id desc limit 1) t on true
 		where r.closed_at is null and r.cancelled_at is null order by r.id`)
 )
@@ -68,6 +69,8 @@ type Control struct {
 	Workers int
 	// Excluded are ids of shops that were excluded since the run was opened.
 	Excluded []int64
+	// ClientID and APIURL are the app's settings of now, with which calls are made.
+	ClientID, APIURL string
 }
 
 // StartWorker makes the process known.
@@ -115,7 +118,7 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 		var settings []byte
 		var left float64
 		err := row.Scan(&c.RunID, &c.AppID, &c.Kind, &c.Mode, &c.Phase, &c.Held, &settings, &c.OldSecretID, &c.NewSecretID,
-			&c.WalkDone, &c.RefreshTokenID, &c.Refused, &left, &c.Workers, &c.Excluded)
+			&c.WalkDone, &c.RefreshTokenID, &c.Refused, &left, &c.Workers, &c.Excluded, &c.ClientID, &c.APIURL)
 		if err != nil {
 			return c, err
 		}

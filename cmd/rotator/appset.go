@@ -43,7 +43,8 @@ func newAppSet(c *cli) *cobra.Command {
 stored. All flags are checked before anything is stored. An empty value, or 0 for
 a number, goes back to the default.
 
-A run keeps the policy that it was started with.
+A run keeps the policy that it was started with. Live workers take up another
+--client-id or --api-url at once.
 
 --deliver-url is told of every new token from then on, by signed HTTP requests
 (see README.md); it is shown and logged, so no password belongs into it.

@@ -164,6 +164,22 @@ func TestDoctorSeesThatEveryTokenIsRefused(t *testing.T) {
 	}
 }
 
+// A host that is not the platform says of every shop that it is not there. The
+// app's own URL beats the variable, so that changing the variable would not help.
+func TestDoctorSeesAWrongHost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sim := startSim(t, haravansim.Options{Shops: 5})
+	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
+	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r.ok("domain,access_token\nshop-000001,one\nshop-000002,two\n", "shop", "import", "-")
+	r.ok("", "app", "set", "--name", "main", "--api-url", sim.ManagementURL)
+	_, checks := diagnosis(t, r)
+	if got := checks["hosts of main"]; got.Status != checkWarn || !strings.Contains(got.Detail, "none of the 2 shops") || !strings.Contains(got.Remedy, "`rotator app set --api-url`") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestDoctorWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -192,7 +208,7 @@ func TestJudgeIdentity(t *testing.T) {
 		{"broken", 503, &haravan.Error{Op: haravan.OpIdentity, Class: rotation.ClassPlatform, Status: 503}, checkWarn},
 		{"silent", 0, &haravan.Error{Op: haravan.OpIdentity, Class: rotation.ClassNetwork, Err: errors.New("refused")}, checkFail},
 	} {
-		if got := judgeIdentity(shop, haravan.Meta{Status: tt.status}, tt.err); got.Status != tt.want || (got.Remedy == "") != (tt.want == checkOK) {
+		if got := judgeIdentity(shop, haravan.Meta{Status: tt.status}, tt.err, "ROTATOR_API_URL"); got.Status != tt.want || (got.Remedy == "") != (tt.want == checkOK) {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
 	}
@@ -236,13 +252,13 @@ func TestReachSendsNothing(t *testing.T) {
 		n, _ := conn.Read(make([]byte, 16)) // 0 and io.EOF is what is wanted
 		received <- n
 	}()
-	if got := reach(context.Background(), "http://"+l.Addr().String()); got.Status != checkWarn {
+	if got := reach(context.Background(), "http://"+l.Addr().String(), "ROTATOR_API_URL"); got.Status != checkWarn {
 		t.Errorf("got %+v", got)
 	}
 	if n := <-received; n != 0 {
 		t.Errorf("%d bytes came", n)
 	}
-	if got := reach(context.Background(), haravan.DefaultAPIURL); got.Status != checkWarn || !strings.HasPrefix(got.Detail, "no stored shop") {
+	if got := reach(context.Background(), haravan.DefaultAPIURL, "ROTATOR_API_URL"); got.Status != checkWarn || !strings.HasPrefix(got.Detail, "no stored shop") {
 		t.Errorf("per-shop hosts: %+v", got)
 	}
 }

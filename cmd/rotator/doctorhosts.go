@@ -97,12 +97,12 @@ func (d *doctor) wire(a appUnderTest) {
 // connects to the one host.
 func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReadings) {
 	if len(a.sample) == 0 {
-		d.addOf(a, "hosts", reach(ctx, a.inForce.APIURL))
+		d.addOf(a, "hosts", reach(ctx, a.inForce.APIURL, a.hostSetting()))
 		return
 	}
 	defer a.client.CloseIdle()
 	var found check
-	refused := 0
+	refused, missing := 0, 0
 	for _, shop := range a.sample {
 		before := time.Now()
 		identity, err := a.client.Identity(ctx, shop.Domain, shop.Access)
@@ -112,35 +112,50 @@ func (d *doctor) hosts(ctx context.Context, a appUnderTest, clocks *clockReading
 			meta = failed.Meta
 		}
 		clocks.readPlatform(before, time.Now(), meta.Date)
-		found = judgeIdentity(shop.Domain, meta, err)
+		found = judgeIdentity(shop.Domain, meta, err, a.hostSetting())
 		if found.Status == checkOK {
 			break
 		}
-		if meta.Status == http.StatusUnauthorized {
+		switch meta.Status {
+		case http.StatusUnauthorized:
 			refused++
+		case http.StatusNotFound:
+			missing++
 		}
 	}
-	if refused > 1 && refused == len(a.sample) { // no merchant's doing
-		found.Detail = fmt.Sprintf("reached, but the tokens of all %d shops that were asked are refused", refused)
-		found.Remedy = "is it this app's list, and ROTATOR_API_URL the right platform? `rotator shop import` stores a newer list"
+	switch asked := len(a.sample); { // of two or more it is no merchant's doing
+	case asked > 1 && refused == asked:
+		found.Detail = fmt.Sprintf("reached, but the tokens of all %d shops that were asked are refused", asked)
+		found.Remedy = "is it this app's list, and the right platform (" + a.hostSetting() + ")? `rotator shop import` stores a newer list"
+	case asked > 1 && missing == asked:
+		found.Detail = fmt.Sprintf("reached, but none of the %d shops that were asked is there: a wrong host says the same of every shop", asked)
+		found.Remedy = "is it the right platform (" + a.hostSetting() + "), and this app's list?"
 	}
 	d.addOf(a, "hosts", found)
 }
 
+// hostSetting names what says where the app's requests go.
+func (a appUnderTest) hostSetting() string {
+	if a.app.Settings.APIURL != "" {
+		return "`rotator app set --api-url`"
+	}
+	return "ROTATOR_API_URL"
+}
+
 // judgeIdentity: any answer shows that the host is reached; only a good one that
 // its tokens work.
-func judgeIdentity(shop string, meta haravan.Meta, err error) check {
+func judgeIdentity(shop string, meta haravan.Meta, err error, setting string) check {
 	switch {
 	case err == nil:
 		return check{Status: checkOK, Detail: fmt.Sprintf("%s answered in %s", shop, meta.Latency.Round(time.Millisecond))}
 	case meta.Status == 0:
-		return check{Status: checkFail, Detail: err.Error(), Remedy: "check the network, the proxy and ROTATOR_API_URL"}
+		return check{Status: checkFail, Detail: err.Error(), Remedy: "check the network, the proxy and " + setting}
 	}
 	return check{Status: checkWarn, Detail: "reached, but " + err.Error(), Remedy: "look at this shop, and import its token again if it changed"}
 }
 
 // reach connects to the one host of an API URL, without sending anything.
-func reach(ctx context.Context, apiURL string) check {
+func reach(ctx context.Context, apiURL, setting string) check {
 	noShop := check{Status: checkWarn, Detail: "no stored shop to ask", Remedy: "rotator shop import FILE"}
 	u, err := url.Parse(apiURL)
 	if strings.Contains(apiURL, "{shop}") || err != nil {
@@ -160,7 +175,7 @@ func reach(ctx context.Context, apiURL string) check {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	}
 	if err != nil {
-		return check{Status: checkFail, Detail: err.Error(), Remedy: "check the network and ROTATOR_API_URL"}
+		return check{Status: checkFail, Detail: err.Error(), Remedy: "check the network and " + setting}
 	}
 	_ = conn.Close() // nothing was sent
 	noShop.Detail = address + " accepts connections, but there is " + noShop.Detail

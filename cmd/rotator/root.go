@@ -113,6 +113,9 @@ func wantedValue(kind string, err error) string {
 		if errors.Is(err, strconv.ErrRange) {
 			return "the number is too large"
 		}
+		if strings.HasPrefix(kind, "uint") {
+			return "write a whole number from 0 on"
+		}
 		return "write a whole number"
 	case "float64":
 		return "write a number"

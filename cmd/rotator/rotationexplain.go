@@ -99,6 +99,18 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 		return err
 	}
 	words, next := explainItem(item, st)
+	if leftOut(item) {
+		stored, err := o.store.Shop(ctx, o.app.ID, shop)
+		if err != nil {
+			return err
+		}
+		if stored.ExcludedReason == "" {
+			words, next = "an operator left it out, and took it in again", rotation.Step{Why: "the next run takes it up"}
+			if st.State == runOpen && !settledForGood(st.Phase) {
+				next.Why = "it is taken up when the others are settled"
+			}
+		}
+	}
 	delivery, next, err := o.explainDelivery(ctx, shop, st, next)
 	if err != nil {
 		return err
@@ -160,8 +172,44 @@ func (o onRun) notInRun(ctx context.Context, shop string) error {
 	return exitWith(exitFailed, fmt.Errorf("shop %s is stored, but not in run %d yet", shop, o.run.ID), next)
 }
 
+// settledForGood reports whether the run takes no shop up any more.
+func settledForGood(p rotation.Phase) bool {
+	switch p {
+	case rotation.PhaseRevoked, rotation.PhaseWebhooksSingle, rotation.PhaseScrubbed, rotation.PhaseClosed:
+		return true
+	}
+	return false
+}
+
+// leftOut reports whether the run skipped the shop because it was excluded.
+func leftOut(i store.ItemInfo) bool {
+	return i.State == rotation.ItemSkipped && strings.HasPrefix(i.Detail, "excluded: ") && !strings.HasSuffix(i.Detail, store.Bereft)
+}
+
+// retries reports whether the run still takes up shops that were set aside.
+func retries(st runStatus) bool {
+	switch st.Phase {
+	case rotation.PhaseExchanging, rotation.PhaseProven, rotation.PhaseCutover:
+		return st.State == runOpen
+	}
+	return false
+}
+
+// leftBehind says what the state of a shop means that its run left unsettled.
+var leftBehind = map[rotation.ItemState]string{
+	rotation.ItemPending:   "nobody had tried it when the run ended",
+	rotation.ItemClaimed:   "a worker was at it when the run ended",
+	rotation.ItemExchanged: "it had a token that was not proven yet when the run ended",
+	rotation.ItemRetrying:  "it had failed in a way that passes when the run ended",
+	rotation.ItemUnknown:   "the platform may have made a token whose answer was lost when the run ended",
+	rotation.ItemParked:    "it had failed, or was not proven yet, when the run ended",
+}
+
 // explainItem says what a shop's state means, and what may be done about it.
 func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.Step) {
+	if words := leftBehind[i.State]; words != "" && (st.State == runCancelled || st.State == runClosed) {
+		return words, st.Next // no command acts on the shop any more
+	}
 	noun := "rotator " + st.Kind.Noun()
 	retry := rotation.Step{
 		Command: noun + " retry " + i.Domain, Human: true,
@@ -194,10 +242,14 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		if strings.HasSuffix(i.Detail, store.Bereft) {
 			return "an operator left it out, and no credential of it is stored any more", rotation.Step{Why: "the merchant installs the app again"}
 		}
-		if strings.HasPrefix(i.Detail, "excluded: ") {
+		if leftOut(i) {
 			return "an operator left it out", rotation.Step{Why: "to take it in again: `rotator shop exclude " + i.Domain + " --undo`"}
 		}
-		return "it needs no token", rotation.Step{Why: "if it should have one, the merchant installs the app again"}
+		again := rotation.Step{Why: "if it should have one, the merchant installs the app again"}
+		if i.Class != "" && retries(st) {
+			again.Why = "if that is wrong, or over by now, it can be tried again: `" + noun + " retry " + i.Domain + "`"
+		}
+		return "it needs no token", again
 	case rotation.ItemWaived:
 		return "accepted as it is", rotation.Step{Why: "an operator decided it"}
 	}

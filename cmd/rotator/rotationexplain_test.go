@@ -20,3 +20,39 @@ func TestAThrottledShopIsRetriedByItsOwnNoun(t *testing.T) {
 		}
 	}
 }
+
+// What no run does any more is not promised, and no command is named that is
+// refused because the run is over.
+func TestAShopOfACancelledRunWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	over := rotation.Step{Why: "the run was cancelled"}
+	for _, state := range rotation.ItemStates {
+		_, next := explainItem(store.ItemInfo{Domain: "a.myharavan.com", State: state}, runStatus{State: runCancelled, Kind: rotation.KindRotation, Next: over})
+		settled := state == rotation.ItemProven || state == rotation.ItemSkipped || state == rotation.ItemWaived
+		if next.Command != "" || (next == over) == settled {
+			t.Errorf("%s: %+v", state, next)
+		}
+	}
+}
+
+// A shop that thawed, or that a wrong host took for gone, needs no new install before
+// the revoke. One that an operator left out is not for retry.
+func TestASkippedShopCanBeTriedAgainBeforeTheRevoke(t *testing.T) {
+	t.Parallel()
+	for phase, want := range map[rotation.Phase]bool{
+		rotation.PhaseExchanging: true, rotation.PhaseProven: true, rotation.PhaseRevoked: false, rotation.PhaseClosed: false,
+	} {
+		item := store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemSkipped, Class: rotation.ClassFrozen}
+		st := runStatus{State: runOpen, Kind: rotation.KindRotation, Phase: phase}
+		if phase == rotation.PhaseClosed {
+			st.State = runClosed
+		}
+		if _, next := explainItem(item, st); strings.Contains(next.Why, "`rotator rotation retry a.myharavan.com`") != want {
+			t.Errorf("%s: %q", phase, next.Why)
+		}
+		item.Class = ""
+		if _, next := explainItem(item, st); strings.Contains(next.Why, "retry") {
+			t.Errorf("%s, nothing was asked: %q", phase, next.Why)
+		}
+	}
+}

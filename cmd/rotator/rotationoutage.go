@@ -104,7 +104,7 @@ func (c *cli) lookIfContained(ctx context.Context, o onRun) {
 	if err == nil {
 		defer client.CloseIdle()
 		var alive, asked int
-		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.app, containedSample)
+		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.run, containedSample)
 		if err == nil && alive > 0 {
 			c.notef("warning: %d of %s asked still answer under their old token: is the leaked secret revoked, and was it this one? "+
 				"It can take a while to bite; repeat this command to look again", alive, plural(asked, "shop"))
@@ -175,6 +175,9 @@ type breachStarted struct {
 // startBreach shows what the run costs, and opens it if that is accepted.
 func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f startFlags, changed func(string) bool) error {
 	return c.withApp(ctx, wantedRun{kind: rotation.KindRotation}, func(o onRun) error {
+		if err := o.op.NoRunOpen(ctx, o.app, true); err != nil {
+			return o.startRefused(ctx, err)
+		}
 		waves, _, err := f.waves.apply(rotation.DefaultBreachWaves, changed)
 		if err != nil {
 			return err

@@ -14,7 +14,8 @@ func newRunRetry(c *cli, k rotation.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "retry [--class CLASS | --shop DOMAIN [--ignore-cooldown]]", Short: "Try parked and waiting shops again now",
 		Long: `Make parked shops, and shops that wait for a later attempt, due now: all of them,
-those of one class, or one shop (a bare DOMAIN means the same as --shop). A shop
+those of one class, or one shop (a bare DOMAIN means the same as --shop). With a
+class or a shop, those too that were skipped for what the platform said. A shop
 that asked to be left alone is, unless --ignore-cooldown says to call it at once.
 Classes:
 ` + named(rotation.Classes[:6]) + `,

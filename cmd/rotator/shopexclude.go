@@ -81,14 +81,19 @@ func (c *cli) excludedInRun(ctx context.Context, s *store.Store, a store.App, sh
 	if err != nil {
 		return err
 	}
-	c.notef("run %d: %s", runs[0].ID, afterExclusion(item.State, shop.ExcludedReason != ""))
+	c.notef("run %d: %s", runs[0].ID, afterExclusion(item, runs[0].Phase, shop.ExcludedReason != ""))
 	return nil
 }
 
-func afterExclusion(state rotation.ItemState, excluded bool) string {
+func afterExclusion(item store.ItemInfo, phase rotation.Phase, excluded bool) string {
+	state := item.State
 	switch {
-	case !excluded && state == rotation.ItemSkipped:
+	case !excluded && leftOut(item) && settledForGood(phase):
+		return "the exchange is over; the next run takes the shop in"
+	case !excluded && leftOut(item):
 		return "the shop is taken in again when the others are settled"
+	case !excluded && state == rotation.ItemSkipped:
+		return "the shop stays skipped: " + printable(item.Detail)
 	case !excluded:
 		return "the run goes on with the shop (" + string(state) + ")"
 	case state == rotation.ItemSkipped:
