@@ -79,10 +79,10 @@ func StepOf(turns []time.Duration) time.Duration {
 // Of the calls that are made again most are at once. The others, mostly 429,
 // take their shop out of its batch until its bucket, of 80 calls of which 4 leak a
 // second, has room beside the default headroom, and somebody looks; a shop may
-// meet that more than once.
+// meet that more than once. The pause is the one that fits rehearsals best.
 const (
 	forecastLater = 0.3
-	forecastPause = 8.0
+	forecastPause = 5.5
 	forecastMost  = 8 // attempts, as package jobs gives a shop before it parks it
 )
 

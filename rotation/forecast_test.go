@@ -21,7 +21,8 @@ func forecastLoad(shops int, latency time.Duration, change func(*rotation.Load))
 }
 
 // TestForeseeAgainstRehearsals holds the forecast against runs that were
-// measured with the simulator on two cores, in seconds.
+// measured with the simulator on two cores, in seconds. Of a hostile platform it is
+// the middle one of several seeds: one shop that comes back later takes seconds.
 func TestForeseeAgainstRehearsals(t *testing.T) {
 	t.Parallel()
 	unwalked := func(ceiling float64) func(*rotation.Load) {
@@ -47,14 +48,14 @@ func TestForeseeAgainstRehearsals(t *testing.T) {
 		"50,000 at 20 ms":  {forecastLoad(50_000, 20*time.Millisecond, unwalked(1984)), 30.86},
 		"50,000 at 200 ms": {forecastLoad(50_000, 200*time.Millisecond, unwalked(1984)), 86.91},
 		"1,000 at 20 ms, hostile": {forecastLoad(1000, 20*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 9515, 67*time.Millisecond, 0.04
-		}), 20.53},
+			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 8328, 50*time.Millisecond, 0.04
+		}), 14.02},
 		"1,000 at 200 ms, hostile": {forecastLoad(1000, 200*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 10407, 56*time.Millisecond, 0.04
-		}), 24.26},
+			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 2163, 56*time.Millisecond, 0.04
+		}), 17.96},
 		"50,000 at 20 ms, hostile": {forecastLoad(50_000, 20*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step, l.Retries = 50_000, 10561, 54*time.Millisecond, 0.04
-		}), 53.53},
+			l.Walk, l.Ceiling, l.Step, l.Retries = 50_000, 5721, 50*time.Millisecond, 0.04
+		}), 41.95},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -46,7 +46,8 @@ smaller.
 The exit code is 0 when every plan is within 20 % of the real duration (with
 --scale: when the run fits its window), else 1; 5 when the --fleet does not fit.
 What is estimated again after the canary is shown and not judged. A rehearsal of
-less than a few seconds is too short to be judged by.
+less than a few seconds is too short to be judged by, and with --hostile a fleet of
+a few thousand is a matter of chance: a shop told to come back later takes seconds.
 
 JSON Lines: one object for each rehearsal: {shops, latency_ms, jitter_ms, inflight,
 hostile, seed, p50_ms, ceiling_shops_per_s, step_ms, eta_seconds, real_seconds,
