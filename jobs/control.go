@@ -48,6 +48,7 @@ type runState struct {
 
 	client *haravan.Client
 	rate   callRate
+	calls  callCap
 	// begun counts shops that no hand has come to yet.
 	begun atomic.Int64
 	burn  burnLog // the supervisor's
@@ -358,7 +359,7 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
 	seen := make(map[int64]bool, len(controls))
-	share := 0
+	shares, share := make(map[*runState]int, len(controls)), 0
 	for _, c := range controls {
 		seen[c.RunID] = true
 		r := e.runs.open[c.RunID]
@@ -384,8 +385,15 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 		if changed || resumed {
 			e.kickNow()
 		}
-		share += max(1, c.Settings.InFlight/max(1, c.Workers))
+		shares[r] = max(1, c.Settings.InFlight/max(1, c.Workers))
+		share += shares[r]
 		r.rate.Set(c.Settings.Rate / float64(max(1, c.Workers)))
+	}
+	for r, share := range shares {
+		if len(shares) == 1 {
+			share = 0 // the pace's cap is the run's
+		}
+		r.calls.Set(share)
 	}
 	if share > 0 {
 		e.pace.SetCap(min(e.inflight, share))
