@@ -96,8 +96,10 @@ type runState struct {
 	pinned     *pin
 	// probeTurn is held by the one attempt that exchanges while the wire variant is
 	// not pinned yet; hints is what such attempts learned with the credentials of now.
-	// found is closed once it is.
+	// found is closed once it is. Who has the turn knows by probeHeld whether the
+	// database may still count it as this worker's.
 	probeTurn, found chan struct{}
+	probeHeld        bool
 	hints            *haravan.Hints
 	// polledAt is when this process last thought of the app's health, under the
 	// lock of runs.
