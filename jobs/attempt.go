@@ -34,6 +34,8 @@ type attempt struct {
 	latency  time.Duration
 	mintedAt time.Time
 	secretID int64
+	// quietUntil is the end of the longest pause that an answer asked for.
+	quietUntil time.Time
 }
 
 // begin has the crew work the attempt.
@@ -370,6 +372,7 @@ func (a *attempt) fail(state rotation.ItemState, class rotation.Class, detail st
 // submit has an outcome committed; then may not wait.
 func (a *attempt) submit(o store.Outcome, then func(store.Verdict)) {
 	o.Claim = a.claim
+	o.Asked = max(0, time.Until(a.quietUntil))
 	since := time.Now()
 	a.engine.flusher.Submit(o, func(v store.Verdict) {
 		a.engine.waits.commit.since(since)

@@ -143,6 +143,9 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 	if errors.As(err, &he) {
 		class, meta, asked = he.Class, he.Meta, he.RetryAfter
 	}
+	if until := time.Now().Add(asked); asked > 0 && until.After(a.quietUntil) {
+		a.quietUntil = until
+	}
 	e.pace.Release(class, time.Since(begin))
 	e.shops.Learn(bucket, headroom, meta, class == rotation.ClassRateLimited, asked)
 	return err

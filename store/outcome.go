@@ -27,6 +27,9 @@ type Outcome struct {
 	Detail string
 	// Delay until the next attempt; the item leaves its batch when it is set.
 	Delay time.Duration
+	// Asked is how long from now on the platform asked for the shop to be left alone:
+	// it is until then, whoever makes it due before.
+	Asked time.Duration
 	// Latency is that of the shop's calls in this attempt together: the
 	// exchange, and its proof where that came with it.
 	Latency time.Duration
@@ -113,9 +116,10 @@ var (
 	writeAside = sql(`update rotator.items i set state = x.state, ` + claimedNow + `, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
 			latency_ms = x.latency_ms, new_token = case when x.state in ('exchanged', 'parked') then i.new_token end,
 			acted = i.acted or x.acted,
-			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
-		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bool[])
-			as x (` + heldColumns + `, state, class, detail, delay_ms, acted)
+			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end,
+			quiet_until = case when x.asked_ms > 0 then now() + x.asked_ms * interval '1 millisecond' else i.quiet_until end
+		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bool[], $13::bigint[])
+			as x (` + heldColumns + `, state, class, detail, delay_ms, acted, asked_ms)
 		where ` + stillHeld + `
 		returning i.run_id, i.position, i.run_id = ` + overRuns)
 	makeDue = sql(`update rotator.items i set state = 'unknown', ` + claimedNow + `, next_attempt_at = now(), class = null, new_token = null,
@@ -320,7 +324,7 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 	}
 	c := newColumns(len(group))
 	var states, classes, details []string
-	var delays []int64
+	var delays, asked []int64
 	var acted []bool
 	if err := t.keepMinted(ctx, group); err != nil {
 		return err
@@ -334,8 +338,9 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 			delay = o.Delay.Milliseconds()
 		}
 		delays, acted = append(delays, delay), append(acted, o.Acted || o.State == rotation.ItemUnknown)
+		asked = append(asked, o.Asked.Milliseconds())
 	}
-	over, err := t.collectWritten(ctx, written, writeAside, c.held(states, classes, details, delays, acted)...)
+	over, err := t.collectWritten(ctx, written, writeAside, c.held(states, classes, details, delays, acted, asked)...)
 	if err != nil {
 		return fmt.Errorf("write outcomes: %w", err)
 	}
