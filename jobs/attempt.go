@@ -343,7 +343,7 @@ func (a *attempt) notSent(err error) {
 	if a.claim.Was == rotation.ItemPending {
 		return
 	}
-	o := store.Outcome{State: rotation.ItemRetrying, Delay: time.Second, Detail: err.Error()}
+	o := store.Outcome{State: rotation.ItemRetrying, Delay: time.Second, Detail: err.Error(), Unsent: true}
 	switch a.claim.Was {
 	case rotation.ItemUnknown, rotation.ItemExchanged:
 		o.State = a.claim.Was
