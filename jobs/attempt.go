@@ -34,6 +34,8 @@ type attempt struct {
 	latency  time.Duration
 	mintedAt time.Time
 	secretID int64
+	// quietUntil is the end of the longest pause that an answer asked for.
+	quietUntil time.Time
 }
 
 // begin has the crew work the attempt.
@@ -341,7 +343,7 @@ func (a *attempt) notSent(err error) {
 	if a.claim.Was == rotation.ItemPending {
 		return
 	}
-	o := store.Outcome{State: rotation.ItemRetrying, Delay: time.Second, Detail: err.Error()}
+	o := store.Outcome{State: rotation.ItemRetrying, Delay: time.Second, Detail: err.Error(), Unsent: true}
 	switch a.claim.Was {
 	case rotation.ItemUnknown, rotation.ItemExchanged:
 		o.State = a.claim.Was
@@ -370,6 +372,7 @@ func (a *attempt) fail(state rotation.ItemState, class rotation.Class, detail st
 // submit has an outcome committed; then may not wait.
 func (a *attempt) submit(o store.Outcome, then func(store.Verdict)) {
 	o.Claim = a.claim
+	o.Asked = max(0, time.Until(a.quietUntil))
 	since := time.Now()
 	a.engine.flusher.Submit(o, func(v store.Verdict) {
 		a.engine.waits.commit.since(since)

@@ -190,10 +190,10 @@ func (e *Engine) claimAll(ctx context.Context, run *runState, lease store.Lease,
 	return nil, nil
 }
 
-// roomFor waits until the run's rate lets another shop be begun soon, and reports
+// roomFor waits until the run's caps let another shop be begun soon, and reports
 // false if that is not before end, or no call may be made any more.
 func (e *Engine) roomFor(run *runState, end time.Time) bool {
-	for run.rate.Full(int(run.begun.Load())) {
+	for run.rate.Full(int(run.begun.Load())) || run.calls.Full(int(run.begun.Load())) {
 		if !time.Now().Before(end) || e.mayCall(run, false, 0) != nil {
 			return false
 		}

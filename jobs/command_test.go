@@ -79,6 +79,33 @@ func TestACooldownEndsWhenTheOperatorSaysSo(t *testing.T) {
 	r.tokens()
 }
 
+// The worker that the platform asked is gone, and its memory with it.
+func TestACooldownOutlivesItsWorker(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 40, Knobs: haravansim.Knobs{RetryAfter: time.Hour, RefreshTokenLife: 24 * time.Hour}})
+	domain := r.domains()[30]
+	r.must(r.sim.Script(domain, haravansim.OpExchange, haravansim.FaultThrottle))
+	stop := r.worker()
+	r.start(operate.StartOptions{})
+	r.arm()
+	r.until("one waits", func(s rotation.Snapshot) bool { return s.Counts.Retrying == 1 && s.Counts.Open() == 1 })
+	asked := len(r.callsOf(domain))
+	stop()
+	r.worker()
+	if _, err := r.op.Retry(r.ctx, r.run.ID, "", domain); err != nil {
+		t.Fatal(err)
+	}
+	r.after(3 * time.Second)
+	if n := len(r.callsOf(domain)); n != asked {
+		t.Errorf("%d calls in its cooldown", n-asked)
+	}
+	_, err := r.sim.Advance(2 * time.Hour)
+	r.must(err)
+	r.must(r.op.RetryNow(r.ctx, r.run.ID, domain))
+	r.until("proven", inPhase(rotation.PhaseProven))
+	r.tokens()
+}
+
 // callsOf are the platform's calls for one shop.
 func (r *rig) callsOf(domain string) (seen []haravansim.Call) {
 	for _, c := range r.sim.History() {

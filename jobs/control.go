@@ -46,7 +46,8 @@ const (
 type runState struct {
 	id, appID int64
 
-	rate callRate
+	rate  callRate
+	calls callCap
 	// begun counts shops that no hand has come to yet.
 	begun atomic.Int64
 	burn  burnLog // the supervisor's
@@ -95,8 +96,10 @@ type runState struct {
 	pinned     *pin
 	// probeTurn is held by the one attempt that exchanges while the wire variant is
 	// not pinned yet; hints is what such attempts learned with the credentials of now.
-	// found is closed once it is.
+	// found is closed once it is. Who has the turn knows by probeHeld whether the
+	// database may still count it as this worker's.
 	probeTurn, found chan struct{}
+	probeHeld        bool
 	hints            *haravan.Hints
 	// polledAt is when this process last thought of the app's health, under the
 	// lock of runs.
@@ -358,7 +361,7 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
 	seen := make(map[int64]bool, len(controls))
-	share := 0
+	shares, share := make(map[*runState]int, len(controls)), 0
 	for _, c := range controls {
 		seen[c.RunID] = true
 		r := e.runs.open[c.RunID]
@@ -385,8 +388,15 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 		if changed || resumed {
 			e.kickNow()
 		}
-		share += max(1, c.Settings.InFlight/max(1, c.Workers))
+		shares[r] = max(1, c.Settings.InFlight/max(1, c.Workers))
+		share += shares[r]
 		r.rate.Set(c.Settings.Rate / float64(max(1, c.Workers)))
+	}
+	for r, share := range shares {
+		if len(shares) == 1 {
+			share = 0 // the pace's cap is the run's
+		}
+		r.calls.Set(share)
 	}
 	if share > 0 {
 		e.pace.SetCap(min(e.inflight, share))

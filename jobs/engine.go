@@ -140,11 +140,7 @@ func New(c Config) (*Engine, error) {
 // outcomes are committed, claims that were not sent go back. With Once it ends
 // by itself when nothing is left to do.
 func (e *Engine) Run(ctx context.Context) error {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	if err := e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version, Cap: e.inflight}); err != nil {
+	if err := e.signOn(ctx); err != nil {
 		return err
 	}
 	e.beaten()
@@ -164,7 +160,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	queues, leave := context.WithCancel(loops)
 	left := make(chan struct{})
 	go func() { defer close(left); e.queueLoop(queues) }()
-	err = e.superviseLoop(ctx)
+	err := e.superviseLoop(ctx)
 	e.draining.Store(true)
 	// No queue may come or go while River stops.
 	leave()
@@ -185,6 +181,15 @@ func (e *Engine) takeJobs(ctx context.Context) error {
 		return fmt.Errorf("start River: %w", err)
 	}
 	return nil
+}
+
+// signOn makes this worker known to the others.
+func (e *Engine) signOn(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version, Cap: e.inflight})
 }
 
 // signOff tells the others that this worker is gone.
@@ -258,6 +263,10 @@ func (e *Engine) beat(ctx context.Context, rate float64, since time.Duration) {
 	err := e.store.Beat(ctx, store.WorkerInfo{
 		ID: e.id, InFlight: state.InFlight, Limit: state.Limit, ShopsPerS: rate, ThrottledBy: e.throttledBy(state, since),
 	})
+	if errors.Is(err, store.ErrConflict) {
+		// It was silent for long enough to be forgotten, with all that it held.
+		err = e.signOn(ctx)
+	}
 	if err != nil {
 		e.quietly(ctx, "cannot send the heartbeat", err)
 		return

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -96,7 +97,8 @@ func (p *healthPoller) ask(ctx context.Context, url string) string {
 	req.Header.Set("User-Agent", "rotator")
 	answer, err := p.client.Do(req)
 	if err != nil {
-		return "no answer: " + errors.Unwrap(err).Error() // the *url.Error around it only repeats the URL
+		// The *url.Error around it repeats the URL, and it may itself repeat a proxy's.
+		return "no answer: " + haravan.Classify(haravan.Answer{Err: errors.Unwrap(err)}).Detail
 	}
 	defer answer.Body.Close()
 	if _, err := io.CopyN(io.Discard, answer.Body, 64<<10); err != nil && !errors.Is(err, io.EOF) {

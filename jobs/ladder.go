@@ -105,6 +105,7 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 	if err := a.place(ctx, exchange); err != nil {
 		return err
 	}
+	defer a.run.calls.Leave()
 	// Asked last: waiting for a place may have taken a while.
 	if err := e.mayCall(a.run, exchange, 0); err != nil {
 		e.pace.Return()
@@ -142,18 +143,23 @@ func (a *attempt) call(ctx context.Context, exchange bool, call func(context.Con
 	if errors.As(err, &he) {
 		class, meta, asked = he.Class, he.Meta, he.RetryAfter
 	}
+	if until := time.Now().Add(asked); asked > 0 && until.After(a.quietUntil) {
+		a.quietUntil = until
+	}
 	e.pace.Release(class, time.Since(begin))
 	e.shops.Learn(bucket, headroom, meta, class == rotation.ClassRateLimited, asked)
 	return err
 }
 
-// place waits for the run's rate and then for a place among the calls in flight.
+// place waits for the run's rate and then for a place among the calls in flight,
+// the run's own and those of all.
 func (a *attempt) place(ctx context.Context, exchange bool) error {
 	e := a.engine
 	if err := a.turn(exchange); err != nil {
 		return err
 	}
 	defer a.run.rate.Begun()
+	a.inRun(exchange)
 	if e.pace.Free() {
 		return nil
 	}
@@ -161,7 +167,23 @@ func (a *attempt) place(ctx context.Context, exchange bool) error {
 	e.crew.aside()
 	defer e.crew.back()
 	defer e.waits.place.since(time.Now())
-	return e.pace.Acquire(ctx, exchange, a.at())
+	err := e.pace.Acquire(ctx, exchange, a.at())
+	if err != nil {
+		a.run.calls.Leave()
+	}
+	return err
+}
+
+// inRun waits for a place among the run's calls in flight.
+func (a *attempt) inRun(exchange bool) {
+	e := a.engine
+	if a.run.calls.Free() {
+		return
+	}
+	e.crew.aside()
+	defer e.crew.back()
+	defer e.waits.place.since(time.Now())
+	a.run.calls.Wait(exchange, a.at())
 }
 
 // may tells why the call cannot be made any more, nil if it can.

@@ -89,15 +89,12 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 		case <-r.found:
 			continue
 		}
+		r.probeHeld = true // also if the answer is lost
 		mine, err := e.store.TakeProbe(ctx, r.id, e.id)
 		if mine && r.probing() {
-			return func() {
-				if err := e.store.LeaveProbe(ctx, r.id, e.id); err != nil {
-					e.log.Warn("cannot leave the wire probe; it is free when this worker ends", "run", r.id, "error", err)
-				}
-				<-r.probeTurn
-			}, true, nil
+			return func() { e.leaveProbe(ctx, r) }, true, nil
 		}
+		r.probeHeld = mine || err != nil
 		<-r.probeTurn
 		if err != nil {
 			e.quietly(ctx, "cannot take the wire probe", err)
@@ -108,6 +105,31 @@ func (a *attempt) takeProbe(ctx context.Context) (leave func(), probe bool, err 
 		}
 	}
 	return func() {}, false, nil
+}
+
+// leaveProbe ends a turn.
+func (e *Engine) leaveProbe(ctx context.Context, r *runState) {
+	if err := e.store.LeaveProbe(ctx, r.id, e.id); err != nil {
+		e.quietly(ctx, "cannot leave the wire probe yet; the other workers wait", err)
+	} else {
+		r.probeHeld = false
+	}
+	<-r.probeTurn
+}
+
+// leaveLostProbe leaves a probe that nobody here has the turn of: the database did
+// not hear that it was left, or what it said to its taking was lost.
+func (e *Engine) leaveLostProbe(ctx context.Context, r *runState) {
+	select {
+	case r.probeTurn <- struct{}{}:
+	default:
+		return
+	}
+	if r.probeHeld {
+		e.leaveProbe(ctx, r)
+	} else {
+		<-r.probeTurn
+	}
 }
 
 // search exchanges one shop under one documented spelling after the other until

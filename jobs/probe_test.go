@@ -313,3 +313,32 @@ func TestAWorkerKilledInItsProbeLosesNothing(t *testing.T) {
 	}
 	r.politely()
 }
+
+// A worker that could not say that it leaves the probe says it again: the others
+// would wait for it as long as it lives.
+func TestAProbeThatCouldNotBeLeftIsLeftLater(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, haravansim.Options{Shops: 20})
+	for s := range r.sim.Shops {
+		r.must(r.sim.Uninstall(s.Domain))
+	}
+	for _, statement := range []string{
+		`create sequence failed`,
+		`create function fail_once() returns trigger language plpgsql as $$ begin
+			if nextval('failed') = 1 then raise 'no' using errcode = '57P01'; end if; return new; end $$`,
+		`create trigger fail_once before update on rotator.runs for each row when (old.probe_by is not null and new.probe_by is null) execute function fail_once()`,
+	} {
+		_, err := r.db.Pool.Exec(r.ctx, statement)
+		r.must(err)
+	}
+	r.worker()
+	r.start(operate.StartOptions{Waves: &rotation.WavePolicy{Canary: 1, Budget: 1}})
+	r.arm()
+	r.until("held after its canary", isHeld(rotation.HeldBreakerOpen))
+	r.until("left", func(rotation.Snapshot) bool {
+		var failed int
+		var free bool
+		r.must(r.db.Pool.QueryRow(r.ctx, "select last_value, (select probe_by is null from rotator.runs) from failed").Scan(&failed, &free))
+		return failed > 1 && free
+	})
+}

@@ -36,8 +36,8 @@ type shopLimit struct {
 	// Its tokens are what is left in the bucket.
 	*rate.Limiter
 	usedAt time.Time
-	// quietUntil is the end of the last 429's Retry-After: a floor, whatever
-	// the bucket seems to allow.
+	// quietUntil is the latest end of a Retry-After: a floor, whatever the bucket
+	// seems to allow.
 	quietUntil time.Time
 }
 
@@ -53,9 +53,11 @@ func newShopLimits() *shopLimits {
 }
 
 // Learn takes what the platform's header said about the shop's bucket, and what
-// a 429 asked for. headroom is the percentage of the bucket that is the app's.
+// an answer asked for: a 429, which may not say for how long, or any other. headroom
+// is the percentage of the bucket that is the app's.
 func (l *shopLimits) Learn(b bucket, headroom int, m haravan.Meta, throttled bool, retryAfter time.Duration) {
-	if !throttled && (m.Size <= 0 || m.Used*2 < m.Size-reserved(m.Size, headroom)) {
+	asked := throttled || retryAfter > 0
+	if !asked && (m.Size <= 0 || m.Used*2 < m.Size-reserved(m.Size, headroom)) {
 		return
 	}
 	l.mu.Lock()
@@ -64,20 +66,32 @@ func (l *shopLimits) Learn(b bucket, headroom int, m haravan.Meta, throttled boo
 	limit := l.limits[b]
 	if limit == nil {
 		l.forget(now)
-		size := cmp.Or(m.Size, bucketSize)
-		limit = &shopLimit{Limiter: rate.NewLimiter(rate.Limit(max(1, size*bucketLeak/bucketSize)), size)}
+		limit = &shopLimit{Limiter: newBucket(cmp.Or(m.Size, bucketSize))}
 		l.limits[b] = limit
 	}
 	limit.usedAt = now
-	if throttled {
-		limit.quietUntil = now.Add(cmp.Or(retryAfter, quietDefault))
+	if until := now.Add(cmp.Or(retryAfter, quietDefault)); asked && until.After(limit.quietUntil) {
+		limit.quietUntil = until
 	}
-	if m.Size <= 0 {
-		return
+	if m.Size > 0 {
+		limit.fill(m, now)
 	}
-	// Set the limiter's tokens to what is left in the bucket.
-	if excess := limit.TokensAt(now) - float64(m.Size-m.Used); excess >= 1 {
-		limit.ReserveN(now, int(excess))
+}
+
+func newBucket(size int) *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(max(1, size*bucketLeak/bucketSize)), size)
+}
+
+// fill sets the limiter's tokens to what is left in the bucket. That is less than
+// nothing where it runs over, but no more than once is believed.
+func (s *shopLimit) fill(m haravan.Meta, now time.Time) {
+	if s.Burst() != m.Size {
+		s.Limiter = newBucket(m.Size)
+	}
+	left := m.Size - min(m.Used, 2*m.Size)
+	// No more than a bucket can be taken at once.
+	for excess := int(s.TokensAt(now) - float64(left)); excess >= 1; excess -= m.Size {
+		s.ReserveN(now, min(excess, m.Size))
 	}
 }
 

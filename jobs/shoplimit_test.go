@@ -35,6 +35,9 @@ func TestShopLimits(t *testing.T) {
 		{"nine tenths are the app's", 90, 8, 80, false, 0, 0, 250 * time.Millisecond},
 		{"a small share is watched early", 90, 4, 80, false, 0, 0, 0},
 		{"429 is over", 0, 1, 80, true, 2 * time.Second, 2 * time.Second, 0},
+		{"a bucket that runs over leaks to its brim first", 0, 83, 80, false, 0, 0, time.Second},
+		{"no bucket runs over without end", 0, 1 << 40, 80, false, 0, 0, 81 * 250 * time.Millisecond},
+		{"whatever asks for a pause gets it", 0, 0, 0, false, 30 * time.Second, 10 * time.Second, 20 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -53,6 +56,30 @@ func TestShopLimits(t *testing.T) {
 				t.Errorf("the shop waits %s for another app", got)
 			}
 		})
+	}
+}
+
+func TestShopLimitKeepsTheLongestPauseThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	shop, now, l := bucket{1, "a.myharavan.com"}, time.Now(), newShopLimits()
+	l.now = func() time.Time { return now }
+	for _, asked := range []time.Duration{time.Minute, time.Second, 0} { // of calls that were under way side by side
+		l.Learn(shop, 0, haravan.Meta{}, true, asked)
+	}
+	if got := l.Quiet(shop); got != time.Minute {
+		t.Errorf("quiet for %s", got)
+	}
+}
+
+func TestShopLimitTakesTheSizeThatItIsTold(t *testing.T) {
+	t.Parallel()
+	shop, now, l := bucket{1, "a.myharavan.com"}, time.Now(), newShopLimits()
+	l.now = func() time.Time { return now }
+	l.Learn(shop, 0, haravan.Meta{}, true, time.Second)
+	now = now.Add(time.Second)
+	l.Learn(shop, 0, haravan.Meta{Used: 40, Size: 40}, false, 0)
+	if got := l.Wait(shop, 0); got.Round(time.Millisecond) != 500*time.Millisecond {
+		t.Errorf("a bucket of 40 that is full waits %s", got)
 	}
 }
 

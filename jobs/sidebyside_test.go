@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -69,4 +70,36 @@ func TestARunThatCannotBeWorkedStopsNoOther(t *testing.T) {
 	good.start(operate.StartOptions{})
 	good.arm()
 	good.until("proven", inPhase(rotation.PhaseProven))
+}
+
+// What another app's run may have in flight is not this one's to use, whether that
+// run works or only waits for a person.
+func TestARunKeepsItsCapBesideAnotherAppsRun(t *testing.T) {
+	t.Parallel()
+	for _, works := range []bool{false, true} {
+		t.Run(fmt.Sprintf("works=%t", works), func(t *testing.T) {
+			t.Parallel()
+			db := storetest.New(t)
+			capped := rigOf(t, db, "capped", haravansim.Options{Shops: 150, Latency: 20 * time.Millisecond, History: 10_000})
+			other := rigOf(t, db, "other", haravansim.Options{Shops: 1500, Latency: 20 * time.Millisecond, Seed: 2, History: 10_000})
+			together((*rig).platformClient, capped, other)
+			other.start(operate.StartOptions{BatchSize: 50})
+			capped.start(operate.StartOptions{BatchSize: 50, InFlight: 3})
+			if works {
+				other.arm()
+				other.until("under way", func(s rotation.Snapshot) bool { return s.Counts.Proven > 100 })
+			}
+			capped.arm()
+			capped.until("proven", inPhase(rotation.PhaseProven))
+			if most := mostAtOnce(capped.sim.History()); most > 3 {
+				t.Errorf("%d calls at once under a cap of 3", most)
+			}
+			if works {
+				other.until("proven", inPhase(rotation.PhaseProven))
+				if most := mostAtOnce(other.sim.History()); most < 8 {
+					t.Errorf("%d calls of the other run at once", most)
+				}
+			}
+		})
+	}
 }

@@ -114,6 +114,7 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 		if state != nil {
 			e.saveTrip(ctx, state)
 			e.savePin(ctx, state)
+			e.leaveLostProbe(ctx, state)
 		}
 		working, runErr := e.supervise(ctx, r.ID, repair)
 		busy = busy || working

@@ -51,6 +51,8 @@ func (e *Engine) throttledBy(p PaceState, over time.Duration) string {
 		case c.Phase != rotation.PhaseExchanging && c.Phase != rotation.PhaseCutover:
 		case r.rate.Queued() > 0 && p.InFlight < p.Limit:
 			reason = reasonRate
+		case r.calls.Queued() > 0 && p.InFlight < p.Limit:
+			reason = reasonFleetCap
 		default:
 			reason = e.slowest(p, over, place, shop, commit)
 		}

@@ -112,7 +112,7 @@ var (
 	// shop that asked to be left alone still is.
 	// Without a class it does not count as failed until it was tried again; that
 	// a token is another shop's is not forgotten, lest it be adopted.
-	forgiveItems = sql(`update rotator.items set next_attempt_at = now(), class = case when class = 'wrong_shop' then class end, tries = 0, state = case
+	forgiveItems = sql(`update rotator.items set next_attempt_at = greatest(now(), quiet_until), class = case when class = 'wrong_shop' then class end, tries = 0, state = case
 			when state = 'parked' and new_token is not null then 'exchanged' when state = 'parked' then 'retrying' else state end
 		where run_id = $1 and class is distinct from 'rate_limited' and ($2 or new_token is not null)
 			and (state in ('retrying', 'unknown', 'exchanged') and next_attempt_at is not null

@@ -108,6 +108,21 @@ func TestTriesCountSinceSomebodyAskedForARetry(t *testing.T) {
 	}
 }
 
+// A claim in which nothing was asked of the platform is no try: in the last moments
+// of a window a shop may be claimed several times for nothing.
+func TestAClaimForNothingIsNoTry(t *testing.T) {
+	t.Parallel()
+	r, _, c := claimAll(t, 1)
+	r.write(t, store.Written, store.Outcome{Claim: c[0], State: rotation.ItemRetrying, Class: rotation.ClassRateLimited, Detail: "429"})
+	for attempt := 2; attempt < 5; attempt++ {
+		claim := r.again(t)
+		if claim.Tries != 2 || claim.Attempt != attempt {
+			t.Errorf("attempt %d is try %d, want attempt %d and try 2", claim.Attempt, claim.Tries, attempt)
+		}
+		r.write(t, store.Written, store.Outcome{Claim: claim, State: rotation.ItemRetrying, Detail: "too little of the window is left", Unsent: true})
+	}
+}
+
 // What may have been sent is remembered until an exchange is stored.
 func TestAClaimKnowsWhetherThePlatformMayHaveActed(t *testing.T) {
 	t.Parallel()

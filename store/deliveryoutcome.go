@@ -50,11 +50,12 @@ var (
 	releaseDeliveries = sql(`update rotator.deliveries d set leased = false, worker_id = null, next_attempt_at = now(), tries = greatest(d.tries - 1, 0)
 		from unnest($1::bigint[], $2::int[]) as x (shop_id, attempt) where d.shop_id = x.shop_id and d.attempt = x.attempt and d.leased`)
 	// While it is down, a receiver is asked after a growing pause, of a minute at
-	// most unless it wants a longer one.
+	// most unless it wants a longer one, which no later answer shortens.
 	writeReceiver = sql(`update rotator.receivers v set failures = ` + failuresNow + `,
 			down_since = case when ` + failuresNow + ` >= $5 then coalesce(v.down_since, now()) end,
 			not_before = case when ` + failuresNow + ` < $5 then now()
-				else now() + greatest($4::interval, least(60, power(2, least(` + failuresNow + ` - $5, 10))) * interval '1 second') end
+				else greatest(case when not $2 then v.not_before end,
+					now() + greatest($4::interval, least(60, power(2, least(` + failuresNow + ` - $5, 10))) * interval '1 second')) end
 		where v.app_id = $1 and (v.failures > 0 or $3 > 0)`)
 )
 
@@ -68,10 +69,10 @@ func (s *Store) WriteDeliveries(ctx context.Context, appID int64, outcomes []Del
 		case o.Unsent || o.Delivery.Broken != "":
 			continue // says nothing about the receiver
 		case o.Acknowledged || o.Stop:
-			answered, failures = true, 0
+			answered, failures, asked = true, 0, 0
 		default:
 			failures++
-			asked = o.Asked
+			asked = max(asked, o.Asked)
 		}
 	}
 	err := againIfDeadlocked(func() error {

@@ -27,6 +27,9 @@ type Outcome struct {
 	Detail string
 	// Delay until the next attempt; the item leaves its batch when it is set.
 	Delay time.Duration
+	// Asked is how long from now on the platform asked for the shop to be left alone:
+	// it is until then, whoever makes it due before.
+	Asked time.Duration
 	// Latency is that of the shop's calls in this attempt together: the
 	// exchange, and its proof where that came with it.
 	Latency time.Duration
@@ -37,6 +40,8 @@ type Outcome struct {
 	ExchangedAt time.Time
 	// SecretID is the version that minted New, 0 for the run's own.
 	SecretID int64
+	// Unsent: nothing was asked of the platform, so that the claim was no try.
+	Unsent bool
 	// Acted tells, of others than unknown, that a token may have been minted that
 	// nobody holds.
 	Acted bool
@@ -76,7 +81,8 @@ const (
 const (
 	stillHeld = `i.run_id = x.run_id and i.position = x.position and
 		(i.attempt = x.attempt and i.state in ('claimed', 'exchanged') or x.with_batch and i.attempt = x.attempt - 1 and i.state = 'pending')`
-	claimedNow = `attempt = x.attempt, tries = i.tries + (i.state = 'pending')::int,
+	claimedNow = `tries = i.tries + (i.state = 'pending')::int, ` + claimedAs
+	claimedAs  = `attempt = x.attempt,
 		generation = case when i.state = 'pending' then x.generation else i.generation end,
 		claimed_at = case when i.state = 'pending' then now() - x.age_ms * interval '1 millisecond' else i.claimed_at end`
 	heldColumns = `run_id, position, attempt, with_batch, generation, age_ms, latency_ms`
@@ -110,12 +116,14 @@ var (
 		where ` + stillHeld + ` and s.id = i.shop_id and s.token_generation = x.generation
 		returning i.run_id, i.position`)
 	// A token that is not proven yet is kept as long as it may still be.
-	writeAside = sql(`update rotator.items i set state = x.state, ` + claimedNow + `, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
+	writeAside = sql(`update rotator.items i set state = x.state, ` + claimedAs + `, class = nullif(x.class, ''), detail = nullif(x.detail, ''),
 			latency_ms = x.latency_ms, new_token = case when x.state in ('exchanged', 'parked') then i.new_token end,
 			acted = i.acted or x.acted,
-			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
-		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bool[])
-			as x (` + heldColumns + `, state, class, detail, delay_ms, acted)
+			tries = case when x.unsent then greatest(i.tries - (i.state <> 'pending')::int, 0) else i.tries + (i.state = 'pending')::int end,
+			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end,
+			quiet_until = case when x.asked_ms > 0 then now() + x.asked_ms * interval '1 millisecond' else i.quiet_until end
+		from unnest(` + heldArrays + `, $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bool[], $13::bigint[], $14::bool[])
+			as x (` + heldColumns + `, state, class, detail, delay_ms, acted, asked_ms, unsent)
 		where ` + stillHeld + `
 		returning i.run_id, i.position, i.run_id = ` + overRuns)
 	makeDue = sql(`update rotator.items i set state = 'unknown', ` + claimedNow + `, next_attempt_at = now(), class = null, new_token = null,
@@ -320,8 +328,8 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 	}
 	c := newColumns(len(group))
 	var states, classes, details []string
-	var delays []int64
-	var acted []bool
+	var delays, asked []int64
+	var acted, unsent []bool
 	if err := t.keepMinted(ctx, group); err != nil {
 		return err
 	}
@@ -334,8 +342,9 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 			delay = o.Delay.Milliseconds()
 		}
 		delays, acted = append(delays, delay), append(acted, o.Acted || o.State == rotation.ItemUnknown)
+		asked, unsent = append(asked, o.Asked.Milliseconds()), append(unsent, o.Unsent)
 	}
-	over, err := t.collectWritten(ctx, written, writeAside, c.held(states, classes, details, delays, acted)...)
+	over, err := t.collectWritten(ctx, written, writeAside, c.held(states, classes, details, delays, acted, asked, unsent)...)
 	if err != nil {
 		return fmt.Errorf("write outcomes: %w", err)
 	}

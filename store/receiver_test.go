@@ -105,6 +105,34 @@ func TestReceiverThatIsDown(t *testing.T) {
 	}
 }
 
+// Answers come in any order, in one group or in the next: what a receiver that is
+// down asked for stands until it is over, or the receiver is up again.
+func TestReceiverThatIsDownIsObeyedToTheEndOfItsLongestPause(t *testing.T) {
+	t.Parallel()
+	const n = store.DownAfter + 4
+	left := func(t *testing.T, r *rig) float64 {
+		return ask[float64](t, r.DB, "select extract(epoch from not_before - now())::float8 from rotator.receivers")[0]
+	}
+	r, _ := owing(t, n)
+	var group []store.DeliveryOutcome
+	for _, d := range r.deliveries(t, n) {
+		group = append(group, refused(d, time.Hour))
+	}
+	group[3].Asked = 5 * time.Minute
+	r.answer(t, group[:n-2]...)
+	if got := left(t, r); got < 290 || got > 300 {
+		t.Errorf("one of the group asked for five minutes, and it is left alone for %f s", got)
+	}
+	r.answer(t, group[n-2])
+	if got := left(t, r); got < 290 || got > 300 {
+		t.Errorf("after a later answer that asks for nothing it is left alone for %f s", got)
+	}
+	r.answer(t, acknowledged(group[n-1].Delivery))
+	if got := left(t, r); got > 0 {
+		t.Errorf("it is up again, and left alone for %f s", got)
+	}
+}
+
 func TestDeliveriesInTheSnapshot(t *testing.T) {
 	t.Parallel()
 	r, c := owing(t, 5)

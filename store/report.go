@@ -52,14 +52,14 @@ var (
 		where run_id = $1 and state in ('retrying', 'unknown', 'parked', 'skipped', 'waived') group by 1, 2 order by 3 desc, 1, 2`)
 	// Skipped shops are tried again only when they are meant: by class or name.
 	// A derived token whose legacy credential was mended is not asked with again.
-	retryItems = sql(`update rotator.items i set next_attempt_at = now(), tries = 0,
+	retryItems = sql(`update rotator.items i set next_attempt_at = greatest(now(), i.quiet_until), tries = 0,
 			new_token = case when not (` + mended + `) then i.new_token end,
 			state = case when i.state = 'parked' and i.new_token is not null and not (` + mended + `) then 'exchanged' else 'retrying' end
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
 			and (i.state in ('parked', 'retrying') or (i.state = 'skipped' and i.class is not null and ($2 <> '' or $3 <> '')))
 			and ($2 = '' or i.class = $2) and ($3 = '' or s.domain = $3)`)
 	// A shop is due now whatever it asked for, and whoever claims it forgets that.
-	ignoreCooldown = sql(`update rotator.items i set ignore_cooldown = true, next_attempt_at = now()
+	ignoreCooldown = sql(`update rotator.items i set ignore_cooldown = true, next_attempt_at = now(), quiet_until = null
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id and s.domain = $2
 			and i.state in ('retrying', 'unknown', 'exchanged') and i.next_attempt_at is not null`)
 	waiveItem = sql(`update rotator.items i set state = 'waived', detail = $3, next_attempt_at = null
@@ -128,8 +128,9 @@ func (s *Store) ClassCounts(ctx context.Context, runID int64) ([]ClassCount, err
 	return collect(ctx, s.pool, "count outcomes", pgx.RowToStructByPos[ClassCount], countClass, runID)
 }
 
-// Retry makes parked and waiting items due now: of one class or of one shop, or
-// all when both are empty. It returns how many.
+// Retry makes parked and waiting items due now, or when the pause is over that the
+// platform asked for: of one class or of one shop, or all when both are empty. It
+// returns how many.
 func (t *Tx) Retry(ctx context.Context, actor string, runID int64, class rotation.Class, domain string) (int64, error) {
 	tag, err := t.tx.Exec(ctx, retryItems, runID, class, domain)
 	if err != nil {

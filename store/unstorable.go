@@ -39,7 +39,7 @@ const (
 // one that the platform accepts.
 func (o Outcome) SetAside(why string) Outcome {
 	aside := Outcome{
-		Claim: o.Claim, State: rotation.ItemParked, Class: rotation.ClassOurs, Latency: o.Latency,
+		Claim: o.Claim, State: rotation.ItemParked, Class: rotation.ClassOurs, Asked: o.Asked, Latency: o.Latency,
 		Detail: saysUnstorable + why + ")",
 		Acted:  o.Acted || o.State == rotation.ItemUnknown || o.State == rotation.ItemExchanged && !o.New.IsZero(),
 	}

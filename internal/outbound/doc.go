@@ -10,5 +10,5 @@
 // # Non-goals
 //
 // Whom to call, and what an answer means (packages haravan and deliver). The
-// health poll has a client of its own, which follows redirects and keeps nothing.
+// health poll has a client of its own, which keeps no connection.
 package outbound

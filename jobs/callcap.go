@@ -1,0 +1,82 @@
+package jobs
+
+import "sync"
+
+// callCap is this process's share of one run's cap on calls in flight. The pace
+// bounds the calls of all runs together, which is what one run alone needs; beside
+// others, each is bounded by itself. Proofs come before exchanges.
+type callCap struct {
+	mu          sync.Mutex
+	most, taken int // most is 0 for no bound
+	// waiting are those who prove and those who exchange.
+	waiting [2]line
+}
+
+// Set changes the share, 0 for no bound.
+func (c *callCap) Set(most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most = most
+	c.wake()
+}
+
+// Free takes a place if nobody waits for one.
+func (c *callCap) Free() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	free := c.room() && c.queued() == 0
+	if free {
+		c.taken++
+	}
+	return free
+}
+
+// Wait waits for a place: no longer than the calls before it take, because who is
+// let in and may not call leaves at once.
+func (c *callCap) Wait(exchange bool, at place) {
+	c.mu.Lock()
+	waiting := &c.waiting[0]
+	if exchange {
+		waiting = &c.waiting[1]
+	}
+	_, in := waiting.wait(at)
+	c.wake()
+	c.mu.Unlock()
+	<-in
+}
+
+// Leave ends what Free or Wait began.
+func (c *callCap) Leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken--
+	c.wake()
+}
+
+// Queued tells how many wait.
+func (c *callCap) Queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued()
+}
+
+// Full reports whether enough call or wait already, with those who are about to:
+// shops beyond stay in their batch, so that other runs' shops can be worked.
+func (c *callCap) Full(coming int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most > 0 && c.taken+c.queued()+coming >= c.most*attemptsPerCall
+}
+
+func (c *callCap) room() bool { return c.most == 0 || c.taken < c.most }
+
+func (c *callCap) queued() int { return c.waiting[0].len() + c.waiting[1].len() }
+
+func (c *callCap) wake() {
+	for i := range c.waiting {
+		for c.room() && c.waiting[i].len() > 0 {
+			c.taken++
+			c.waiting[i].next()()
+		}
+	}
+}
