@@ -17,7 +17,10 @@ import (
 // hundred bytes; the largest shop.json seen in public has four thousand.
 const maxBody = 64 << 10
 
-var errTooLong = errors.New("the answer is longer than 64 KiB")
+var (
+	errTooLong = errors.New("the answer is longer than 64 KiB")
+	errNotOver = errors.New("the answer's status is none that ends a call")
+)
 
 // buffers holds bodies for reuse, at least 4 KiB, at most maxBody each.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
@@ -43,6 +46,12 @@ func (c *Client) roundTrip(ctx context.Context, req *http.Request) reply {
 	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		return reply{meta: Meta{Latency: time.Since(start)}, err: preferContext(ctx, err)}
+	}
+	if resp.StatusCode < 200 {
+		// The transport hands the connection of a 101 over, and with it the duty
+		// to end it: no deadline holds for its body any more.
+		_ = resp.Body.Close()
+		return reply{meta: Meta{Latency: time.Since(start)}, err: preferContext(ctx, errNotOver)}
 	}
 	r := reply{meta: Meta{Status: resp.StatusCode}, header: resp.Header}
 	r.meta.read(resp.Header)

@@ -77,6 +77,9 @@ func (a Answer) classify() Verdict {
 		return a.brokenOff()
 	}
 	said := readBody(a.Body)
+	if coding := first(a.Header, "Content-Encoding"); said.kind == bodyText && coding != "" && coding != "identity" {
+		said.kind, said.text = bodyPacked, ""
+	}
 	if a.Status/100 == 2 && a.succeeds() {
 		return Verdict{}
 	}

@@ -35,6 +35,7 @@ func TestClassifyExchange(t *testing.T) {
 		// Success.
 		"token":                 {200, `{"access_token":"f85632530bf277ec9ac6f649fc327f17"}`, Verdict{}},
 		"token and more fields": {200, ` {"scope":"a","access_token":"t","expires_in":1,"error":null}`, Verdict{}},
+		"token after a BOM":     {200, "\xef\xbb\xbf{\"access_token\":\"t\"}", Verdict{}},
 		"created":               {201, `{"access_token":"t"}`, Verdict{}},
 
 		// Success that is none.
@@ -49,6 +50,9 @@ func TestClassifyExchange(t *testing.T) {
 		"truncated":          {200, `{"access_token":"f856325`, Verdict{Class: bad, Detail: "broken JSON instead of an access token"}},
 		"trailing rubbish":   {200, `{"access_token":"t"}}`, Verdict{Class: bad, Detail: "broken JSON instead of an access token"}},
 		"list":               {200, `["t"]`, Verdict{Class: bad, Detail: "JSON without an access token: t"}},
+		"token in a list":    {200, `[{"access_token":"t1","scope":"a"}]`, Verdict{Class: bad, Detail: "JSON without an access token: access_token […], scope a"}},
+		"token in errors":    {400, `{"errors":{"token":"a.b/c"}}`, Verdict{Class: ours, Detail: "token […]"}},
+		"token's error":      {400, `{"errors":{"refresh_token":"expired"}}`, Verdict{Class: window, Detail: "refresh_token expired"}},
 		"html 200":           {200, htmlPage, Verdict{Class: bad, Detail: "an HTML page instead of an access token"}},
 		"text 200":           {200, `access_token=t`, Verdict{Class: bad, Detail: "plain text instead of an access token"}},
 		"error in 200":       {200, `{"error":"invalid_grant"}`, Verdict{Class: window, Code: "invalid_grant"}},

@@ -106,9 +106,12 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
+// exchangeHeader asks for answers as they are: without Accept-Encoding any coding
+// would do (RFC 9110, section 12.5.3), and a body is read only in the plain.
 func exchangeHeader(contentType string, agent []string) http.Header {
 	return http.Header{
 		"Content-Type": {contentType}, "Accept": {"application/json"}, "User-Agent": agent,
+		"Accept-Encoding": {"identity"},
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	bodyBrokenJSON
 	bodyHTML
 	bodyText
+	bodyPacked // compressed, though it was asked not to be
 )
 
 // said is what a body tells about an error. text is raw: not yet masked.
@@ -38,7 +39,7 @@ const maxCode = 64
 // readBody looks at the bytes and not at Content-Type, which error pages of
 // gateways often have wrong.
 func readBody(body []byte) said {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	body = bytes.TrimSpace(unmarked(body))
 	if len(body) == 0 {
 		return said{}
 	}
@@ -60,6 +61,10 @@ func readBody(body []byte) said {
 	}
 	return said{kind: bodyText, text: string(body)}
 }
+
+// unmarked drops a byte order mark: some servers begin UTF-8 with one, and
+// encoding/json does not take it.
+func unmarked(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
 func readObject(body []byte) said {
 	var fields map[string]any
@@ -114,12 +119,26 @@ func flatten(v any, depth int) string {
 		}
 		slices.Sort(names)
 		for _, name := range names {
-			if text := flatten(v[name], depth+1); text != "" && len(parts) < maxParts {
+			text := flatten(v[name], depth+1)
+			if s, ok := v[name].(string); ok && holdsCredential(name, s) {
+				text = "[…]"
+			}
+			if text != "" && len(parts) < maxParts {
 				parts = append(parts, name+" "+text)
 			}
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// holdsCredential reports whether a member of that name may be a credential and
+// no words about one: a token that was minted in this answer is unknown to mask.
+func holdsCredential(name, value string) bool {
+	named := slices.ContainsFunc([]string{"token", "secret", "password"}, func(word string) bool {
+		return strings.Contains(strings.ToLower(name), word)
+	})
+	return named && !strings.Contains(strings.TrimSpace(value), " ") &&
+		(!isCode(value) || strings.ContainsAny(value, "0123456789"))
 }
 
 // whyNoSuccess says what is wrong with a status of success. It quotes no body
@@ -134,6 +153,8 @@ func (s said) whyNoSuccess(op Op) string {
 		return "an empty answer instead of " + wanted
 	case bodyHTML:
 		return "an HTML page instead of " + wanted
+	case bodyPacked:
+		return "a compressed answer instead of " + wanted
 	case bodyText:
 		return "plain text instead of " + wanted
 	case bodyBrokenJSON:

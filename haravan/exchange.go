@@ -123,7 +123,7 @@ func readToken(body []byte) (string, bool) {
 	var answer struct {
 		AccessToken string `json:"access_token"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(unmarked(body), &answer); err != nil {
 		return "", false
 	}
 	return answer.AccessToken, usableToken(answer.AccessToken)

@@ -52,6 +52,7 @@ func (c *Client) Identity(ctx context.Context, shop string, token secret.String)
 			"Authorization": {"Bearer " + token.Reveal()},
 			// Documented for every authenticated request, a GET included.
 			"Content-Type": c.jsonHeader["Content-Type"], "Accept": c.jsonHeader["Accept"], "User-Agent": c.agent,
+			"Accept-Encoding": c.jsonHeader["Accept-Encoding"],
 		},
 	})
 	defer got.release()
@@ -95,7 +96,7 @@ func readIdentity(body []byte) (Identity, bool) {
 		} `json:"shop"`
 	}
 	var wrongType *json.UnmarshalTypeError
-	if err := json.Unmarshal(body, &answer); err != nil && !errors.As(err, &wrongType) {
+	if err := json.Unmarshal(unmarked(body), &answer); err != nil && !errors.As(err, &wrongType) {
 		return Identity{}, false
 	}
 	shop := answer.Shop

@@ -4,9 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -42,9 +44,9 @@ func mask(text string, sent ...secret.String) string {
 	if cut {
 		text = text[:maxMasked]
 	}
-	longest := 0 // no spelling takes more than %xx for every byte
+	longest := 0 // no spelling takes more than \uXXXX for every byte
 	for _, s := range sent {
-		longest = max(longest, 3*len(s.Reveal()))
+		longest = max(longest, 6*len(s.Reveal()))
 		if s.IsZero() || utf8.RuneCountInString(lettersAndDigits(s.Reveal())) > len(text) {
 			continue // no spelling is shorter than the letters and digits
 		}
@@ -139,17 +141,35 @@ func lowerASCII(s string) string {
 	return string(b)
 }
 
-// repeats finds a credential that is still there in disguise: percent-escaped
-// where no URL would be, or broken up by blanks or punctuation. The latter
-// compares letters and digits only, so it leaves short ones alone.
+// repeats finds a credential that is still there in disguise: escaped where and
+// how no other spelling has it, more than once perhaps, or broken up by blanks or
+// punctuation. The latter compares letters and digits only, so it leaves short
+// ones alone.
 func repeats(text, v string) bool {
-	decoded := unescapePercent(text)
-	if decoded != text && strings.Contains(lowerASCII(decoded), lowerASCII(v)) {
-		return true
+	const layers = 3
+	low, core := lowerASCII(v), lettersAndDigits(v)
+	found := func(text string) bool {
+		return len(core) >= 8 && strings.Contains(lettersAndDigits(text), core)
 	}
-	core := lettersAndDigits(v)
-	return len(core) >= 8 &&
-		(strings.Contains(lettersAndDigits(text), core) || strings.Contains(lettersAndDigits(decoded), core))
+	return found(text) || underEscapes(text, layers, func(decoded string) bool {
+		return strings.Contains(lowerASCII(decoded), low) || found(decoded)
+	})
+}
+
+// underEscapes reports whether found holds for the text with up to so many layers
+// of escapes removed. A credential may itself hold what looks like an escape, so
+// every order is tried.
+func underEscapes(text string, layers int, found func(string) bool) bool {
+	if layers == 0 {
+		return false
+	}
+	for _, decode := range []func(string) string{unescapePercent, unescapeBackslash, html.UnescapeString} {
+		decoded := decode(text)
+		if decoded != text && (found(decoded) || underEscapes(decoded, layers-1, found)) {
+			return true
+		}
+	}
+	return false
 }
 
 func lettersAndDigits(s string) string {
@@ -178,6 +198,23 @@ func unescapePercent(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
+}
+
+// backslashed is a character as JSON and its relatives may write any.
+var backslashed = regexp.MustCompile(`\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})`)
+
+// unescapeBackslash decodes \uXXXX and \xXX and leaves the rest.
+func unescapeBackslash(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	return backslashed.ReplaceAllStringFunc(s, func(escaped string) string {
+		c, err := strconv.ParseUint(escaped[2:], 16, 32)
+		if err != nil {
+			return escaped
+		}
+		return string(rune(c))
+	})
 }
 
 // limited cuts s to maxDetail bytes at a character's edge.

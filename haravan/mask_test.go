@@ -22,24 +22,39 @@ var planted = []string{
 
 // echoes are the ways in which a host may send a value back.
 var echoes = map[string]func(string) string{
-	"raw":          func(v string) string { return v },
-	"upper":        strings.ToUpper,
-	"query":        url.QueryEscape,
-	"path":         url.PathEscape,
-	"lower query":  func(v string) string { return strings.ToLower(url.QueryEscape(v)) },
-	"every byte":   func(v string) string { return "%" + strings.Join(hexBytes(v), "%") },
-	"base64":       func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) },
-	"base64 url":   func(v string) string { return base64.RawURLEncoding.EncodeToString([]byte(v)) },
-	"basic":        func(v string) string { return base64.StdEncoding.EncodeToString([]byte("client:" + v)) },
-	"basic after":  func(v string) string { return base64.StdEncoding.EncodeToString([]byte("id" + v + ":x")) },
-	"hex":          func(v string) string { return hex.EncodeToString([]byte(v)) },
-	"json":         func(v string) string { b, _ := json.Marshal(v); return string(b) },
-	"quoted":       func(v string) string { return fmt.Sprintf("%q", v) },
+	"raw":         func(v string) string { return v },
+	"upper":       strings.ToUpper,
+	"query":       url.QueryEscape,
+	"path":        url.PathEscape,
+	"lower query": func(v string) string { return strings.ToLower(url.QueryEscape(v)) },
+	"every byte":  func(v string) string { return "%" + strings.Join(hexBytes(v), "%") },
+	"base64":      func(v string) string { return base64.StdEncoding.EncodeToString([]byte(v)) },
+	"base64 url":  func(v string) string { return base64.RawURLEncoding.EncodeToString([]byte(v)) },
+	"basic":       func(v string) string { return base64.StdEncoding.EncodeToString([]byte("client:" + v)) },
+	"basic after": func(v string) string { return base64.StdEncoding.EncodeToString([]byte("id" + v + ":x")) },
+	"hex":         func(v string) string { return hex.EncodeToString([]byte(v)) },
+	"json":        func(v string) string { b, _ := json.Marshal(v); return string(b) },
+	"quoted":      func(v string) string { return fmt.Sprintf("%q", v) },
+	"escaped":     func(v string) string { return escapedWith(`\u%04x`, v) },
+	"entities":    func(v string) string { return escapedWith("&#%d;", v) },
+	// As .NET's encoders write JSON and forms inside of other text.
+	"json in json": func(v string) string {
+		return strings.NewReplacer("+", `\u002B`, "&", `\u0026`, `"`, `\u0022`).Replace(v)
+	},
+	"query twice":  func(v string) string { return url.QueryEscape(url.QueryEscape(v)) },
 	"split by NUL": func(v string) string { return v[:2] + "\x00\u200b" + v[2:] },
 	"in a title":   func(v string) string { return "<html><title>Bad " + v + "</title>" },
 	"in a word":    func(v string) string { return "x" + v + "x" },
 	"twice":        func(v string) string { return v + v },
 	"in groups":    inGroups,
+}
+
+func escapedWith(format, v string) string {
+	var b strings.Builder
+	for _, c := range v {
+		fmt.Fprintf(&b, format, c)
+	}
+	return b.String()
 }
 
 // inGroups breaks a value up as people are shown long numbers.

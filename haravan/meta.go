@@ -48,6 +48,10 @@ func first(h http.Header, name string) string {
 	return ""
 }
 
+// maxBucket is the largest bucket that is believed: what is reckoned with it must
+// not overflow.
+const maxBucket = 1 << 20
+
 // parseCallLimit reads "32/80". A bucket may run over (81/80) but has a size.
 func parseCallLimit(s string) (used, size int, ok bool) {
 	left, right, found := strings.Cut(s, "/")
@@ -56,7 +60,7 @@ func parseCallLimit(s string) (used, size int, ok bool) {
 	}
 	used, errUsed := strconv.Atoi(strings.TrimSpace(left))
 	size, errSize := strconv.Atoi(strings.TrimSpace(right))
-	if errUsed != nil || errSize != nil || used < 0 || size <= 0 {
+	if errUsed != nil || errSize != nil || used < 0 || size <= 0 || max(used, size) > maxBucket {
 		return 0, 0, false
 	}
 	return used, size, true

@@ -41,7 +41,7 @@ func TestParseCallLimitRefuses(t *testing.T) {
 	if used, size, ok := parseCallLimit(" 81 / 80 "); !ok || used != 81 || size != 80 {
 		t.Errorf("a bucket run over: %d/%d %v", used, size, ok)
 	}
-	for _, s := range []string{"", "/", "32", "32/", "/80", "a/80", "32/b", "-1/80", "1/0", "1/-80", "1/2/3", "1.5/80", "99999999999999999999/80"} {
+	for _, s := range []string{"", "/", "32", "32/", "/80", "a/80", "32/b", "-1/80", "1/0", "1/-80", "1/2/3", "1.5/80", "99999999999999999999/80", "9223372036854775807/80", "0/9223372036854775807"} {
 		if used, size, ok := parseCallLimit(s); ok {
 			t.Errorf("parseCallLimit(%q) = %d/%d", s, used, size)
 		}

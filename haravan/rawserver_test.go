@@ -76,6 +76,9 @@ func TestBrokenAnswers(t *testing.T) {
 		"half the headers":    {answer("HTTP/1.1 200 OK\r\nContent-Le"), rotation.ClassBadAnswer, true, nil},
 		"not HTTP":            {answer("220 mail ready\r\n\r\n"), rotation.ClassBadAnswer, true, nil},
 		"broken header":       {answer("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"), rotation.ClassBadAnswer, true, nil},
+		"switched protocols":  {hangingAnswer("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nabc"), rotation.ClassBadAnswer, true, nil},
+		"status of no class":  {hangingAnswer("HTTP/1.1 000 \r\nContent-Length: 0\r\n\r\n"), rotation.ClassBadAnswer, true, nil},
+		"only interim":        {answer(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 10_000)), rotation.ClassBadAnswer, true, nil},
 		"endless headers":     {answer("HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 20<<10)), rotation.ClassBadAnswer, true, nil},
 		"truncated":           {answer("HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n{\"access_token\":\"t\"}"), rotation.ClassBadAnswer, true, io.ErrUnexpectedEOF},
 		"truncated chunks":    {answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n{\"access_token\":\"t\"}\r\n"), rotation.ClassBadAnswer, true, io.ErrUnexpectedEOF},
@@ -101,6 +104,15 @@ func TestBrokenAnswers(t *testing.T) {
 				t.Errorf("an identity read acted: %v", err)
 			}
 		})
+	}
+}
+
+// hangingAnswer keeps the connection until the client leaves it.
+func hangingAnswer(text string) func(*net.TCPConn) {
+	return func(c *net.TCPConn) {
+		readRequest(c)
+		_, _ = io.WriteString(c, text)
+		_, _ = io.Copy(io.Discard, c)
 	}
 }
 

@@ -28,6 +28,8 @@ func readTransport(err error) (class rotation.Class, words string, cause error) 
 	switch {
 	case err == nil:
 		return rotation.ClassNetwork, "no answer", nil
+	case errors.Is(err, errNotOver):
+		return rotation.ClassBadAnswer, errNotOver.Error(), nil
 	case errors.Is(err, context.Canceled):
 		return rotation.ClassNetwork, "the call was cancelled", context.Canceled
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

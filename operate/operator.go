@@ -369,8 +369,20 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 	})
 }
 
+// onOpen is for what can be decided from the run and its items: nothing else that
+// looks at every shop keeps the run locked. A refusal names the next step, which
+// takes everything into account.
 func (o Operator) onOpen(ctx context.Context, runID int64, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
-	return o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+	err := o.onOpenAt(ctx, runID, store.Items, what, fn)
+	var refused *Refused
+	if errors.As(err, &refused) {
+		return o.onOpenAt(ctx, runID, store.Counted, what, fn)
+	}
+	return err
+}
+
+func (o Operator) onOpenAt(ctx context.Context, runID int64, detail store.Detail, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
+	return o.Store.InRunAt(ctx, runID, detail, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
 		if !run.Open() {
 			return refuse(what, "the run is over", snap)
 		}

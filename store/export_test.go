@@ -9,3 +9,7 @@ import (
 
 // Statements is every statement of the package.
 func Statements(testing.TB) []string { return statements }
+
+// CountHeld and ReadByState are two of them.
+func CountHeld(testing.TB) string   { return countHeld }
+func ReadByState(testing.TB) string { return readByState }

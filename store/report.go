@@ -38,7 +38,11 @@ const mended = underived + ` and ` + derivedOfAnother + ` and exists (select fro
 
 var (
 	readByState = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.state = any($2) and i.position > $3 order by i.position limit $4`)
-	readSlowest = sql(`select ` + itemColumns + ` where i.run_id = $1 and i.latency_ms > 0 order by i.latency_ms desc, i.position limit $2`)
+	// The few are chosen before anything is joined to them: all would be sorted.
+	readSlowest = sql(`with slowest as (select position from rotator.items where run_id = $1 and latency_ms > 0
+			order by latency_ms desc, position limit $2)
+		select ` + itemColumns + ` where i.run_id = $1 and i.position in (select position from slowest)
+		order by i.latency_ms desc, i.position`)
 	// Whatever stands out: parked, tried most often, slowest.
 	readWorst = sql(`with worst as (select position from rotator.items where run_id = $1
 			and (state in ('parked', 'retrying', 'unknown') or attempt > 1 or latency_ms is not null)

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -22,7 +24,23 @@ func main() {
 	if os.Getenv("DATABASE_URL") == "" {
 		forgetOtherServers()
 	}
+	log.SetOutput(unquoted{os.Stderr})
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// unquoted is where the standard logger writes to. net/http quotes there what a
+// host sends beyond its answer, which can be a token.
+type unquoted struct{ io.Writer }
+
+// Write implements io.Writer.
+func (u unquoted) Write(line []byte) (int, error) {
+	if before, _, found := bytes.Cut(line, []byte(" starting with ")); found {
+		if _, err := u.Writer.Write(append(bytes.Clone(before), '\n')); err != nil {
+			return 0, err
+		}
+		return len(line), nil
+	}
+	return u.Writer.Write(line)
 }
 
 // forgetOtherServers drops the variables of PostgreSQL's clients (PGSERVICE,

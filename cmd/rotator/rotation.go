@@ -57,6 +57,9 @@ type onRun struct {
 	run   store.Run
 	op    operate.Operator
 	words appWords
+	// counting says, if it takes a while, that every shop is being counted, until
+	// the returned function is called; nil where nothing is to be said.
+	counting func() (done func())
 }
 
 // withRun opens the store, finds the run and calls do. What do was refused is
@@ -105,6 +108,11 @@ func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store
 		return err
 	}
 	c.words = o.words
+	o.counting = func() func() {
+		p := c.startProgress()
+		came := p.waits("counting the shops of run %d", o.run.ID)
+		return func() { came(); p.end() }
+	}
 	return refusal(want.kind, o.words, do(o))
 }
 
@@ -189,6 +197,9 @@ const movedJSON = "{run, app, phase, held, next{command, why, human}}"
 
 // where reads where the run stands now.
 func (o onRun) where(ctx context.Context) (runStatus, error) {
+	if o.counting != nil {
+		defer o.counting()()
+	}
 	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
 	if err != nil {
 		return runStatus{}, err

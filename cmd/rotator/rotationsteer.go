@@ -107,7 +107,9 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 			return err
 		}
 	}
-	if err := o.op.Cancel(ctx, o.run.ID, confirmed); err != nil {
+	done := o.counting()
+	err = o.op.Cancel(ctx, o.run.ID, confirmed)
+	if done(); err != nil {
 		return err
 	}
 	return c.printMoved(ctx, o, fmt.Sprintf("run %d is cancelled: %s", o.run.ID, leaves))

@@ -24,6 +24,8 @@ func TestRetryAfter(t *testing.T) {
 		"+Inf":                           outbound.MaxRetryAfter,
 		"-Inf":                           0,
 		"1e300":                          outbound.MaxRetryAfter,
+		"1e400":                          outbound.MaxRetryAfter,
+		"-1e400":                         0,
 		"599.5":                          599500 * time.Millisecond,
 		"600":                            outbound.MaxRetryAfter,
 		"soon":                           0,

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -18,7 +19,8 @@ const MaxRetryAfter = 10 * time.Minute
 // when s is neither or lies in the past, and at most MaxRetryAfter.
 func RetryAfter(s string, now time.Time) time.Duration {
 	s = strings.TrimSpace(s)
-	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
+	// A number too large for a float is infinite.
+	if seconds, err := strconv.ParseFloat(s, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		switch {
 		case math.IsNaN(seconds) || seconds <= 0:
 			return 0
