@@ -280,7 +280,7 @@ func noted(command string) string {
 // waitsForCertificate: the gate to the revoke opens a moment after the phase
 // was entered.
 func waitsForCertificate(snap rotation.Snapshot) bool {
-	return snap.Phase == rotation.PhaseProven && snap.Held == rotation.HeldNot && !snap.Certificate && snap.Workers > 0
+	return snap.Phase == rotation.PhaseProven && !snap.Cancelled && snap.Held == rotation.HeldNot && !snap.Certificate && snap.Workers > 0
 }
 
 // exitFor is the code with which something that followed the run ends: the run

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/haravan-rotator/rotator/rotation"
@@ -21,5 +22,20 @@ func TestWhatToDoIsNotSaidBehindTheHold(t *testing.T) {
 	st.Held = nil
 	if got := st.why(); got != step.Why {
 		t.Errorf("of a run that is not held: %q", got)
+	}
+}
+
+// A cancel voids the certificate, and no worker writes another.
+func TestNoCertificateIsAwaitedOfACancelledRun(t *testing.T) {
+	t.Parallel()
+	proven := rotation.Snapshot{
+		Kind: rotation.KindRotation, Phase: rotation.PhaseProven, App: "main", Workers: 1, WalkDone: true,
+		Counts: rotation.Counts{Total: 2, Proven: 2},
+	}
+	for cancelled, want := range map[bool]string{false: "about to write the certificate", true: "both secrets must stay alive"} {
+		proven.Cancelled = cancelled
+		if next := nextStep(proven); !strings.Contains(next.Why, want) {
+			t.Errorf("cancelled %t: %q, want %q", cancelled, next.Why, want)
+		}
 	}
 }
