@@ -44,7 +44,7 @@ func mask(text string, sent ...secret.String) string {
 	if cut {
 		text = text[:maxMasked]
 	}
-	longest := 0 // no spelling takes more than \uXXXX for every byte
+	longest := 0 // no spelling takes more than six characters for a byte, as in \u002b
 	for _, s := range sent {
 		longest = max(longest, 6*len(s.Reveal()))
 		if s.IsZero() || utf8.RuneCountInString(lettersAndDigits(s.Reveal())) > len(text) {
@@ -203,7 +203,7 @@ func unescapePercent(s string) string {
 // backslashed is a character as JSON and its relatives may write any.
 var backslashed = regexp.MustCompile(`\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})`)
 
-// unescapeBackslash decodes \uXXXX and \xXX and leaves the rest.
+// unescapeBackslash decodes escapes such as \u002b and \x2b and leaves the rest.
 func unescapeBackslash(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
