@@ -8,8 +8,7 @@ import "sync"
 type callCap struct {
 	mu          sync.Mutex
 	most, taken int // most is 0 for no bound
-	// waiting are those who prove and those who exchange.
-	waiting [2]line
+	waiting     lines
 }
 
 // Set changes the share, 0 for no bound.
@@ -24,7 +23,7 @@ func (c *callCap) Set(most int) {
 func (c *callCap) Free() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	free := c.room() && c.queued() == 0
+	free := c.room() && c.waiting.len() == 0
 	if free {
 		c.taken++
 	}
@@ -35,11 +34,7 @@ func (c *callCap) Free() bool {
 // let in and may not call leaves at once.
 func (c *callCap) Wait(exchange bool, at place) {
 	c.mu.Lock()
-	waiting := &c.waiting[0]
-	if exchange {
-		waiting = &c.waiting[1]
-	}
-	_, in := waiting.wait(at)
+	_, in := c.waiting.of(exchange).wait(at)
 	c.wake()
 	c.mu.Unlock()
 	<-in
@@ -57,7 +52,7 @@ func (c *callCap) Leave() {
 func (c *callCap) Queued() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.queued()
+	return c.waiting.len()
 }
 
 // Full reports whether enough call or wait already, with those who are about to:
@@ -65,18 +60,14 @@ func (c *callCap) Queued() int {
 func (c *callCap) Full(coming int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.most > 0 && c.taken+c.queued()+coming >= c.most*attemptsPerCall
+	return c.most > 0 && c.taken+c.waiting.len()+coming >= c.most*attemptsPerCall
 }
 
 func (c *callCap) room() bool { return c.most == 0 || c.taken < c.most }
 
-func (c *callCap) queued() int { return c.waiting[0].len() + c.waiting[1].len() }
-
 func (c *callCap) wake() {
-	for i := range c.waiting {
-		for c.room() && c.waiting[i].len() > 0 {
-			c.taken++
-			c.waiting[i].next()()
-		}
+	for c.room() && c.waiting.len() > 0 {
+		c.taken++
+		c.waiting.next()()
 	}
 }

@@ -16,8 +16,7 @@ type callRate struct {
 	mu      sync.Mutex
 	share   float64
 	limiter *rate.Limiter // nil without a cap
-	// waiting are those who prove and those who exchange.
-	waiting [2]line
+	waiting lines
 	// idle counts turns whose call has not begun: while the in-flight limit is
 	// what holds calls up, no turns are saved for a burst.
 	idle  int
@@ -75,10 +74,7 @@ func (g *callRate) Wait(exchange bool, at place, stopped func() error) error {
 		g.mu.Unlock()
 		return nil
 	}
-	waiting := &g.waiting[0]
-	if exchange {
-		waiting = &g.waiting[1]
-	}
+	waiting := g.waiting.of(exchange)
 	turn, in := waiting.wait(at)
 	g.pump()
 	g.mu.Unlock()
@@ -114,14 +110,14 @@ func (g *callRate) Begun() {
 func (g *callRate) Queued() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.waiting[0].len() + g.waiting[1].len()
+	return g.waiting.len()
 }
 
 // Full reports whether enough wait already, with those who are about to.
 func (g *callRate) Full(coming int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.limiter != nil && g.waiting[1].len()+coming >= g.enough()
+	return g.limiter != nil && g.waiting.exchanges.len()+coming >= g.enough()
 }
 
 // enough is how many may wait under a cap.
@@ -139,7 +135,7 @@ func (g *callRate) Few(n int) int {
 
 // pump hands out the turns that are due and comes back for the next.
 func (g *callRate) pump() {
-	for g.waiting[0].len()+g.waiting[1].len() > 0 {
+	for g.waiting.len() > 0 {
 		if g.limiter != nil {
 			now := time.Now()
 			if g.idle >= g.limiter.Burst() {
@@ -153,12 +149,8 @@ func (g *callRate) pump() {
 				return
 			}
 		}
-		waiting := &g.waiting[0]
-		if waiting.len() == 0 {
-			waiting = &g.waiting[1]
-		}
 		g.idle++
-		waiting.next()()
+		g.waiting.next()()
 	}
 }
 

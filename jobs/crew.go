@@ -9,9 +9,9 @@ import "sync"
 type crew struct {
 	mu sync.Mutex
 	// places are left for shops to get under way, and entering wait for one.
-	places            int
-	entering          line
-	proofs, exchanges line
+	places   int
+	entering line
+	work     lines
 	// hands are at work, of most. Those who have nothing to do wait in idle, the
 	// one whose stack was used last at its end.
 	hands, most int
@@ -52,15 +52,15 @@ func (c *crew) leave() {
 }
 
 // exchange has the next free hand do work for the item at a place.
-func (c *crew) exchange(at place, work func()) { c.add(&c.exchanges, at, work) }
+func (c *crew) exchange(at place, work func()) { c.add(true, at, work) }
 
 // prove is exchange for a token that was minted.
-func (c *crew) prove(at place, work func()) { c.add(&c.proofs, at, work) }
+func (c *crew) prove(at place, work func()) { c.add(false, at, work) }
 
-func (c *crew) add(to *line, at place, work func()) {
+func (c *crew) add(exchange bool, at place, work func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	to.join(at, work)
+	c.work.of(exchange).join(at, work)
 	c.call()
 }
 
@@ -69,7 +69,7 @@ func (c *crew) call() {
 	if c.hands >= c.most {
 		return
 	}
-	work := c.next()
+	work := c.work.next()
 	if work == nil {
 		return
 	}
@@ -80,17 +80,6 @@ func (c *crew) call() {
 		return
 	}
 	go c.hand(work)
-}
-
-// next is what is to be done next, nil for nothing.
-func (c *crew) next() (work func()) {
-	switch {
-	case c.proofs.len() > 0:
-		return c.proofs.next()
-	case c.exchanges.len() > 0:
-		return c.exchanges.next()
-	}
-	return nil
 }
 
 func (c *crew) hand(work func()) {
@@ -108,8 +97,8 @@ func (c *crew) again(called chan func()) (work func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// Too many after some came back from aside, but no proof waits for that.
-	if c.hands <= c.most || c.proofs.len() > 0 {
-		if work = c.next(); work != nil {
+	if c.hands <= c.most || c.work.proofs.len() > 0 {
+		if work = c.work.next(); work != nil {
 			return work
 		}
 	}

@@ -70,6 +70,31 @@ func (l *line) leave(t *turn) bool {
 	return true
 }
 
+// lines are of those who prove a token that is minted, who go first, and of those
+// who would make another. They are not safe for concurrent use.
+type lines struct{ proofs, exchanges line }
+
+// of is the line to wait in.
+func (l *lines) of(exchange bool) *line {
+	if exchange {
+		return &l.exchanges
+	}
+	return &l.proofs
+}
+
+func (l *lines) len() int { return l.proofs.len() + l.exchanges.len() }
+
+// next takes one out and returns what lets them in, nil if nobody waits.
+func (l *lines) next() (let func()) {
+	switch {
+	case l.proofs.len() > 0:
+		return l.proofs.next()
+	case l.exchanges.len() > 0:
+		return l.exchanges.next()
+	}
+	return nil
+}
+
 func (l *line) tidy(run int64) {
 	if l.runs[run].Len() == 0 {
 		delete(l.runs, run)

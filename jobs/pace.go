@@ -23,9 +23,7 @@ type Pace struct {
 	limit    int
 	cap      int
 	inflight int
-	// Those who wait, reads before exchanges: a token that is minted is proven
-	// before another is.
-	reads, exchanges line
+	waiting  lines
 
 	doubling bool
 	calls    int
@@ -83,7 +81,7 @@ func (p *Pace) SetCap(most int) {
 func (p *Pace) Free() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	free := p.inflight < p.limit && p.reads.len()+p.exchanges.len() == 0
+	free := p.inflight < p.limit && p.waiting.len() == 0
 	if free {
 		p.inflight++
 	}
@@ -94,10 +92,7 @@ func (p *Pace) Free() bool {
 // a place.
 func (p *Pace) Acquire(ctx context.Context, exchange bool, at place) error {
 	p.mu.Lock()
-	waiting := &p.reads
-	if exchange {
-		waiting = &p.exchanges
-	}
+	waiting := p.waiting.of(exchange)
 	if p.inflight < p.limit && waiting.len() == 0 {
 		p.inflight++
 		p.mu.Unlock()
@@ -201,11 +196,9 @@ func (p *Pace) back(reason string) {
 
 // wake hands free places to those who wait.
 func (p *Pace) wake() {
-	for _, waiting := range []*line{&p.reads, &p.exchanges} {
-		for p.inflight < p.limit && waiting.len() > 0 {
-			p.inflight++
-			waiting.next()()
-		}
+	for p.inflight < p.limit && p.waiting.len() > 0 {
+		p.inflight++
+		p.waiting.next()()
 	}
 }
 
