@@ -250,20 +250,23 @@ func (e *Engine) saveTrip(ctx context.Context, r *runState) {
 		return
 	}
 	ago := time.Since(t.at)
-	err := e.store.InTx(ctx, func(tx *store.Tx) error {
+	var held bool
+	err := e.store.InTx(ctx, func(tx *store.Tx) (err error) {
 		if t.Class == rotation.ClassWindow {
-			return tx.RefuseRefreshToken(ctx, r.id, t.refreshID, t.Why)
+			held, err = tx.RefuseRefreshToken(ctx, r.id, t.refreshID, t.Why)
+		} else {
+			held, err = tx.HoldFor(ctx, store.ActorEngine, r.id, t.Held, t.Why, ago)
 		}
-		return tx.HoldFor(ctx, store.ActorEngine, r.id, t.Held, t.Why, ago)
+		return err
 	})
 	switch {
-	case errors.Is(err, store.ErrConflict):
-		e.log.Warn("run not held: it was resumed since", "run", r.id, "held", t.Held, "why", t.Why)
 	case err != nil:
 		e.loops.Warn("cannot hold the run yet; no call is made meanwhile", "run", r.id, "error", err)
 		return
-	default:
+	case held:
 		e.log.Warn("run held", "run", r.id, "held", t.Held, "why", t.Why)
+	default:
+		e.log.Warn("run not held by this worker: it is held or over already, or what stopped it was put right", "run", r.id, "held", t.Held, "why", t.Why)
 	}
 	r.mu.Lock()
 	r.unsaved, r.savedAt = nil, time.Now()

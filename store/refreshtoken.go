@@ -161,22 +161,21 @@ func (s *Store) RefreshTokenValue(ctx context.Context, id int64) (secret.String,
 	return v, nil
 }
 
-// RefuseRefreshToken records that the platform refused it, and holds the run
-// unless a newer one has been entered since.
-func (t *Tx) RefuseRefreshToken(ctx context.Context, runID, tokenID int64, why string) error {
+// RefuseRefreshToken records that the platform refused it, and holds the run, which
+// held tells, unless a newer one has been entered since.
+func (t *Tx) RefuseRefreshToken(ctx context.Context, runID, tokenID int64, why string) (held bool, err error) {
 	// Whoever arms holds the run's row: what it stored is seen after that.
 	if err := t.lockRun(ctx, runID); err != nil {
-		return err
+		return false, err
 	}
 	var newest bool
 	if err := t.tx.QueryRow(ctx, refuseToken, tokenID, runID).Scan(&newest); err != nil {
-		return one(err, "refresh token %d of run %d", tokenID, runID)
+		return false, one(err, "refresh token %d of run %d", tokenID, runID)
 	}
 	if !newest {
-		return nil
+		return false, nil
 	}
-	_, err := t.Hold(ctx, ActorEngine, runID, rotation.HeldWaiting, why)
-	return err
+	return t.Hold(ctx, ActorEngine, runID, rotation.HeldWaiting, why)
 }
 
 // ActorEngine is the journal's actor for what a worker decides by itself.

@@ -176,13 +176,17 @@ func TestARefusedRefreshTokenHoldsTheRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	rt := r.arm(t, "refresh-1")
-	refuse := func(id int64) {
+	refuse := func(id int64, holds bool) {
 		t.Helper()
 		r.tx(t, func(ctx context.Context, tx *store.Tx) error {
-			return tx.RefuseRefreshToken(ctx, r.run.ID, id, "refused")
+			held, err := tx.RefuseRefreshToken(ctx, r.run.ID, id, "refused")
+			if held != holds {
+				t.Errorf("it says that it held the run: %t", held)
+			}
+			return err
 		})
 	}
-	refuse(rt.ID)
+	refuse(rt.ID, true)
 	s := r.snapshot(t, store.Engine)
 	if s.Held != rotation.HeldWaiting || !s.Window.Refused || s.Window.Left(s.Now) != 0 {
 		t.Fatalf("held %q, window %+v", s.Held, s.Window)
@@ -190,11 +194,11 @@ func TestARefusedRefreshTokenHoldsTheRun(t *testing.T) {
 	next := r.arm(t, "refresh-2")
 	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Resume(ctx, storetest.Actor, r.reread(t)) })
 	// A worker that still used the first is late: the second is in use now.
-	refuse(rt.ID)
+	refuse(rt.ID, false)
 	if s := r.snapshot(t, store.Engine); s.Held != "" || s.Window.Refused {
 		t.Errorf("a late refusal held the run: %q, %+v", s.Held, s.Window)
 	}
-	refuse(next.ID)
+	refuse(next.ID, true)
 	if s := r.snapshot(t, store.Engine); s.Held != rotation.HeldWaiting || !s.Window.Refused {
 		t.Errorf("the second refusal: held %q, %+v", s.Held, s.Window)
 	}

@@ -329,21 +329,20 @@ func (t *Tx) Hold(ctx context.Context, actor string, runID int64, held rotation.
 	return true, t.Log(ctx, actor, "run.held", runID, map[string]any{"held": held, "why": why})
 }
 
-// HoldFor is Hold for what a worker met that long ago, and could not say before.
-// ErrConflict when somebody has resumed the run since.
-func (t *Tx) HoldFor(ctx context.Context, actor string, runID int64, held rotation.Held, why string, ago time.Duration) error {
+// HoldFor is Hold for what a worker met that long ago, and could not say before: it
+// does nothing, too, if somebody has resumed the run since.
+func (t *Tx) HoldFor(ctx context.Context, actor string, runID int64, held rotation.Held, why string, ago time.Duration) (bool, error) {
 	if err := t.lockRun(ctx, runID); err != nil {
-		return err
+		return false, err
 	}
 	var resumed bool
 	if err := t.tx.QueryRow(ctx, resumedSince, runID, ago).Scan(&resumed); err != nil {
-		return fmt.Errorf("look whether run %d was resumed: %w", runID, err)
+		return false, fmt.Errorf("look whether run %d was resumed: %w", runID, err)
 	}
 	if resumed {
-		return fmt.Errorf("hold run %d: it was resumed since: %w", runID, ErrConflict)
+		return false, nil
 	}
-	_, err := t.Hold(ctx, actor, runID, held, why)
-	return err
+	return t.Hold(ctx, actor, runID, held, why)
 }
 
 // Resume ends the hold that r was read with. The caller grants its batches anew.

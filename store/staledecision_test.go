@@ -70,7 +70,8 @@ func TestAnArmThatIsUnderWayIsNotHeldForTheTokenBefore(t *testing.T) {
 			refuse := func() {
 				go func() {
 					refused <- r.InTx(t.Context(), func(tx *store.Tx) error {
-						return tx.RefuseRefreshToken(t.Context(), r.run.ID, before.ID, "invalid_grant")
+						_, err := tx.RefuseRefreshToken(t.Context(), r.run.ID, before.ID, "invalid_grant")
+						return err
 					})
 				}()
 				for ask[int](t, r.DB, waiting)[0] == 0 {
