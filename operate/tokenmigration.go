@@ -57,7 +57,7 @@ func (o Operator) StartMigration(ctx context.Context, app store.App, opt Migrati
 		App: app, Kind: rotation.KindTokenMigration, Mode: rotation.ModePlanned, OldSecretID: from.ID, Settings: set,
 	})
 	if errors.Is(err, store.ErrRunOpen) {
-		return run, &Refused{What: what, Why: "another run of this app is open: it must be finished or cancelled first"}
+		return run, runIsOpen(false)
 	}
 	return run, err
 }
