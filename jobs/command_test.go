@@ -58,25 +58,7 @@ func TestACooldownEndsWhenTheOperatorSaysSo(t *testing.T) {
 	r.worker()
 	r.start(operate.StartOptions{})
 	r.arm()
-	r.until("one waits", func(s rotation.Snapshot) bool { return s.Counts.Retrying == 1 && s.Counts.Open() == 1 })
-	asked := len(r.callsOf(domain))
-	// Due, but the platform's word counts.
-	if _, err := r.op.Retry(r.ctx, r.run.ID, "", domain); err != nil {
-		t.Fatal(err)
-	}
-	r.until("left alone again", func(s rotation.Snapshot) bool {
-		item, err := r.db.Item(r.ctx, r.run.ID, domain)
-		return err == nil && item.State == rotation.ItemRetrying && item.NextAttemptAt.After(s.Now.Add(5*time.Minute))
-	})
-	if n := len(r.callsOf(domain)); n != asked {
-		t.Errorf("%d calls in its cooldown", n-asked)
-	}
-	// The platform has come round, which only the operator knows.
-	_, err := r.sim.Advance(2 * time.Hour)
-	r.must(err)
-	r.must(r.op.RetryNow(r.ctx, r.run.ID, domain))
-	r.until("proven", inPhase(rotation.PhaseProven))
-	r.tokens()
+	r.restsUntilTold(domain, func() {})
 }
 
 // The worker that the platform asked is gone, and its memory with it.
@@ -88,18 +70,31 @@ func TestACooldownOutlivesItsWorker(t *testing.T) {
 	stop := r.worker()
 	r.start(operate.StartOptions{})
 	r.arm()
+	r.restsUntilTold(domain, func() {
+		stop()
+		r.worker()
+	})
+}
+
+// restsUntilTold expects that a shop which asked to be left alone is, whatever
+// happens meanwhile and although it is due, until an operator says to call it.
+func (r *rig) restsUntilTold(domain string, meanwhile func()) {
+	r.t.Helper()
 	r.until("one waits", func(s rotation.Snapshot) bool { return s.Counts.Retrying == 1 && s.Counts.Open() == 1 })
 	asked := len(r.callsOf(domain))
-	stop()
-	r.worker()
-	if _, err := r.op.Retry(r.ctx, r.run.ID, "", domain); err != nil {
-		t.Fatal(err)
-	}
-	r.after(3 * time.Second)
+	meanwhile()
+	// Due, but the platform's word counts.
+	_, err := r.op.Retry(r.ctx, r.run.ID, "", domain)
+	r.must(err)
+	r.until("left alone again", func(s rotation.Snapshot) bool {
+		item, err := r.db.Item(r.ctx, r.run.ID, domain)
+		return err == nil && item.State == rotation.ItemRetrying && item.NextAttemptAt.After(s.Now.Add(5*time.Minute))
+	})
 	if n := len(r.callsOf(domain)); n != asked {
-		t.Errorf("%d calls in its cooldown", n-asked)
+		r.t.Errorf("%d calls in its cooldown", n-asked)
 	}
-	_, err := r.sim.Advance(2 * time.Hour)
+	// The platform has come round, which only the operator knows.
+	_, err = r.sim.Advance(2 * time.Hour)
 	r.must(err)
 	r.must(r.op.RetryNow(r.ctx, r.run.ID, domain))
 	r.until("proven", inPhase(rotation.PhaseProven))
