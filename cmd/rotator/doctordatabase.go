@@ -84,6 +84,11 @@ func (d *doctor) privatePostgres(ctx context.Context, dir string) bool {
 		d.fail(name, err, "")
 		return false
 	}
+	if err := pgembed.Makeable(dir); err != nil {
+		d.misconfigured = d.misconfigured || exitCodeOf(err) == exitConfig
+		d.fail(name, err, "")
+		return false
+	}
 	d.ok(name, fmt.Sprintf("not made yet; the first command that needs it makes it in %s with PostgreSQL %s of %s", dir, found.Version, found.Dir))
 	return false
 }

@@ -68,6 +68,7 @@ func exitWith(code int, err error, next string) error {
 func exitCodeOf(err error) int {
 	var f *failure
 	var mistake *config.Mistake
+	var folder *pgembed.FolderError
 	switch {
 	case err == nil:
 		return exitDone
@@ -76,6 +77,7 @@ func exitCodeOf(err error) int {
 	case errors.Is(err, store.ErrRunOpen):
 		return exitRefused
 	case errors.As(err, &mistake),
+		errors.As(err, &folder),
 		errors.Is(err, pgembed.ErrNoBinaries),
 		errors.Is(err, migrations.ErrNotMigrated),
 		errors.Is(err, migrations.ErrNewerSchema),

@@ -33,14 +33,14 @@ func accountFor(dir string) (account, error) {
 	case err == nil:
 		owner := account{uid: ownerOf(info), gid: groupOf(info), name: userName(ownerOf(info))}
 		if self.uid != 0 && owner.uid != self.uid {
-			return account{}, fmt.Errorf("use PostgreSQL data folder %s: it belongs to %s: run rotator as that user, or choose another folder with ROTATOR_DATA_DIR", dataFolder(dir), owner)
+			return account{}, folderErrorf("use PostgreSQL data folder %s: it belongs to %s: run rotator as that user, or choose another folder with ROTATOR_DATA_DIR", dataFolder(dir), owner)
 		}
 		if owner.uid == 0 {
-			return account{}, fmt.Errorf("use PostgreSQL data folder %s: it belongs to root, and PostgreSQL does not run as root: chown it to postgres", dataFolder(dir))
+			return account{}, folderErrorf("use PostgreSQL data folder %s: it belongs to root, and PostgreSQL does not run as root: chown it to postgres", dataFolder(dir))
 		}
 		return owner, nil
 	case errors.Is(err, os.ErrPermission):
-		return account{}, fmt.Errorf("use PostgreSQL data folder: %w: run rotator as its owner, or choose another folder with ROTATOR_DATA_DIR", err)
+		return account{}, folderErrorf("use PostgreSQL data folder: %w: run rotator as its owner, or choose another folder with ROTATOR_DATA_DIR", err)
 	case self.uid != 0:
 		return self, nil
 	}

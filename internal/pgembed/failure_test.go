@@ -97,6 +97,19 @@ func TestOpenWithoutProgramsMakesNothing(t *testing.T) {
 	}
 }
 
+func TestMakeableMakesNothing(t *testing.T) {
+	t.Parallel()
+	base := publicFolder(t)
+	dir := filepath.Join(base, "above", "postgres")
+	must(t, Makeable(dir))
+	if exists(filepath.Dir(dir)) {
+		t.Error("looking made a folder")
+	}
+	file := filepath.Join(base, "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	wantText(t, Makeable(filepath.Join(file, "postgres")), file, "not a directory")
+}
+
 func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -104,6 +117,7 @@ func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	must(t, os.Mkdir(closed, 0o700))
 	_, err := Open(t.Context(), Options{Dir: filepath.Join(closed, "postgres")})
 	wantText(t, err, "cannot pass through "+closed, "ROTATOR_DATA_DIR")
+	wantText(t, Makeable(filepath.Join(closed, "data", "postgres")), "cannot pass through "+closed, "ROTATOR_DATA_DIR")
 	if info, err := os.Stat(closed); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("a folder that is not rotator's own was opened: %v, %v", info.Mode(), err)
 	}
@@ -113,6 +127,7 @@ func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(notEmpty, "thesis"), nil, 0o600))
 	_, err = Open(t.Context(), Options{Dir: notEmpty})
 	wantText(t, err, "belongs to user id 0")
+	wantText(t, Makeable(notEmpty), "belongs to user id 0")
 	if info, err := os.Stat(notEmpty); err != nil || ownerOf(info) != 0 || info.Mode().Perm() != 0o755 {
 		t.Error("a folder with content was given away")
 	}

@@ -76,25 +76,34 @@ func makePrivateFolder(dir string, a account) error {
 		return a.own(dir)
 	}
 	if !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%w: choose another folder with ROTATOR_DATA_DIR", err)
+		return notMakeable(err)
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return fmt.Errorf("check folder: %w", err)
 	}
-	if !info.IsDir() {
-		return fmt.Errorf("use %s: not a folder: remove it", dir)
-	}
 	// Another root process may have made it a moment ago and not handed it over.
-	if owner := ownerOf(info); owner == 0 && os.Geteuid() == 0 && info.Mode().Perm() == 0o700 {
+	if ownerOf(info) == 0 && os.Geteuid() == 0 && info.IsDir() && info.Mode().Perm() == 0o700 {
 		return a.own(dir)
-	} else if owner != a.uid {
-		return fmt.Errorf("use folder %s: it belongs to user id %d, not to %s: remove it or choose another with ROTATOR_DATA_DIR", dir, owner, a)
+	}
+	if err := belongs(dir, info, a); err != nil {
+		return err
 	}
 	if info.Mode().Perm() != 0o700 {
 		if err := os.Chmod(dir, 0o700); err != nil {
 			return fmt.Errorf("close folder to others: %w", err)
 		}
+	}
+	return nil
+}
+
+// belongs fails unless dir is a folder of a.
+func belongs(dir string, info os.FileInfo, a account) error {
+	if !info.IsDir() {
+		return folderErrorf("use %s: not a folder: remove it", dir)
+	}
+	if owner := ownerOf(info); owner != a.uid {
+		return folderErrorf("use folder %s: it belongs to user id %d, not to %s: remove it or choose another with ROTATOR_DATA_DIR", dir, owner, a)
 	}
 	return nil
 }
@@ -108,7 +117,7 @@ func makeClusterFolder(dir string, a account) error {
 		mode = 0o711 // pass through, without listing
 	}
 	if err := makeFolders(parent, mode); err != nil {
-		return fmt.Errorf("make folder for PostgreSQL: %w: choose another with ROTATOR_DATA_DIR", err)
+		return notMakeable(err)
 	}
 	if a.other() {
 		if err := letThrough(parent, a); err != nil {
@@ -118,10 +127,7 @@ func makeClusterFolder(dir string, a account) error {
 	if err := adoptEmptyFolder(dir, a); err != nil {
 		return err
 	}
-	if err := makePrivateFolder(dir, a); err != nil {
-		return fmt.Errorf("make folder for PostgreSQL: %w", err)
-	}
-	return nil
+	return makePrivateFolder(dir, a)
 }
 
 // makeFolders makes dir and what is missing above it with that very mode: a umask
@@ -160,22 +166,37 @@ func adoptEmptyFolder(dir string, a account) error {
 // letThrough checks that a can pass dir and every folder above it. Rotator's
 // own data folder is opened where needed; nobody else's is.
 func letThrough(dir string, a account) error {
+	open, err := closedOwn(dir, a)
+	if err != nil || open == "" {
+		return err
+	}
+	info, err := os.Stat(open)
+	if err != nil {
+		return fmt.Errorf("check folder for PostgreSQL: %w", err)
+	}
+	if err := os.Chmod(open, info.Mode().Perm()|0o011); err != nil {
+		return fmt.Errorf("open folder for the server's user: %w", err)
+	}
+	return nil
+}
+
+// closedOwn returns rotator's own data folder if a could pass that once it is
+// opened, "" if nothing keeps a from dir, and fails if another folder does.
+func closedOwn(dir string, a account) (open string, err error) {
 	own, _ := DataDir() // without one, nothing is rotator's own
 	for d := dir; ; d = filepath.Dir(d) {
 		info, err := os.Stat(d)
-		if err != nil {
-			return fmt.Errorf("check folder for PostgreSQL: %w", err)
-		}
-		if !a.mayPass(info) {
-			if d != own {
-				return fmt.Errorf("use folder %s: the server runs as %s, who cannot pass through %s: choose another with ROTATOR_DATA_DIR", dir, a, d)
-			}
-			if err := os.Chmod(d, info.Mode().Perm()|0o011); err != nil {
-				return fmt.Errorf("open folder for the server's user: %w", err)
-			}
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("check folder for PostgreSQL: %w", err)
+		case a.mayPass(info):
+		case d != own:
+			return "", folderErrorf("use folder %s: the server runs as %s, who cannot pass through %s: choose another with ROTATOR_DATA_DIR", dir, a, d)
+		default:
+			open = d
 		}
 		if d == filepath.Dir(d) {
-			return nil
+			return open, nil
 		}
 	}
 }
