@@ -67,7 +67,7 @@ for a breach run with ` + outageJSON + `.`,
 		Args: takesNone,
 	}
 	fs := cmd.Flags()
-	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
+	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together, but one of each at least")
 	f.pacing.add(fs)
 	fs.Int64Var(&f.batchSize, "batch-size", 0, "shops in a batch")
 	f.waves.add(fs)

@@ -37,7 +37,7 @@ JSON: one object ` + movedJSON + `.`,
 		Args: takesNone,
 	}
 	run := c.runFlags(cmd, rotation.KindRotation)
-	cmd.Flags().IntVar(&inflight, "inflight", 0, "calls in flight of all workers together")
+	cmd.Flags().IntVar(&inflight, "inflight", 0, "calls in flight of all workers together, but one of each at least")
 	pacing.add(cmd.Flags())
 	cmd.Flags().BoolVar(&requireDelivery, "require-delivery", true, "false: do not wait for the app's acknowledgements")
 	c.jsonFlag(cmd, "print one JSON object")

@@ -74,6 +74,19 @@ next     nothing to do: working: 412 of 1000 shops settled
 	}
 }
 
+func TestStatusViewOfMoreWorkersThanCalls(t *testing.T) {
+	t.Parallel()
+	for inflight, want := range map[int]bool{1: true, 2: false} {
+		snap, run, workers := situation()
+		run.Settings.InFlight = inflight
+		view := statusView{makeStatus(snap, run, workers, 0)}.Render(0)
+		const words = "each makes a call at least: up to 2 in flight for a cap of 1; stop some for fewer"
+		if strings.Contains(view, words) != want {
+			t.Errorf("with a cap of %d the words are there: %t\n%s", inflight, !want, view)
+		}
+	}
+}
+
 // A cancelled run stands where it was: nothing in its view may look alive.
 func TestStatusViewOfACancelledRun(t *testing.T) {
 	t.Parallel()

@@ -101,8 +101,12 @@ func (v statusView) addLists(add func(string, string, ...any)) {
 		add(first(i, "workers"), "%s pid %d: %s", w.Host, w.PID,
 			speed(w.ShopsPerS, w.InFlight, w.Limit, w.ThrottledBy))
 	}
-	if len(v.Workers) == 0 && v.State == runOpen {
+	switch {
+	case v.State != runOpen:
+	case len(v.Workers) == 0:
 		add("workers", "none is alive")
+	case len(v.Workers) > v.Rate.Cap && v.Rate.Cap > 0:
+		add("", "each makes a call at least: up to %d in flight for a cap of %d; stop some for fewer", len(v.Workers), v.Rate.Cap)
 	}
 }
 

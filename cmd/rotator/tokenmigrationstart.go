@@ -41,7 +41,7 @@ JSON: one object ` + movedJSON + `.`,
 	fs := cmd.Flags()
 	fs.IntVar(&f.version, "secret-version", 0, "version of the secret to derive from (default: the oldest not revoked)")
 	fs.StringVar(&f.sample, "sample", "all", "derived tokens that are looked at before the cutover: a number, all, or 0 for none")
-	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together")
+	fs.IntVar(&f.inflight, "inflight", 0, "calls in flight of all workers together, but one of each at least")
 	f.waves.add(fs)
 	c.appFlag(cmd)
 	c.jsonFlag(cmd, "print one JSON object")
