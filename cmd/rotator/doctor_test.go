@@ -35,12 +35,18 @@ func diagnosis(t *testing.T, r *rig, args ...string) (code int, checks map[strin
 	return got.code, checks
 }
 
-func TestDoctorOnAHealthyFleet(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	sim := startSim(t, haravansim.Options{Shops: 5})
+// rigWithApp returns a rig whose app main is known to a simulated platform.
+func rigWithApp(t *testing.T, o haravansim.Options) (*rig, *haravansim.Server) {
+	t.Helper()
+	r, sim := newRig(t), startSim(t, o)
 	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
 	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	return r, sim
+}
+
+func TestDoctorOnAHealthyFleet(t *testing.T) {
+	t.Parallel()
+	r, sim := rigWithApp(t, haravansim.Options{Shops: 5})
 
 	_, checks := diagnosis(t, r)
 	if got := checks["secret of main"]; got.Status != checkWarn || !strings.Contains(got.Remedy, "rotator secret add") {
@@ -76,10 +82,7 @@ func TestDoctorOnAHealthyFleet(t *testing.T) {
 
 func TestDoctorSeesThePlatformsTroubles(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	sim := startSim(t, haravansim.Options{Shops: 5, Knobs: haravansim.Knobs{SkewDate: -3 * time.Minute}})
-	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
-	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r, _ := rigWithApp(t, haravansim.Options{Shops: 5, Knobs: haravansim.Knobs{SkewDate: -3 * time.Minute}})
 	r.ok("domain,access_token\nshop-000001,stale\n", "shop", "import", "-")
 
 	code, checks := diagnosis(t, r)
@@ -113,10 +116,7 @@ func TestDoctorSeesThePlatformsTroubles(t *testing.T) {
 // TestDoctorNamesTheApp: with several apps a command without its app is refused.
 func TestDoctorNamesTheApp(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	sim := startSim(t, haravansim.Options{Shops: 2})
-	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
-	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r, _ := rigWithApp(t, haravansim.Options{Shops: 2})
 	remedies := func() map[string]string {
 		_, checks := diagnosis(t, r)
 		return map[string]string{"secret": checks["secret of main"].Remedy, "hosts": checks["hosts of main"].Remedy}
@@ -136,10 +136,7 @@ func TestDoctorNamesTheApp(t *testing.T) {
 // the hosts are well. The sample's order is that of md5(id): 1, 2, 3.
 func TestDoctorLooksPastADeadShop(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	sim := startSim(t, haravansim.Options{Shops: 5})
-	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
-	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r, sim := rigWithApp(t, haravansim.Options{Shops: 5})
 	for shop := range sim.Shops {
 		list := "domain,access_token\nstale-one,stale\n" + shop.Domain + "," + shop.AccessToken + "\nstale-two,stale\n"
 		r.ok(list, "shop", "import", "-")
@@ -153,10 +150,7 @@ func TestDoctorLooksPastADeadShop(t *testing.T) {
 // Shop by shop it would look like each merchant's own matter.
 func TestDoctorSeesThatEveryTokenIsRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	sim := startSim(t, haravansim.Options{Shops: 5})
-	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
-	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r, _ := rigWithApp(t, haravansim.Options{Shops: 5})
 	r.ok("domain,access_token\nshop-000001,stale\nshop-000002,stale-too\n", "shop", "import", "-")
 	_, checks := diagnosis(t, r)
 	if got := checks["hosts of main"]; got.Status != checkWarn || !strings.Contains(got.Detail, "all 2 shops") || !strings.Contains(got.Remedy, "ROTATOR_API_URL") {
@@ -168,10 +162,7 @@ func TestDoctorSeesThatEveryTokenIsRefused(t *testing.T) {
 // app's own URL beats the variable, so that changing the variable would not help.
 func TestDoctorSeesAWrongHost(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	sim := startSim(t, haravansim.Options{Shops: 5})
-	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL)
-	r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+	r, sim := rigWithApp(t, haravansim.Options{Shops: 5})
 	r.ok("domain,access_token\nshop-000001,one\nshop-000002,two\n", "shop", "import", "-")
 	r.ok("", "app", "set", "--name", "main", "--api-url", sim.ManagementURL)
 	_, checks := diagnosis(t, r)
