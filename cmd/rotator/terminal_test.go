@@ -49,27 +49,33 @@ func TestCleanSecret(t *testing.T) {
 	}
 }
 
-func TestProgressKeepsQuietForTwoSeconds(t *testing.T) {
-	t.Parallel()
+// progressSays reports what is not want of what work makes a progress say, in a
+// bubble of synthetic time.
+func progressSays(t *testing.T, want string, work func(*progress)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var stderr bytes.Buffer
-		p := newCLI(nil, nil, nil, &stderr).startProgress()
-		for range 130 { // thirteen seconds
-			p.sayf("at %s", time.Since(p.begun))
-			time.Sleep(100 * time.Millisecond)
-		}
-		p.end()
-		if got, want := stderr.String(), "at 2s\nat 7s\nat 12s\n"; got != want {
+		work(newCLI(nil, nil, nil, &stderr).startProgress())
+		if got := stderr.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }
 
+func TestProgressKeepsQuietForTwoSeconds(t *testing.T) {
+	t.Parallel()
+	progressSays(t, "at 2s\nat 7s\nat 12s\n", func(p *progress) {
+		for range 130 { // thirteen seconds
+			p.sayf("at %s", time.Since(p.begun))
+			time.Sleep(100 * time.Millisecond)
+		}
+		p.end()
+	})
+}
+
 func TestProgressRewritesTheTerminalsLine(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var stderr bytes.Buffer
-		p := newCLI(nil, nil, nil, &stderr).startProgress()
+	progressSays(t, "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K", func(p *progress) {
 		p.terminal = true
 		time.Sleep(quietFor - 1)
 		p.sayf("too early")
@@ -80,32 +86,22 @@ func TestProgressRewritesTheTerminalsLine(t *testing.T) {
 		p.sayf("two")
 		p.end()
 		p.end()
-		if got, want := stderr.String(), "\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K"; got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	})
 }
 
 // A line that wrapped could not be erased.
 func TestProgressFitsANarrowTerminal(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var stderr bytes.Buffer
-		p := newCLI(nil, nil, nil, &stderr).startProgress()
+	progressSays(t, "\r\x1b[Kread 100…", func(p *progress) {
 		p.terminal, p.width = true, 10
 		time.Sleep(quietFor)
 		p.sayf("read %d rows", 1_000_000)
-		if got, want := stderr.String(), "\r\x1b[Kread 100…"; got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	})
 }
 
 func TestProgressSaysWhatIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var stderr bytes.Buffer
-		p := newCLI(nil, nil, nil, &stderr).startProgress()
+	progressSays(t, "waiting for another\n", func(p *progress) {
 		came := p.waits("waiting for %s", "nobody")
 		time.Sleep(quietFor / 2)
 		came()
@@ -114,9 +110,6 @@ func TestProgressSaysWhatIsWaitedFor(t *testing.T) {
 		came = p.waits("waiting for %s", "another")
 		time.Sleep(quietFor + time.Second)
 		came()
-		if got, want := stderr.String(), "waiting for another\n"; got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	})
 }
 
