@@ -205,9 +205,16 @@ var leftBehind = map[rotation.ItemState]string{
 	rotation.ItemParked:    "it had failed, or was not proven yet, when the run ended",
 }
 
+// mayBeLost reports whether the platform may have made a token for the shop that
+// nobody holds.
+func mayBeLost(i store.ItemInfo, st runStatus) bool { return i.Acted && !st.migrating() }
+
 // explainItem says what a shop's state means, and what may be done about it.
 func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.Step) {
 	if words := leftBehind[i.State]; words != "" && (st.State == runCancelled || st.State == runClosed) {
+		if i.State == rotation.ItemUnknown && !mayBeLost(i, st) {
+			words = "it was due again when the run ended"
+		}
 		return words, st.Next // no command acts on the shop any more
 	}
 	noun := "rotator " + st.Kind.Noun()
@@ -235,6 +242,9 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		}
 		return "it failed in a way that passes, and is tried again", follow
 	case rotation.ItemUnknown:
+		if !mayBeLost(i, st) {
+			return "it was tried before, and is due again", follow
+		}
 		return "the platform may have made a token whose answer was lost; it is exchanged again", follow
 	case rotation.ItemParked:
 		return "a human must look", retry

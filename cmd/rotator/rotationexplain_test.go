@@ -56,3 +56,27 @@ func TestASkippedShopCanBeTriedAgainBeforeTheRevoke(t *testing.T) {
 		}
 	}
 }
+
+// A shop is unknown also where nothing was sent for it that could be lost: a sweep made
+// it due again, or its token was replaced meanwhile.
+func TestALostAnswerIsToldOnlyWhereOneMayBeLost(t *testing.T) {
+	t.Parallel()
+	const lost = "answer was lost"
+	for name, tt := range map[string]struct {
+		kind  rotation.Kind
+		acted bool
+		want  bool
+	}{
+		"sent, no answer":                 {rotation.KindRotation, true, true},
+		"settled before, looked at again": {rotation.KindRotation, false, false},
+		"a migration exchanges nothing":   {rotation.KindTokenMigration, true, false},
+	} {
+		item := store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemUnknown, Acted: tt.acted}
+		for _, state := range []runState{runOpen, runCancelled} {
+			words, _ := explainItem(item, runStatus{Kind: tt.kind, State: state, Phase: rotation.PhaseExchanging})
+			if strings.Contains(words, lost) != tt.want || !tt.want && strings.Contains(words, "exchanged") {
+				t.Errorf("%s, run %s: %q", name, state, words)
+			}
+		}
+	}
+}
