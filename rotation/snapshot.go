@@ -144,6 +144,12 @@ type Snapshot struct {
 	// that needs one: what is open is only to be proven, or to be skipped.
 	NoneNeedsToken bool
 
+	// Down counts, from the revoke of a breach run until its check, the shops that have
+	// no working token yet, as far as is known; those that are skipped need none. Spared
+	// are those whose token the run has not proven, but which outlives the revoke: it is
+	// of the new secret.
+	Down, Spared int
+
 	Deliveries Deliveries
 	// ToLoad counts, while the run waits to be revoked, and in a breach until it is
 	// closed, the shops with a new token that the app neither acknowledged nor has in

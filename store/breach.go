@@ -29,12 +29,14 @@ var (
 	// No token was made with it: it is discarded, and was never revoked anywhere.
 	giveUpSecret = sql(`update rotator.secrets set state = 'revoked', activated_at = null, revoked_at = now(), value = null where id = $1 and state = 'active'`)
 	takeSecret   = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
-	// A token of the secret that a breach would go to outlives the revoke: an earlier
-	// run, which was cancelled, or an install has made it.
+	// A token of the secret that a breach would go to, or goes to, outlives the revoke:
+	// an earlier run, which was cancelled, or an install has made it.
 	readTiers = sql(`select priority, count(*) from rotator.shops s
 		where app_id = $1 and access_token is not null and excluded_at is null
 			and not exists (select from rotator.secrets n where n.id = s.secret_id and (n.state = 'pending' or n.state = 'active'
-				and exists (select from rotator.secrets o where o.app_id = n.app_id and o.state = 'retiring')))
+				and (exists (select from rotator.secrets o where o.app_id = n.app_id and o.state = 'retiring')
+					or exists (select from rotator.runs r where r.app_id = n.app_id and r.mode = 'breach' and r.new_secret_id = n.id
+						and r.closed_at is null and r.cancelled_at is null))))
 		group by priority order by priority desc`)
 	// What was measured last; a few are enough.
 	lastLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0) from (

@@ -113,6 +113,9 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err := t.fillNeeds(ctx, r, &s); err != nil {
 		return s, r, err
 	}
+	if err := t.fillDown(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
 	return s, r, t.fillForecast(ctx, r, &s)
 }
 
