@@ -44,9 +44,11 @@ var (
 				(select id from rotator.runs r where r.app_id = $1 and r.kind = 'rotation' and exists
 					(select from rotator.items x where x.run_id = r.id and x.state = 'proven' and x.latency_ms > 0) order by id desc limit 1)
 			and i.state = 'proven' and i.latency_ms > 0 limit 1000) measured`)
-	// What another secret is known to have minted shows nothing of this one.
+	// What another secret is known to have minted shows nothing of this one, nor does a
+	// shop that was proven where it is: it was not exchanged.
 	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
 		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at)
+			and not (i.state = 'proven' and i.exchanged_at is null)
 			and coalesce(case when i.state = 'proven' then (select s.secret_id from rotator.shops s where s.id = i.shop_id) else i.new_token_secret_id end, $3) = $3)`)
 	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
 		or exists (select from rotator.items where run_id = $1 and (exchanged_at is not null or proven_at is not null))`)

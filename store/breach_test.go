@@ -307,6 +307,11 @@ func TestCredentialsAreAcceptedOnceAShopWasExchangedWithThem(t *testing.T) {
 	if accepted() {
 		t.Error("an exchange before the token was entered counts")
 	}
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = now() where position = 3")
+	r.spared(t, "shop-2.myharavan.com")
+	if accepted() {
+		t.Error("a shop that was proven where it is counts as exchanged")
+	}
 	exec(t, r.DB, "update rotator.items set proven_at = now() where position = 2")
 	if !accepted() {
 		t.Error("a shop was exchanged, but the token is not accepted")
