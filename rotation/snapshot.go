@@ -15,6 +15,8 @@ type Window struct {
 	ExpiresAt time.Time
 	// Refused is set once the platform has refused the token.
 	Refused bool
+	// Fingerprint tells the token from others.
+	Fingerprint string
 }
 
 // Left is the window's remaining time at now, never negative; 0 without a token.

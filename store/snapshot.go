@@ -176,7 +176,7 @@ func (t *Tx) fillWindow(ctx context.Context, r Run, s *rotation.Snapshot) error 
 		return err
 	}
 	if rt.ID != 0 {
-		s.Window = rotation.Window{ExpiresAt: rt.ExpiresAt.UTC(), Refused: rt.RefusedAt != nil}
+		s.Window = rotation.Window{ExpiresAt: rt.ExpiresAt.UTC(), Refused: rt.RefusedAt != nil, Fingerprint: rt.Fingerprint}
 	}
 	return nil
 }
