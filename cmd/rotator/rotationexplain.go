@@ -223,7 +223,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		Why: "mend the cause, then try it again; or accept it: `" + noun + " waive " + i.Domain + " --reason TEXT`",
 	}
 	follow := rotation.Step{Why: "the run takes care of it"}
-	if st.Held != nil || st.Next.Command == workerCommand {
+	if st.Held != nil || st.Next.Human {
 		follow = st.Next // the shop waits for what the run waits for
 	}
 	switch i.State {
@@ -232,7 +232,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	case rotation.ItemClaimed:
 		return "a worker is at it", follow
 	case rotation.ItemExchanged:
-		if st.migrating() {
+		if st.deriving() {
 			return "its derived token is stored, nothing uses it yet", follow
 		}
 		return "its new token is stored, the proof is due", follow
@@ -264,10 +264,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		return "accepted as it is", rotation.Step{Why: "an operator decided it"}
 	}
 	if i.OldDead != nil && !*i.OldDead && (i.NewAlive == nil || *i.NewAlive) {
-		return "its new token is current and was proven, but its old one still answers after the revoke", rotation.Step{
-			Command: noun + " confirm revoked --confirm " + st.App, Human: true,
-			Why: "if the old secret is revoked by now, say so again; if its former token was of the new secret already: `" + noun + " waive " + i.Domain + " --reason TEXT`",
-		}
+		return "its new token is current and was proven, but its old one still answers after the revoke", nextOldAlive(i, st)
 	}
 	if i.NewAlive != nil && !*i.NewAlive {
 		return "its new token was proven, but is dead after the revoke", rotation.Step{
@@ -276,4 +273,22 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		}
 	}
 	return "its new token is current and was proven", rotation.Step{Why: "nothing is left to do for it"}
+}
+
+// nextOldAlive is about a shop whose former token answers after the revoke, which is
+// confirmed again in its own phase only. After that a token that was made late can
+// have asked for the look.
+func nextOldAlive(i store.ItemInfo, st runStatus) rotation.Step {
+	noun := "rotator " + st.Kind.Noun()
+	waive := noun + " waive " + i.Domain + " --reason TEXT"
+	switch {
+	case st.State != runOpen:
+		return rotation.Step{Why: "the run is over; if the old secret is not revoked, revoke it"}
+	case st.Phase != rotation.PhaseRevoked:
+		return rotation.Step{Command: waive, Human: true, Why: "if its former token was of the new secret already; if the old secret is not revoked, revoke it"}
+	}
+	return rotation.Step{
+		Command: noun + " confirm revoked --confirm " + st.App, Human: true,
+		Why: "if the old secret is revoked by now, say so again; if its former token was of the new secret already: `" + waive + "`",
+	}
 }

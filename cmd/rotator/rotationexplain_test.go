@@ -80,3 +80,48 @@ func TestALostAnswerIsToldOnlyWhereOneMayBeLost(t *testing.T) {
 		}
 	}
 }
+
+func TestADerivedTokenIsInUseAfterTheCutover(t *testing.T) {
+	t.Parallel()
+	item := store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemExchanged}
+	for phase, unused := range map[rotation.Phase]bool{rotation.PhaseDerived: true, rotation.PhaseChecked: true, rotation.PhaseCutover: false} {
+		words, _ := explainItem(item, runStatus{Kind: rotation.KindTokenMigration, Phase: phase, State: runOpen})
+		if strings.Contains(words, "nothing uses it yet") != unused {
+			t.Errorf("%s: %q", phase, words)
+		}
+	}
+}
+
+// A shop that nobody has tried waits for the step that the run waits for.
+func TestAShopWaitsForWhomTheRunWaitsFor(t *testing.T) {
+	t.Parallel()
+	next := rotation.Step{Command: "rotator rotation arm", Why: "create a refresh token", Human: true}
+	st := runStatus{Kind: rotation.KindRotation, Phase: rotation.PhaseOAuthSwitched, State: runOpen, Next: next}
+	if _, got := explainItem(store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemPending}, st); got != next {
+		t.Errorf("next %+v", got)
+	}
+	st.Next = rotation.Step{Why: "working: 3 of 10 shops settled"}
+	if _, got := explainItem(store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemPending}, st); got.Command != "" || !strings.Contains(got.Why, "the run takes care of it") {
+		t.Errorf("next %+v", got)
+	}
+}
+
+// The revoke is confirmed once more in its own phase only.
+func TestAnOldTokenThatAnswersLateIsNotForConfirm(t *testing.T) {
+	t.Parallel()
+	no, yes := false, true
+	item := store.ItemInfo{Domain: "a.myharavan.com", State: rotation.ItemProven, OldDead: &no, NewAlive: &yes}
+	for phase, want := range map[rotation.Phase]string{
+		rotation.PhaseRevoked:        "rotator rotation confirm revoked --confirm main",
+		rotation.PhaseWebhooksSingle: "rotator rotation waive a.myharavan.com --reason TEXT",
+		rotation.PhaseClosed:         "",
+	} {
+		st := runStatus{App: "main", Kind: rotation.KindRotation, Phase: phase, State: runOpen}
+		if phase == rotation.PhaseClosed {
+			st.State = runClosed
+		}
+		if words, next := explainItem(item, st); next.Command != want || next.Human != (want != "") || !strings.Contains(words, "still answer") {
+			t.Errorf("%s: %q, next %+v", phase, words, next)
+		}
+	}
+}
