@@ -92,8 +92,10 @@ type Snapshot struct {
 	PhaseAt time.Time
 	Held    Held
 	HeldWhy string
-	// Cancelled tells that the run is over without being closed.
+	// Cancelled tells that the run is over without being closed, LaterRun is then the
+	// app's newest of its kind if that is another.
 	Cancelled bool
+	LaterRun  int64
 
 	// SecretsDiffer is false when old and new secret are the same value.
 	SecretsDiffer bool
