@@ -166,8 +166,11 @@ func (o onRun) notInRun(ctx context.Context, shop string) error {
 		return exitWith(exitFailed, err, "`rotator shop list` shows the stored shops")
 	}
 	next := "a worker takes it in: rotator worker"
-	if !o.run.Open() {
+	switch {
+	case !o.run.Open():
 		next = "the run is over; the next one takes it in"
+	case settledForGood(o.run.Phase):
+		next = "the run takes no shop in any more; the next one takes it in"
 	}
 	return exitWith(exitFailed, fmt.Errorf("shop %s is stored, but not in run %d yet", shop, o.run.ID), next)
 }

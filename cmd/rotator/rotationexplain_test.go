@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/haravan-rotator/rotator/haravan/haravansim"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -123,5 +124,20 @@ func TestAnOldTokenThatAnswersLateIsNotForConfirm(t *testing.T) {
 		if words, next := explainItem(item, st); next.Command != want || next.Human != (want != "") || !strings.Contains(words, "still answer") {
 			t.Errorf("%s: %q, next %+v", phase, words, next)
 		}
+	}
+}
+
+// After the revoke a run takes no shop in, whatever works.
+func TestAShopThatComesAfterTheRevokeIsOfTheNextRun(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 3})
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	must(t, discard(sim, 1))
+	r.ok("", "rotation", "confirm", "revoked", "--note", "n", "--confirm", "main")
+	r.ok("domain,access_token\nlate,a-token-of-the-new-secret\n", "shop", "import", "-")
+	got := r.exits(exitFailed, "", "rotation", "explain", "late")
+	if !strings.Contains(got.stderr, "is stored, but not in run 1") || !strings.Contains(got.stderr, "the next one takes it in") || strings.Contains(got.stderr, "rotator worker") {
+		t.Errorf("of a shop that came after the revoke: %s", got.stderr)
 	}
 }
