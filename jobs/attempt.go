@@ -291,7 +291,7 @@ func (a *attempt) proveInPlace(ctx context.Context) (ended bool) {
 		}
 		return a.exchange(ctx)
 	default:
-		a.proofFailed(err, rotation.ItemUnknown)
+		a.proofFailed(err, rotation.ItemRetrying) // nothing was exchanged
 	}
 	return true
 }

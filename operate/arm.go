@@ -17,6 +17,9 @@ type ArmOptions struct {
 	Age time.Duration
 	// AcceptWindows lets the exchange begin although one token is not enough.
 	AcceptWindows bool
+	// Replace takes a value that was entered before although the one in use lasts
+	// longer: that one was entered wrongly.
+	Replace bool
 	// Measured is what a plan found, for the gate to judge by; nil if none was
 	// made.
 	Measured *rotation.Measured
@@ -42,6 +45,9 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 				return refuseConflict("arm", err, snap)
 			}
 			return err
+		}
+		if why := worse(snap, rt); why != "" && !opt.Replace {
+			return refuse("arm", why, snap)
 		}
 		if opt.AcceptWindows && !run.Settings.AcceptWindows {
 			run.Settings.AcceptWindows = true
@@ -77,16 +83,41 @@ func (o Operator) MayArm(ctx context.Context, runID int64, age time.Duration) er
 
 // LifeOf is how much of its hour a refresh token has left that is said to be of
 // that age: less if it was entered before. Refused is what ArmWith would refuse.
-func (o Operator) LifeOf(ctx context.Context, runID int64, token secret.String, age time.Duration) (time.Duration, error) {
-	life, err := o.Store.RefreshTokenLife(ctx, runID, token, rotation.WindowLength-age)
-	if errors.Is(err, store.ErrConflict) {
-		snap, _, snapErr := o.Store.Snapshot(ctx, runID, store.Counted)
-		if snapErr != nil {
-			return 0, snapErr
-		}
-		return 0, refuseConflict("arm", err, snap)
+func (o Operator) LifeOf(ctx context.Context, runID int64, token secret.String, opt ArmOptions) (time.Duration, error) {
+	life, conflict := o.Store.RefreshTokenLife(ctx, runID, token, rotation.WindowLength-opt.Age)
+	if conflict != nil && !errors.Is(conflict, store.ErrConflict) {
+		return 0, conflict
 	}
-	return life, err
+	snap, _, err := o.Store.Snapshot(ctx, runID, store.Counted)
+	if err != nil {
+		return 0, err
+	}
+	if conflict != nil {
+		return 0, refuseConflict("arm", conflict, snap)
+	}
+	rt, err := o.Store.FindRefreshToken(ctx, runID, token)
+	if err != nil {
+		return 0, err
+	}
+	rt.ExpiresAt = snap.Now.Add(life)
+	if why := worse(snap, rt); why != "" && !opt.Replace {
+		return 0, refuse("arm", why, snap)
+	}
+	return life, nil
+}
+
+// worse says why a value that was entered before must not take the place of the one in
+// use by mistake: it ends sooner, and the other's value would be shredded. "" if it may.
+func worse(s rotation.Snapshot, rt store.RefreshToken) string {
+	left := s.Window.Left(s.Now)
+	if rt.Before == nil || rt.Fingerprint == s.Window.Fingerprint || left == 0 || !rt.ExpiresAt.Before(s.Window.ExpiresAt.Add(-time.Second)) {
+		return ""
+	}
+	lasts := func(at time.Time) string {
+		return fmt.Sprintf("lasts until %s (%s)", at.UTC().Format(time.RFC3339), at.Sub(s.Now).Round(time.Second))
+	}
+	return fmt.Sprintf("this refresh token was first entered %s and %s; the one in use (fingerprint %s) %s, and the platform has not refused it: there is nothing to do. If that one was entered wrongly, give --replace",
+		rt.Before, lasts(rt.ExpiresAt), s.Window.Fingerprint, lasts(s.Window.ExpiresAt))
 }
 
 func mayArm(snap rotation.Snapshot, run store.Run, life time.Duration) error {

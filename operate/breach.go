@@ -95,10 +95,7 @@ func MustFinish(s rotation.Snapshot) string {
 	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
 		return "the old secret is revoked: the run can only be finished"
 	}
-	if !s.WalkDone {
-		return "the old secret is revoked: no shop has a working token; the run can only be finished"
-	}
-	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down())
+	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down)
 }
 
 // callsEnd is when, from the moment that a run is held, every call of a worker

@@ -55,9 +55,9 @@ func nextBreach(s Snapshot) (Step, bool) {
 	case PhasePrepared:
 		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now (`rotator secret identify` tells it from the new one): that ends the abuse, and every stored access token with it; then say so at once"), true
 	case PhaseContained:
-		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: the shops are down until they are exchanged"), true
+		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: "+areDown(s)+" until they are exchanged"), true
 	case PhaseOAuthSwitched:
-		return human(s, "arm", "the shops are down: create a refresh token in the Partners dashboard and enter it here; its hour starts when it is made"), true
+		return human(s, "arm", areDown(s)+": create a refresh token in the Partners dashboard and enter it here; its hour starts when it is made"), true
 	case PhaseProven:
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "every shop is back; what is left: " + unmet(gate)}, true
@@ -74,6 +74,15 @@ func nextBreach(s Snapshot) (Step, bool) {
 		return human(s, "confirm closed --confirm "+s.App, beforeUp(s)+"dead tokens and the refresh token can be shredded and the run closed; "+reportTimeline), true
 	}
 	return Step{}, false
+}
+
+// areDown says which shops wait for the run: not those that an earlier one, which was
+// cancelled, gave a token of the new secret.
+func areDown(s Snapshot) string {
+	if s.Spared > 0 {
+		return fmt.Sprintf("%d shops are down", s.Down)
+	}
+	return "the shops are down"
 }
 
 // beforeUp is what must be so before the app works again.
@@ -117,10 +126,4 @@ func wrongSecret(s Snapshot, why string) (Step, bool) {
 	use := "use-secret --confirm " + s.App
 	return human(s, use, why+fmt.Sprintf("; if the new secret was entered wrongly: `rotator secret add` with the right one, `%[1]s`, then `%[2]s`; "+
 		"if it is right: check client id and hosts with `rotator doctor`, then `%[2]s`", command(s, use), command(s, "resume"))), true
-}
-
-// Down is how many shops of a contained run have no working token yet, as far as
-// the run knows: those that are skipped need none.
-func (s Snapshot) Down() int {
-	return s.Counts.Total - s.Counts.Proven - s.Counts.Skipped + s.LateInstalls
 }

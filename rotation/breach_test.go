@@ -69,22 +69,24 @@ func TestNextInABreach(t *testing.T) {
 		command string
 		why     string
 	}{
-		"prepared":                  {rotation.PhasePrepared, nil, "rotator rotation confirm contained --confirm shopbot", "revoke the old secret in the Partners dashboard now (`rotator secret identify`"},
-		"contained":                 {rotation.PhaseContained, nil, "rotator rotation confirm oauth_switched", "signatures of webhooks"},
-		"switched":                  {rotation.PhaseOAuthSwitched, nil, "rotator rotation arm", "the shops are down"},
-		"armed":                     {rotation.PhaseArmed, nil, "", "as soon as every shop is in the run"},
-		"parked":                    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", "3 shops are parked"},
-		"proven":                    {rotation.PhaseProven, nil, "", "about to look at old and new tokens"},
-		"proven, shop came":         {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 1 }, "", "late installs are swept"},
-		"proven, no worker":         {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Workers = 0; s.Certificate = false }, "rotator worker", "no worker"},
-		"checking":                  {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 4 }, "", "4 of 10 shops"},
-		"old token lives":           {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 9, 1 }, "rotator rotation confirm revoked --confirm shopbot", "still answer"},
-		"checked":                   {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", "signed by the leaked secret"},
-		"checked, to load":          {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.ToLoad = 10 }, "rotator rotation confirm webhooks_single", "load the new tokens of 10 shops into the app (`rotator shop export --changed-since 7 --output FILE`), which are down until it works with them; then make sure"},
-		"checked, not acknowledged": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Deliveries.Pending, s.ToLoad = 10, 10 }, "rotator rotation confirm webhooks_single", "the app has not acknowledged 10 new tokens yet"},
-		"single":                    {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", "report --timeline"},
-		"wrong secret":              {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held = rotation.HeldWaiting }, "rotator rotation use-secret --confirm shopbot", "rotator secret add` with the right one, `rotator rotation use-secret --confirm shopbot`, then `rotator rotation resume`"},
-		"secret replaced":           {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.SecretReplaced = rotation.HeldWaiting, true }, "rotator rotation resume", "another new secret"},
+		"prepared":                   {rotation.PhasePrepared, nil, "rotator rotation confirm contained --confirm shopbot", "revoke the old secret in the Partners dashboard now (`rotator secret identify`"},
+		"contained":                  {rotation.PhaseContained, nil, "rotator rotation confirm oauth_switched", "signatures of webhooks"},
+		"switched":                   {rotation.PhaseOAuthSwitched, nil, "rotator rotation arm", "the shops are down"},
+		"contained, some are spared": {rotation.PhaseContained, func(s *rotation.Snapshot) { s.Down, s.Spared = 8, 2 }, "rotator rotation confirm oauth_switched", "then say so: 8 shops are down until they are exchanged"},
+		"switched, some are spared":  {rotation.PhaseOAuthSwitched, func(s *rotation.Snapshot) { s.Down, s.Spared = 8, 2 }, "rotator rotation arm", "8 shops are down: create"},
+		"armed":                      {rotation.PhaseArmed, nil, "", "as soon as every shop is in the run"},
+		"parked":                     {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", "3 shops are parked"},
+		"proven":                     {rotation.PhaseProven, nil, "", "about to look at old and new tokens"},
+		"proven, shop came":          {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 1 }, "", "late installs are swept"},
+		"proven, no worker":          {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Workers = 0; s.Certificate = false }, "rotator worker", "no worker"},
+		"checking":                   {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 4 }, "", "4 of 10 shops"},
+		"old token lives":            {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 9, 1 }, "rotator rotation confirm revoked --confirm shopbot", "still answer"},
+		"checked":                    {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", "signed by the leaked secret"},
+		"checked, to load":           {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.ToLoad = 10 }, "rotator rotation confirm webhooks_single", "load the new tokens of 10 shops into the app (`rotator shop export --changed-since 7 --output FILE`), which are down until it works with them; then make sure"},
+		"checked, not acknowledged":  {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Deliveries.Pending, s.ToLoad = 10, 10 }, "rotator rotation confirm webhooks_single", "the app has not acknowledged 10 new tokens yet"},
+		"single":                     {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", "report --timeline"},
+		"wrong secret":               {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held = rotation.HeldWaiting }, "rotator rotation use-secret --confirm shopbot", "rotator secret add` with the right one, `rotator rotation use-secret --confirm shopbot`, then `rotator rotation resume`"},
+		"secret replaced":            {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Held, s.SecretReplaced = rotation.HeldWaiting, true }, "rotator rotation resume", "another new secret"},
 		"secret made tokens": {rotation.PhaseExchanging, func(s *rotation.Snapshot) {
 			s.Held, s.Counts = rotation.HeldWaiting, rotation.Counts{Total: 10, Proven: 1, Retrying: 9}
 		}, "rotator rotation resume", "rotator doctor"},
@@ -132,16 +134,5 @@ func TestIrrevocable(t *testing.T) {
 				t.Errorf("%s: Irrevocable(%s) = %t", mode, p, got)
 			}
 		}
-	}
-}
-
-func TestDown(t *testing.T) {
-	t.Parallel()
-	s := breached(rotation.PhaseExchanging, func(s *rotation.Snapshot) {
-		s.Counts = rotation.Counts{Total: 10, Proven: 4, Skipped: 2, Parked: 1, Waived: 1, Pending: 2}
-		s.LateInstalls = 3
-	})
-	if got := s.Down(); got != 7 {
-		t.Errorf("%d shops are down, want 7", got)
 	}
 }

@@ -25,6 +25,9 @@ func SecretsLeft(s Snapshot) string {
 // nextCancelled is the next step after a run that was cancelled.
 func nextCancelled(s Snapshot) Step {
 	why := "the run was cancelled"
+	if s.LaterRun != 0 { // it has taken up what this one left
+		return Step{Why: fmt.Sprintf("%s, and run %d was begun since", why, s.LaterRun)}
+	}
 	if s.Kind == KindRotation {
 		if left := SecretsLeft(s); left != "" {
 			why += "; " + left

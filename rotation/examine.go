@@ -126,7 +126,11 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		add(CodeBroken, SeverityCritical, "rotator rotation report", "%d shops have no working token since the revoke: send the re-install links of the report", n)
 	}
 	if n := s.Revocation.OldAlive; n > 0 && s.Revocation.Done() {
-		add(CodeOldTokens, SeverityCritical, next, "the old secret was said to be revoked: %s; then say so again, or waive a shop whose former token was of the new secret already", stillAlive(s))
+		again := "then say so again, or "
+		if s.Phase != PhaseRevoked { // found by a late look
+			next, again = command(s, "report"), ""
+		}
+		add(CodeOldTokens, SeverityCritical, next, "the old secret was said to be revoked: %s; %swaive a shop whose former token was of the new secret already", stillAlive(s), again)
 	}
 }
 

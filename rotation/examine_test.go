@@ -204,3 +204,20 @@ func TestSortFindings(t *testing.T) {
 		t.Error("the worst is another")
 	}
 }
+
+// The revoke is confirmed once more in its own phase only; a late look can find a
+// former token that answers after it.
+func TestAnOldTokenThatIsFoundLateIsNotForConfirm(t *testing.T) {
+	t.Parallel()
+	for phase, again := range map[rotation.Phase]bool{rotation.PhaseRevoked: true, rotation.PhaseWebhooksSingle: false} {
+		f := exchangingFacts(func(_ *rotation.AppFacts, s *rotation.Snapshot) {
+			s.Phase, s.Revocation = phase, rotation.Revocation{Planned: 9, OldDead: 8, OldAlive: 1, NewAlive: 9}
+			s.AliveShops = []string{"late.myharavan.com"}
+		})
+		for _, found := range rotation.Examine(f, rotation.DefaultPolicy) {
+			if found.Code == rotation.CodeOldTokens && (strings.Contains(found.Words, "say so again") != again || !strings.Contains(found.Words, "waive")) {
+				t.Errorf("%s: %s", phase, found.Words)
+			}
+		}
+	}
+}

@@ -43,6 +43,10 @@ func TestNext(t *testing.T) {
 			rotation.PhaseProven, func(s *rotation.Snapshot) { s.Cancelled = true }, "", false,
 			"the run was cancelled; both secrets must stay alive until another rotation has finished; `rotator rotation start` begins another",
 		},
+		"cancelled, another since": {
+			rotation.PhaseProven, func(s *rotation.Snapshot) { s.Cancelled, s.LaterRun = true, 9 }, "", false,
+			"the run was cancelled, and run 9 was begun since",
+		},
 		"cancelled and held":        {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Cancelled, s.Held = true, rotation.HeldPaused }, "", false, "the run was cancelled"},
 		"cancelled at its start":    {rotation.PhasePrepared, func(s *rotation.Snapshot) { s.Cancelled = true; s.Counts = rotation.Counts{Total: 10, Pending: 10} }, "", false, "the run was cancelled; `rotator rotation start` begins another"},
 		"revoked":                   {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", true, "the new secret only"},

@@ -15,6 +15,8 @@ type Window struct {
 	ExpiresAt time.Time
 	// Refused is set once the platform has refused the token.
 	Refused bool
+	// Fingerprint tells the token from others.
+	Fingerprint string
 }
 
 // Left is the window's remaining time at now, never negative; 0 without a token.
@@ -90,8 +92,10 @@ type Snapshot struct {
 	PhaseAt time.Time
 	Held    Held
 	HeldWhy string
-	// Cancelled tells that the run is over without being closed.
+	// Cancelled tells that the run is over without being closed, LaterRun is then the
+	// app's newest of its kind if that is another.
 	Cancelled bool
+	LaterRun  int64
 
 	// SecretsDiffer is false when old and new secret are the same value.
 	SecretsDiffer bool
@@ -143,6 +147,12 @@ type Snapshot struct {
 	// NoneNeedsToken tells, once no refresh token can be used, that no shop is left
 	// that needs one: what is open is only to be proven, or to be skipped.
 	NoneNeedsToken bool
+
+	// Down counts, from the revoke of a breach run until its check, the shops that have
+	// no working token yet, as far as is known; those that are skipped need none. Spared
+	// are those whose token the run has not proven, but which outlives the revoke: it is
+	// of the new secret.
+	Down, Spared int
 
 	Deliveries Deliveries
 	// ToLoad counts, while the run waits to be revoked, and in a breach until it is

@@ -29,12 +29,14 @@ var (
 	// No token was made with it: it is discarded, and was never revoked anywhere.
 	giveUpSecret = sql(`update rotator.secrets set state = 'revoked', activated_at = null, revoked_at = now(), value = null where id = $1 and state = 'active'`)
 	takeSecret   = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
-	// A token of the secret that a breach would go to outlives the revoke: an earlier
-	// run, which was cancelled, or an install has made it.
+	// A token of the secret that a breach would go to, or goes to, outlives the revoke:
+	// an earlier run, which was cancelled, or an install has made it.
 	readTiers = sql(`select priority, count(*) from rotator.shops s
 		where app_id = $1 and access_token is not null and excluded_at is null
 			and not exists (select from rotator.secrets n where n.id = s.secret_id and (n.state = 'pending' or n.state = 'active'
-				and exists (select from rotator.secrets o where o.app_id = n.app_id and o.state = 'retiring')))
+				and (exists (select from rotator.secrets o where o.app_id = n.app_id and o.state = 'retiring')
+					or exists (select from rotator.runs r where r.app_id = n.app_id and r.mode = 'breach' and r.new_secret_id = n.id
+						and r.closed_at is null and r.cancelled_at is null))))
 		group by priority order by priority desc`)
 	// What was measured last; a few are enough.
 	lastLatency = sql(`select coalesce(percentile_disc(0.5) within group (order by latency_ms), 0) from (
@@ -42,9 +44,11 @@ var (
 				(select id from rotator.runs r where r.app_id = $1 and r.kind = 'rotation' and exists
 					(select from rotator.items x where x.run_id = r.id and x.state = 'proven' and x.latency_ms > 0) order by id desc limit 1)
 			and i.state = 'proven' and i.latency_ms > 0 limit 1000) measured`)
-	// What another secret is known to have minted shows nothing of this one.
+	// What another secret is known to have minted shows nothing of this one, nor does a
+	// shop that was proven where it is: it was not exchanged.
 	anyExchanged = sql(`select exists (select from rotator.items i join rotator.refresh_tokens t on t.id = $2
 		where i.run_id = $1 and (i.exchanged_at > t.accepted_at or i.proven_at > t.accepted_at)
+			and not (i.state = 'proven' and i.exchanged_at is null)
 			and coalesce(case when i.state = 'proven' then (select s.secret_id from rotator.shops s where s.id = i.shop_id) else i.new_token_secret_id end, $3) = $3)`)
 	mintedInRun = sql(`select exists (select from rotator.minted where run_id = $1)
 		or exists (select from rotator.items where run_id = $1 and (exchanged_at is not null or proven_at is not null))`)

@@ -163,6 +163,111 @@ func TestTokensOfTheNewSecretAreNotLostInABreach(t *testing.T) {
 	}
 }
 
+// spared makes the tokens of some shops those of the secret that the run goes to, as a
+// run leaves them that was cancelled.
+func (r *rig) spared(t *testing.T, domains ...string) {
+	t.Helper()
+	exec(t, r.DB, "update rotator.shops set secret_id = $1, rotated_at = now() where domain = any($2)", r.run.NewSecretID, domains)
+}
+
+func TestShopsAreDownUntilTheyAreProven(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 10)
+	r.walk(t)
+	r.enter(t, rotation.PhaseContained)
+	r.enter(t, rotation.PhaseExchanging)
+	for position, state := range []string{"proven", "proven", "proven", "proven", "skipped", "skipped", "parked", "waived"} {
+		exec(t, r.DB, "update rotator.items set state = $2, detail = 'so', proven_at = case when $2 = 'proven' then now() end where run_id = $1 and position = $3 + 1", r.run.ID, state, position)
+	}
+	r.Import(t, r.app, func(yield func(string, string) bool) {
+		_ = yield("late-1.myharavan.com", "late-1") && yield("late-2.myharavan.com", "late-2") && yield("late-3.myharavan.com", "late-3")
+	})
+	if s := r.snapshot(t, store.Counted); s.Down != 7 || s.Spared != 0 || s.LateInstalls != 3 {
+		t.Errorf("%d shops down, %d spared, %d late, want 7, 0 and 3", s.Down, s.Spared, s.LateInstalls)
+	}
+}
+
+func TestShopsAreDownWhoseTokenDiedInTheBreach(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 10)
+	down := func(down, spared int) {
+		t.Helper()
+		if s := r.snapshot(t, store.Counted); s.Down != down || s.Spared != spared {
+			t.Errorf("%s: %d shops down, %d spared, want %d and %d", s.Phase, s.Down, s.Spared, down, spared)
+		}
+	}
+	r.spared(t, "shop-0.myharavan.com", "shop-1.myharavan.com")
+	down(0, 0) // nothing is revoked yet
+	r.enter(t, rotation.PhaseContained)
+	down(8, 2) // and nobody has walked
+	r.walk(t)
+	down(8, 2)
+	r.enter(t, rotation.PhaseExchanging)
+	for states, where := range map[string]string{
+		"state = 'proven', proven_at = now()":                                                "position between 3 and 6",
+		"state = 'skipped', detail = 'so'":                                                   "position = 7",
+		"state = 'parked', class = 'network', detail = 'so'":                                 "position in (1, 8)",
+		"state = 'retrying', class = 'unauthorized', detail = 'so', next_attempt_at = now()": "position = 2",
+	} {
+		exec(t, r.DB, "update rotator.items set "+states+" where run_id = $1 and "+where, r.run.ID)
+	}
+	down(4, 1) // the token of the second is of the new secret, but dead
+	r.Import(t, r.app, func(yield func(string, string) bool) {
+		_ = yield("late-1.myharavan.com", "late-1") && yield("late-2.myharavan.com", "late-2") && yield("late-3.myharavan.com", "late-3")
+	})
+	r.spared(t, "late-1.myharavan.com")
+	exec(t, r.DB, "update rotator.shops set excluded_at = now(), excluded_reason = 'x' where domain = 'late-2.myharavan.com'")
+	down(5, 2)
+}
+
+// A plan for the run that is under way counts what it has still to bring back.
+func TestTiersOfAContainedRunAreOfTheShopsThatAreDown(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 10)
+	r.rank(t, 10, func(int) int { return 0 })
+	r.enter(t, rotation.PhaseContained)
+	r.spared(t, "shop-0.myharavan.com", "shop-1.myharavan.com")
+	got, err := r.Tiers(t.Context(), r.app.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]rotation.Tier{{Priority: 0, Shops: 8}}, got); diff != "" {
+		t.Errorf("tiers (-want +got):\n%s", diff)
+	}
+}
+
+// Who was never down does not come back.
+func TestReturnsLeaveOutShopsThatKeptAToken(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 4)
+	r.walk(t)
+	r.spared(t, "shop-0.myharavan.com", "shop-1.myharavan.com")
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = now(), exchanged_at = case when position = 3 then now() end where run_id = $1 and position in (1, 3)", r.run.ID)
+	r.spared(t, "shop-2.myharavan.com")
+	returns := func() store.Returns {
+		t.Helper()
+		all, err := r.Returns(t.Context(), r.run.ID)
+		if err != nil || len(all) == 0 {
+			t.Fatal(all, err)
+		}
+		return all[0]
+	}
+	if got := returns(); got.Shops != 1 || got.Waiting != 1 || got.Kept != 2 || got.First != got.Last {
+		t.Errorf("one came back, one is down, two kept a token: %+v", got)
+	}
+	// The rotation after it gives every shop a token of another secret.
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = now(), exchanged_at = case when position = 4 then now() end where run_id = $1 and position in (2, 4)", r.run.ID)
+	exec(t, r.DB, "update rotator.shops set secret_id = $1", r.run.OldSecretID)
+	if got := returns(); got.Shops != 2 || got.Waiting != 0 || got.Kept != 2 {
+		t.Errorf("after the next rotation: %+v", got)
+	}
+	// Nobody is down in a planned run, which counts what is proven.
+	exec(t, r.DB, "update rotator.runs set mode = 'planned' where id = $1", r.run.ID)
+	if got := returns(); got.Shops != 4 || got.Kept != 0 {
+		t.Errorf("of a planned run: %+v", got)
+	}
+}
+
 func TestTheLatencyMeasuredLast(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3)
@@ -202,6 +307,11 @@ func TestCredentialsAreAcceptedOnceAShopWasExchangedWithThem(t *testing.T) {
 	if accepted() {
 		t.Error("an exchange before the token was entered counts")
 	}
+	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = now() where position = 3")
+	r.spared(t, "shop-2.myharavan.com")
+	if accepted() {
+		t.Error("a shop that was proven where it is counts as exchanged")
+	}
 	exec(t, r.DB, "update rotator.items set proven_at = now() where position = 2")
 	if !accepted() {
 		t.Error("a shop was exchanged, but the token is not accepted")
@@ -219,7 +329,7 @@ func TestWhenShopsWereProvenByPriority(t *testing.T) {
 	// In order: five shops of priority 5, one of which is gone, then five of 0, of
 	// which the last waits.
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	exec(t, r.DB, "update rotator.items set state = 'proven', proven_at = $2::timestamptz + position * interval '1 minute' where run_id = $1 and position < 10", r.run.ID, at)
+	exec(t, r.DB, "update rotator.items set state = 'proven', exchanged_at = $2, proven_at = $2::timestamptz + position * interval '1 minute' where run_id = $1 and position < 10", r.run.ID, at)
 	exec(t, r.DB, "update rotator.items set state = 'skipped', detail = 'gone' where run_id = $1 and position = 1", r.run.ID)
 	got, err := r.Returns(t.Context(), r.run.ID)
 	if err != nil {

@@ -230,3 +230,18 @@ func TestACancelAdoptsTheTokenThatReplacesTheShops(t *testing.T) {
 		t.Errorf("the shop has %s, want %s", r.token(t, older[0].Domain), want)
 	}
 }
+
+func TestACancelledRunKnowsOfTheOneAfterIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	first := r.run
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.reread(t)) })
+	if s := r.snapshot(t, store.Counted); s.LaterRun != 0 {
+		t.Errorf("the newest run knows of run %d", s.LaterRun)
+	}
+	second := r.Run(t, r.app, oneWave)
+	r.run = first
+	if s := r.snapshot(t, store.Counted); s.LaterRun != second.ID {
+		t.Errorf("run %d was begun since, want %d", s.LaterRun, second.ID)
+	}
+}

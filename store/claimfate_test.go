@@ -148,6 +148,17 @@ func TestAClaimKnowsWhetherThePlatformMayHaveActed(t *testing.T) {
 			exec(t, r.DB, "update rotator.items set next_attempt_at = now()")
 			return r.again(t)
 		}, true},
+		"due again by a sweep, then put back unsent": {func(t *testing.T, r *rig, c store.Claim) store.Claim {
+			r.write(t, store.Written, store.Outcome{Claim: c, State: rotation.ItemRetrying, Detail: "x"})
+			exec(t, r.DB, "update rotator.items set state = 'unknown', class = null")
+			r.write(t, store.Written, store.Outcome{Claim: r.again(t), State: rotation.ItemUnknown, Detail: "the run is held", Unsent: true})
+			return r.again(t)
+		}, false},
+		"lost answer, then put back unsent": {func(t *testing.T, r *rig, c store.Claim) store.Claim {
+			c = set(rotation.ItemUnknown, rotation.ClassNetwork)(t, r, c)
+			r.write(t, store.Written, store.Outcome{Claim: c, State: rotation.ItemUnknown, Detail: "the run is held", Unsent: true})
+			return r.again(t)
+		}, true},
 		"lost answer, then an exchange": {func(t *testing.T, r *rig, c store.Claim) store.Claim {
 			c = set(rotation.ItemUnknown, rotation.ClassNetwork)(t, r, c)
 			r.write(t, store.Written, exchanged(c))

@@ -341,7 +341,7 @@ func (t *Tx) writeAside(ctx context.Context, group []*Outcome, written map[key]b
 		case rotation.ItemRetrying, rotation.ItemUnknown, rotation.ItemExchanged:
 			delay = o.Delay.Milliseconds()
 		}
-		delays, acted = append(delays, delay), append(acted, o.Acted || o.State == rotation.ItemUnknown)
+		delays, acted = append(delays, delay), append(acted, o.Acted || o.State == rotation.ItemUnknown && !o.Unsent)
 		asked, unsent = append(asked, o.Asked.Milliseconds()), append(unsent, o.Unsent)
 	}
 	over, err := t.collectWritten(ctx, written, writeAside, c.held(states, classes, details, delays, acted, asked, unsent)...)

@@ -115,6 +115,17 @@ func (s *Store) RefreshTokenLife(ctx context.Context, runID int64, value secret.
 	return min(life, before.ends.Sub(before.now)), before.refuse(before.now.Add(life))
 }
 
+// FindRefreshToken tells what is known of a value as a refresh token of the run:
+// Before is nil, and there is no more than the fingerprint, unless it was entered.
+func (s *Store) FindRefreshToken(ctx context.Context, runID int64, value secret.String) (RefreshToken, error) {
+	rt := RefreshToken{Fingerprint: s.keys.Fingerprint(value)}
+	before, err := entered(ctx, s.pool, runID, rt.Fingerprint, 0)
+	if err == nil && before.any {
+		rt.Before, rt.ExpiresAt = &before.first, before.ends
+	}
+	return rt, err
+}
+
 // earlier is what is known of a value that was entered before.
 type earlier struct {
 	any            bool

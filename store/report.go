@@ -26,10 +26,12 @@ type ItemInfo struct {
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 	OldDead       *bool      `json:"old_token_dead,omitempty"`
 	NewAlive      *bool      `json:"new_token_alive,omitempty"`
+	// Acted tells that a token may have been minted that nobody holds.
+	Acted bool `json:"-"`
 }
 
 const itemColumns = `i.position, s.domain, ` + shownState + `, coalesce(i.class, ''), coalesce(i.detail, ''), ` + shownAttempt + `, coalesce(i.latency_ms, 0),
-	coalesce(i.claimed_at, held.claimed_at), coalesce(i.exchanged_at, held.exchanged_at), i.proven_at, i.next_attempt_at, i.old_dead, i.new_alive
+	coalesce(i.claimed_at, held.claimed_at), coalesce(i.exchanged_at, held.exchanged_at), i.proven_at, i.next_attempt_at, i.old_dead, i.new_alive, i.acted
 	from rotator.items i join rotator.shops s on s.id = i.shop_id` + heldBatch
 
 // mended tells of an item of a token migration that its derived token is not of

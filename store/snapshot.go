@@ -37,6 +37,7 @@ var (
 	anyEarlierToken = sql(`select exists (select from rotator.secrets o where o.id = $2 and o.state = 'retiring')
 		and exists (select from rotator.shops where app_id = $1 and secret_id = $3 and rotated_at is not null)`)
 	readSnapNow = sql(`select now()`)
+	readLater   = sql(`select coalesce(max(l.id), 0) from rotator.runs r join rotator.runs l on l.app_id = r.app_id and l.kind = r.kind and l.id > r.id where r.id = $1`)
 )
 
 const countsAsFailed = `(class in ('platform', 'network', 'bad_answer')
@@ -113,6 +114,9 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err := t.fillNeeds(ctx, r, &s); err != nil {
 		return s, r, err
 	}
+	if err := t.fillDown(ctx, r, &s, detail); err != nil {
+		return s, r, err
+	}
 	return s, r, t.fillForecast(ctx, r, &s)
 }
 
@@ -126,6 +130,11 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 	}
 	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach); err != nil {
 		return fmt.Errorf("count workers: %w", err)
+	}
+	if s.Cancelled {
+		if err := t.tx.QueryRow(ctx, readLater, r.ID).Scan(&s.LaterRun); err != nil {
+			return fmt.Errorf("look for a later run: %w", err)
+		}
 	}
 	var certificate []byte
 	if err := t.tx.QueryRow(ctx, readCertify, r.ID).Scan(&certificate); err != nil {
@@ -173,7 +182,7 @@ func (t *Tx) fillWindow(ctx context.Context, r Run, s *rotation.Snapshot) error 
 		return err
 	}
 	if rt.ID != 0 {
-		s.Window = rotation.Window{ExpiresAt: rt.ExpiresAt.UTC(), Refused: rt.RefusedAt != nil}
+		s.Window = rotation.Window{ExpiresAt: rt.ExpiresAt.UTC(), Refused: rt.RefusedAt != nil, Fingerprint: rt.Fingerprint}
 	}
 	return nil
 }

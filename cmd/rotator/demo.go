@@ -42,7 +42,8 @@ counted over the live shops, old_tokens_alive over all.`,
   rotator demo --shops 10000 --calm
   rotator demo --seed 7 --latency 50ms --json
   rotator demo --keep`,
-		Args: takesNone,
+		Args:        takesNone,
+		Annotations: map[string]string{ownDatabase: "yes"},
 	}
 	fs := cmd.Flags()
 	fs.IntVar(&f.shops, "shops", 1000, "shops in the fleet")

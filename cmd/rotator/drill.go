@@ -59,7 +59,8 @@ again when the first wave was through; verdict is as in rotator rotation plan.`,
   rotator drill --shops 10000 --latency 150ms --fleet 250000
   rotator drill --matrix --json
   rotator drill --scale`,
-		Args: takesNone,
+		Args:        takesNone,
+		Annotations: map[string]string{ownDatabase: "yes"},
 	}
 	fs := cmd.Flags()
 	fs.IntVar(&f.shops, "shops", drillShops, "shops to rehearse with")

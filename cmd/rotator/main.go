@@ -21,7 +21,7 @@ func main() {
 	// After the first signal the default action is back: a second one kills a
 	// process that does not come to an end.
 	context.AfterFunc(ctx, stop)
-	if os.Getenv("DATABASE_URL") == "" {
+	if os.Getenv("DATABASE_URL") == "" || bringsDatabase(os.Args[1:]) {
 		forgetOtherServers()
 	}
 	log.SetOutput(unquoted{os.Stderr})
@@ -41,6 +41,15 @@ func (u unquoted) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	return u.Writer.Write(line)
+}
+
+// ownDatabase marks a command that uses no database but one that it starts.
+const ownDatabase = "rotator/own-database"
+
+// bringsDatabase reports whether a command line is of such a command.
+func bringsDatabase(args []string) bool {
+	cmd, _, err := newRoot(newCLI(nil, nil, io.Discard, io.Discard)).Find(args)
+	return err == nil && cmd.Annotations[ownDatabase] != ""
 }
 
 // forgetOtherServers drops the variables of PostgreSQL's clients (PGSERVICE,

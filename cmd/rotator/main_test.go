@@ -81,3 +81,15 @@ func (r *rig) file(name, text string) string {
 	}
 	return path
 }
+
+func TestWhichCommandsBringTheirDatabase(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"demo": true, "drill --matrix": true, "--log-level error demo --keep": true,
+		"": false, "worker --once": false, "--actor demo doctor": false, "help demo": false, "nonsense": false,
+	} {
+		if got := bringsDatabase(strings.Fields(line)); got != want {
+			t.Errorf("rotator %s: %t", line, got)
+		}
+	}
+}

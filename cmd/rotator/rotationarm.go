@@ -17,6 +17,7 @@ type armFlags struct {
 	age           time.Duration
 	noPlan        bool
 	acceptWindows bool
+	replace       bool
 	plan          planFlags
 }
 
@@ -27,7 +28,8 @@ func newRotationArm(c *cli) *cobra.Command {
 		Long: `Enter the app's refresh token, made in the Partners dashboard. Its hour runs from
 its making there: give --age if that was a while ago. The exchange begins when
 every shop is in the run; a run whose window had ended goes on where it stood.
-A value that any run of the app was given keeps the end that it had.
+A value that any run of the app was given keeps the end that it had, and does not
+take the place of one that lasts longer, unless --replace is given.
 
 The value comes from --file, from stdin when that is a pipe, or from a prompt
 without echo. A plan is made first; when the fleet needs more than one window the
@@ -48,6 +50,7 @@ that was entered before; plan as rotator rotation plan, or null.`,
 	fs.DurationVar(&f.age, "age", 0, "how long ago it was made, e.g. 5m")
 	fs.BoolVar(&f.acceptWindows, "accept-windows", false, "begin although one refresh token is not enough")
 	fs.BoolVar(&f.noPlan, "no-plan", false, "ask no shop before, give no verdict")
+	fs.BoolVar(&f.replace, "replace", false, "the one in use was entered wrongly: take this one, entered before, although it ends sooner")
 	fs.IntVar(&f.plan.sample, "sample", 10, "shops whose identity is read for the plan")
 	fs.DurationVar(&f.plan.latency, "assume-latency", 0, "reckon with this latency instead of the measured one")
 	c.jsonFlag(cmd, "print one JSON object")
@@ -88,7 +91,8 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		return err
 	}
 	read := time.Now()
-	life, err := o.op.LifeOf(ctx, o.run.ID, token, f.age)
+	options := operate.ArmOptions{Age: f.age, AcceptWindows: f.acceptWindows, Replace: f.replace}
+	life, err := o.op.LifeOf(ctx, o.run.ID, token, options)
 	if err != nil {
 		return err
 	}
@@ -99,7 +103,7 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		}
 	}
 	// The plan took a moment of the token's hour.
-	options := operate.ArmOptions{Age: f.age + time.Since(read), AcceptWindows: f.acceptWindows}
+	options.Age += time.Since(read)
 	if plan != nil {
 		options.Measured = &plan.Measured
 	}

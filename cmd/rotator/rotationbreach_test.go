@@ -76,6 +76,50 @@ func TestNoStepOfABreachShowsASecret(t *testing.T) {
 	}
 }
 
+// TestABreachAfterACancelledRunCountsWhoIsDown: what the cancelled run exchanged is of
+// the secret that lives on, and every command says so.
+func TestABreachAfterACancelledRunCountsWhoIsDown(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 20})
+	var left []string
+	for s := range sim.Shops {
+		if len(left) < 12 {
+			left = append(left, s.Domain)
+		}
+	}
+	for _, domain := range left {
+		r.ok("", "shop", "exclude", domain, "--reason", "later")
+	}
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.ok("", "rotation", "cancel", "--confirm", "main")
+	for _, domain := range left {
+		r.ok("", "shop", "exclude", domain, "--undo")
+	}
+	says := func(got result, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(got.stdout+got.stderr, w) {
+				t.Errorf("no word of %q:\n%s%s", w, got.stdout, got.stderr)
+			}
+		}
+	}
+	says(r.run("", "rotation", "plan", "--breach"), "12 shops are down from the revoke on")
+	r.ok("", "rotation", "start", "--breach", "--confirm", "main")
+	must(t, discard(sim, 1))
+	says(r.ok("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main"), "12 shops are down until they are exchanged")
+	says(r.exits(exitRefused, "", "rotation", "cancel", "--confirm", "main"), "12 shops are without a working token")
+	says(r.ok("", "rotation", "report", "--timeline"), "back: ", "no shop yet")
+	says(r.run("", "rotation", "plan", "--breach"), "12 shops are down from the revoke on")
+	r.ok("", "rotation", "confirm", "oauth_switched", "--note", "n")
+	says(r.run("", "rotation", "status"), "12 shops are down: create a refresh token")
+	r.ok(sim.CreateRefreshToken().Value, "rotation", "arm", "--no-plan")
+	r.exits(exitWaiting, "", "worker", "--once")
+	got := r.ok("", "rotation", "report", "--timeline")
+	says(got, "8 shops, whose token was of the new secret already", "12 shops; the first after", "half of 12 shops are back", "the last of them is back; 0 shops still down")
+	says(r.ok("", "rotation", "report", "--timeline", "--json"), `"back":{"shops":12,"waiting":0,`, `"kept":8`)
+}
+
 // discard revokes a secret at the platform.
 func discard(sim *haravansim.Server, version int) error {
 	_, err := sim.RevokeSecret(version)

@@ -166,8 +166,11 @@ func (o onRun) notInRun(ctx context.Context, shop string) error {
 		return exitWith(exitFailed, err, "`rotator shop list` shows the stored shops")
 	}
 	next := "a worker takes it in: rotator worker"
-	if !o.run.Open() {
+	switch {
+	case !o.run.Open():
 		next = "the run is over; the next one takes it in"
+	case settledForGood(o.run.Phase):
+		next = "the run takes no shop in any more; the next one takes it in"
 	}
 	return exitWith(exitFailed, fmt.Errorf("shop %s is stored, but not in run %d yet", shop, o.run.ID), next)
 }
@@ -205,9 +208,16 @@ var leftBehind = map[rotation.ItemState]string{
 	rotation.ItemParked:    "it had failed, or was not proven yet, when the run ended",
 }
 
+// mayBeLost reports whether the platform may have made a token for the shop that
+// nobody holds.
+func mayBeLost(i store.ItemInfo, st runStatus) bool { return i.Acted && !st.migrating() }
+
 // explainItem says what a shop's state means, and what may be done about it.
 func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.Step) {
 	if words := leftBehind[i.State]; words != "" && (st.State == runCancelled || st.State == runClosed) {
+		if i.State == rotation.ItemUnknown && !mayBeLost(i, st) {
+			words = "it was due again when the run ended"
+		}
 		return words, st.Next // no command acts on the shop any more
 	}
 	noun := "rotator " + st.Kind.Noun()
@@ -216,7 +226,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		Why: "mend the cause, then try it again; or accept it: `" + noun + " waive " + i.Domain + " --reason TEXT`",
 	}
 	follow := rotation.Step{Why: "the run takes care of it"}
-	if st.Held != nil || st.Next.Command == workerCommand {
+	if st.Held != nil || st.Next.Human {
 		follow = st.Next // the shop waits for what the run waits for
 	}
 	switch i.State {
@@ -225,7 +235,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	case rotation.ItemClaimed:
 		return "a worker is at it", follow
 	case rotation.ItemExchanged:
-		if st.migrating() {
+		if st.deriving() {
 			return "its derived token is stored, nothing uses it yet", follow
 		}
 		return "its new token is stored, the proof is due", follow
@@ -235,6 +245,9 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		}
 		return "it failed in a way that passes, and is tried again", follow
 	case rotation.ItemUnknown:
+		if !mayBeLost(i, st) {
+			return "it was tried before, and is due again", follow
+		}
 		return "the platform may have made a token whose answer was lost; it is exchanged again", follow
 	case rotation.ItemParked:
 		return "a human must look", retry
@@ -254,10 +267,7 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		return "accepted as it is", rotation.Step{Why: "an operator decided it"}
 	}
 	if i.OldDead != nil && !*i.OldDead && (i.NewAlive == nil || *i.NewAlive) {
-		return "its new token is current and was proven, but its old one still answers after the revoke", rotation.Step{
-			Command: noun + " confirm revoked --confirm " + st.App, Human: true,
-			Why: "if the old secret is revoked by now, say so again; if its former token was of the new secret already: `" + noun + " waive " + i.Domain + " --reason TEXT`",
-		}
+		return "its new token is current and was proven, but its old one still answers after the revoke", nextOldAlive(i, st)
 	}
 	if i.NewAlive != nil && !*i.NewAlive {
 		return "its new token was proven, but is dead after the revoke", rotation.Step{
@@ -266,4 +276,22 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 		}
 	}
 	return "its new token is current and was proven", rotation.Step{Why: "nothing is left to do for it"}
+}
+
+// nextOldAlive is about a shop whose former token answers after the revoke, which is
+// confirmed again in its own phase only. After that a token that was made late can
+// have asked for the look.
+func nextOldAlive(i store.ItemInfo, st runStatus) rotation.Step {
+	noun := "rotator " + st.Kind.Noun()
+	waive := noun + " waive " + i.Domain + " --reason TEXT"
+	switch {
+	case st.State != runOpen:
+		return rotation.Step{Why: "the run is over; if the old secret is not revoked, revoke it"}
+	case st.Phase != rotation.PhaseRevoked:
+		return rotation.Step{Command: waive, Human: true, Why: "if its former token was of the new secret already; if the old secret is not revoked, revoke it"}
+	}
+	return rotation.Step{
+		Command: noun + " confirm revoked --confirm " + st.App, Human: true,
+		Why: "if the old secret is revoked by now, say so again; if its former token was of the new secret already: `" + waive + "`",
+	}
 }

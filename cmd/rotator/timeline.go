@@ -27,8 +27,13 @@ type timeline struct {
 	Entries   []happened `json:"entries"`
 	// Back is nil while no shop is proven.
 	Back *backSummary `json:"back"`
+	// Kept counts the shops of a breach whose token the revoke did not kill: an earlier
+	// run, which was cancelled, exchanged them. They are not in Back.
+	Kept int `json:"kept"`
 	// Expected is what was said before a breach run began.
 	Expected *rotation.Outage `json:"expected"`
+
+	waiting int // shops without a proven token that were not kept
 }
 
 // happened is one line of a timeline.
@@ -83,8 +88,11 @@ func (o onRun) tellTimeline(ctx context.Context) (timeline, error) {
 	if err != nil {
 		return t, err
 	}
-	if len(returns) > 0 && returns[0].Shops > 0 {
-		t.addBack(returns, run.CreatedAt)
+	if len(returns) > 0 {
+		t.Kept, t.waiting = returns[0].Kept, returns[0].Waiting
+		if returns[0].Shops > 0 {
+			t.addBack(returns, run.CreatedAt)
+		}
 	}
 	slices.SortStableFunc(t.Entries, func(a, b happened) int { return a.At.Compare(b.At) })
 	if t.RevokedAt != nil {
@@ -97,9 +105,9 @@ func (o onRun) tellTimeline(ctx context.Context) (timeline, error) {
 }
 
 func (t *timeline) addBack(returns []store.Returns, started time.Time) {
-	from, word := started, "proven"
+	from, word, waits := started, "proven", "without a proven token"
 	if t.RevokedAt != nil {
-		from, word = *t.RevokedAt, "back"
+		from, word, waits = *t.RevokedAt, "back", "still down"
 	}
 	all := returns[0]
 	for _, mark := range []struct {
@@ -110,7 +118,7 @@ func (t *timeline) addBack(returns []store.Returns, started time.Time) {
 		{"shops.p50", fmt.Sprintf("half of %s are %s", plural(all.Shops, "shop"), word), all.P50},
 		{"shops.p90", fmt.Sprintf("90 %% of them are %s", word), all.P90},
 		{"shops.p99", fmt.Sprintf("99 %% of them are %s", word), all.P99},
-		{"shops.last", fmt.Sprintf("the last of them is %s; %s without a proven token", word, plural(all.Waiting, "shop")), all.Last},
+		{"shops.last", fmt.Sprintf("the last of them is %s; %s %s", word, plural(all.Waiting, "shop"), waits), all.Last},
 	} {
 		t.Entries = append(t.Entries, happened{At: mark.at.UTC(), Actor: store.ActorEngine, Event: mark.event, Words: mark.words})
 	}

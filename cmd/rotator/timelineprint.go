@@ -12,7 +12,7 @@ import (
 const timelineJSON = `{run, app, mode, revoked_at, at,
 entries[{at, seconds_since_revoke, actor, event, words}], back{shops, waiting,
 first_seconds, mean_seconds, p50_seconds, p90_seconds, p99_seconds, last_seconds,
-tiers[{priority, …}]}, expected}`
+tiers[{priority, …}]}, kept, expected}`
 
 func (c *cli) reportTimeline(ctx context.Context, o onRun, asCSV bool) error {
 	t, err := o.tellTimeline(ctx)
@@ -78,8 +78,15 @@ func (c *cli) printTimeline(t timeline) error {
 }
 
 func (t timeline) backFacts() []fact {
+	var kept []fact
+	if t.Kept > 0 {
+		kept = []fact{{"not down", plural(t.Kept, "shop") + ", whose token was of the new secret already"}}
+	}
+	if t.Back == nil && t.waiting == 0 && t.Kept > 0 {
+		return kept
+	}
 	if t.Back == nil {
-		return []fact{{"back", "no shop yet"}}
+		return append(kept, fact{"back", "no shop yet"})
 	}
 	words := func(b backSummary) string {
 		if b.Shops == 0 {
@@ -92,7 +99,7 @@ func (t timeline) backFacts() []fact {
 	if t.RevokedAt != nil {
 		name = "back"
 	}
-	facts := []fact{{name, words(*t.Back)}}
+	facts := append(kept, fact{name, words(*t.Back)})
 	if len(t.Back.Tiers) < 2 {
 		return facts
 	}
