@@ -88,6 +88,7 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		return err
 	}
 	read := time.Now()
+	o.counting()
 	life, err := o.op.LifeOf(ctx, o.run.ID, token, f.age)
 	if err != nil {
 		return err
@@ -103,6 +104,7 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	if plan != nil {
 		options.Measured = &plan.Measured
 	}
+	o.counting()
 	rt, err := o.op.ArmWith(ctx, o.run.ID, token, options)
 	if err != nil {
 		return err

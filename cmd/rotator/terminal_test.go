@@ -112,9 +112,9 @@ func TestProgressSaysWhatIsWaitedFor(t *testing.T) {
 		came()
 		p.waits("it came at once")()
 		came = p.waits("waiting for %s", "another")
-		time.Sleep(quietFor + time.Second)
+		time.Sleep(quietFor + lineEvery + time.Second)
 		came()
-		if got, want := stderr.String(), "waiting for another\n"; got != want {
+		if got, want := stderr.String(), "waiting for another, for 2s now\nwaiting for another, for 7s now\n"; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
