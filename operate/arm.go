@@ -31,7 +31,7 @@ func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age
 // its window had ended or was too short.
 func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String, opt ArmOptions) (store.RefreshToken, error) {
 	var rt store.RefreshToken
-	err := o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+	err := o.inRun(ctx, runID, store.Uncounted, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
 		life := rotation.WindowLength - opt.Age
 		if err := mayArm(snap, run, life); err != nil {
 			return err
@@ -68,11 +68,9 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 // MayArm refuses what ArmWith would refuse whatever the token: nobody needs to
 // have it at hand before.
 func (o Operator) MayArm(ctx context.Context, runID int64, age time.Duration) error {
-	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return err
-	}
-	return mayArm(snap, run, rotation.WindowLength-age)
+	return o.look(ctx, runID, store.Uncounted, func(snap rotation.Snapshot, run store.Run) error {
+		return mayArm(snap, run, rotation.WindowLength-age)
+	})
 }
 
 // LifeOf is how much of its hour a refresh token has left that is said to be of

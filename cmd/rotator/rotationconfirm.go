@@ -96,7 +96,11 @@ func (c *cli) dropAndConfirm(cmd *cobra.Command, o onRun, note, confirmed string
 }
 
 func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase rotation.Phase, note, confirmed string, do confirming) error {
-	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
+	detail := store.Uncounted // nothing is asked; the run's lock decides
+	if note == "" || confirmed == "" {
+		detail = store.Gated
+	}
+	snap, run, err := o.store.Snapshot(ctx, o.run.ID, detail)
 	if err != nil {
 		return err
 	}
