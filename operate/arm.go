@@ -34,7 +34,7 @@ func (o Operator) Arm(ctx context.Context, runID int64, token secret.String, age
 // its window had ended or was too short.
 func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String, opt ArmOptions) (store.RefreshToken, error) {
 	var rt store.RefreshToken
-	err := o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+	err := o.inRun(ctx, runID, store.Uncounted, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
 		life := rotation.WindowLength - opt.Age
 		if err := mayArm(snap, run, life); err != nil {
 			return err
@@ -74,11 +74,9 @@ func (o Operator) ArmWith(ctx context.Context, runID int64, token secret.String,
 // MayArm refuses what ArmWith would refuse whatever the token: nobody needs to
 // have it at hand before.
 func (o Operator) MayArm(ctx context.Context, runID int64, age time.Duration) error {
-	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return err
-	}
-	return mayArm(snap, run, rotation.WindowLength-age)
+	return o.look(ctx, runID, store.Uncounted, func(snap rotation.Snapshot, run store.Run) error {
+		return mayArm(snap, run, rotation.WindowLength-age)
+	})
 }
 
 // LifeOf is how much of its hour a refresh token has left that is said to be of
@@ -88,22 +86,21 @@ func (o Operator) LifeOf(ctx context.Context, runID int64, token secret.String, 
 	if conflict != nil && !errors.Is(conflict, store.ErrConflict) {
 		return 0, conflict
 	}
-	snap, _, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return 0, err
-	}
-	if conflict != nil {
-		return 0, refuseConflict("arm", conflict, snap)
-	}
 	rt, err := o.Store.FindRefreshToken(ctx, runID, token)
 	if err != nil {
 		return 0, err
 	}
-	rt.ExpiresAt = snap.Now.Add(life)
-	if why := worse(snap, rt); why != "" && !opt.Replace {
-		return 0, refuse("arm", why, snap)
-	}
-	return life, nil
+	err = o.look(ctx, runID, store.Uncounted, func(snap rotation.Snapshot, _ store.Run) error {
+		if conflict != nil {
+			return refuseConflict("arm", conflict, snap)
+		}
+		rt.ExpiresAt = snap.Now.Add(life)
+		if why := worse(snap, rt); why != "" && !opt.Replace {
+			return refuse("arm", why, snap)
+		}
+		return nil
+	})
+	return life, err
 }
 
 // worse says why a value that was entered before must not take the place of the one in

@@ -87,7 +87,7 @@ func word(s string) string {
 func (o Operator) clearRowsFirst(ctx context.Context, runID int64, confirmed string) error {
 	var run store.Run
 	var bound bool
-	err := o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, r store.Run) (err error) {
+	err := o.inRun(ctx, runID, store.Uncounted, func(tx *store.Tx, snap rotation.Snapshot, r store.Run) (err error) {
 		if run = r; !r.Open() || r.Kind != rotation.KindTokenMigration {
 			return nil
 		}

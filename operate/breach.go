@@ -133,7 +133,7 @@ var errUnderWay = errors.New("calls are under way")
 // last for no longer than left.
 func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed string) (left time.Duration, err error) {
 	const what = "use-secret"
-	err = o.onOpenAt(ctx, runID, store.Counted, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+	err = o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
 		case !snap.Contained():
 			return refuse(what, "the run can still be cancelled: do that, discard the wrong secret, enter the right one and start again", snap)

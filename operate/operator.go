@@ -181,7 +181,7 @@ func (o Operator) Confirm(ctx context.Context, runID int64, phase rotation.Phase
 			return err
 		}
 	}
-	return o.Store.InRun(ctx, runID, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
+	return o.inRun(ctx, runID, store.Gated, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
 		if phase == run.Phase && run.Open() {
 			return o.again(ctx, tx, run, phase, note, confirmed, snap)
 		}
@@ -220,14 +220,14 @@ func mayConfirm(snap rotation.Snapshot, run store.Run, phase rotation.Phase, con
 // shredFirst empties old tokens before a run is closed: in many short
 // transactions, and only if the close would be allowed.
 func (o Operator) shredFirst(ctx context.Context, runID int64, confirmed string, progress func(done, total int64)) error {
-	snap, run, err := o.Store.Snapshot(ctx, runID, store.Counted)
-	if err != nil {
-		return err
-	}
-	if run.Phase == rotation.PhaseClosed {
-		return nil
-	}
-	if err := mayConfirm(snap, run, rotation.PhaseClosed, confirmed); err != nil {
+	var run store.Run
+	err := o.look(ctx, runID, store.Gated, func(snap rotation.Snapshot, r store.Run) error {
+		if run = r; run.Phase == rotation.PhaseClosed {
+			return nil
+		}
+		return mayConfirm(snap, run, rotation.PhaseClosed, confirmed)
+	})
+	if err != nil || run.Phase == rotation.PhaseClosed {
 		return err
 	}
 	return o.Store.ShredTokens(ctx, run, progress)
@@ -366,26 +366,5 @@ func (o Operator) Waive(ctx context.Context, runID int64, domain, reason string)
 			return refuseConflict("waive", err, snap)
 		}
 		return err
-	})
-}
-
-// onOpen is for what can be decided from the run and its items: nothing else that
-// looks at every shop keeps the run locked. A refusal names the next step, which
-// takes everything into account.
-func (o Operator) onOpen(ctx context.Context, runID int64, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
-	err := o.onOpenAt(ctx, runID, store.Items, what, fn)
-	var refused *Refused
-	if errors.As(err, &refused) {
-		return o.onOpenAt(ctx, runID, store.Counted, what, fn)
-	}
-	return err
-}
-
-func (o Operator) onOpenAt(ctx context.Context, runID int64, detail store.Detail, what string, fn func(*store.Tx, store.Run, rotation.Snapshot) error) error {
-	return o.Store.InRunAt(ctx, runID, detail, func(tx *store.Tx, snap rotation.Snapshot, run store.Run) error {
-		if !run.Open() {
-			return refuse(what, "the run is over", snap)
-		}
-		return fn(tx, run, snap)
 	})
 }

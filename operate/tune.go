@@ -28,7 +28,7 @@ func (o Operator) Tune(ctx context.Context, runID int64, inflight int) error {
 
 // TuneWith changes the run's pace; workers see it within a second.
 func (o Operator) TuneWith(ctx context.Context, runID int64, t Tuning) error {
-	return o.onOpenAt(ctx, runID, store.Counted, "tune", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
+	return o.onOpen(ctx, runID, "tune", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		override(&run.Settings.InFlight, t.InFlight)
 		run.Settings.RequireDelivery = run.Settings.RequireDelivery && !t.WaiveDeliveries
 		pace(&run.Settings.Pacing, t.Rate, t.Headroom)

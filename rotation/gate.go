@@ -23,6 +23,16 @@ func GateMet(cs []Condition) bool {
 	return true
 }
 
+// GateCounts reports whether the gate to leave a phase, in any kind of run, speaks of
+// its shops. One that does must not be judged by a snapshot that did not count them.
+func GateCounts(p Phase) bool {
+	switch p {
+	case PhasePrepared, PhaseContained, PhaseWebhooksDual, PhaseOAuthSwitched, PhaseWebhooksSingle:
+		return false
+	}
+	return true
+}
+
 // Gate lists the conditions to leave the snapshot's phase.
 func Gate(s Snapshot) []Condition {
 	if s.Kind == KindTokenMigration {

@@ -121,3 +121,29 @@ func TestCertificateRestsOnTheGateBeforeTheRevoke(t *testing.T) {
 		t.Error("the certificate does not name the words that it rests on")
 	}
 }
+
+// A snapshot whose shops were not counted says nothing of them.
+func TestGatesThatDoNotCountAreTheSameWithoutCounts(t *testing.T) {
+	t.Parallel()
+	for _, of := range []struct {
+		kind rotation.Kind
+		mode rotation.Mode
+	}{
+		{rotation.KindRotation, rotation.ModePlanned},
+		{rotation.KindRotation, rotation.ModeBreach},
+		{rotation.KindTokenMigration, rotation.ModePlanned},
+	} {
+		for _, phase := range rotation.CourseOf(of.kind, of.mode).Phases() {
+			bare := rotation.Snapshot{Kind: of.kind, Mode: of.mode, Phase: phase}
+			counted := bare
+			counted.Counts = rotation.Counts{Total: 9, Pending: 1, Claimed: 1, Exchanged: 1, Proven: 1, Retrying: 1, Unknown: 1, Parked: 1, Skipped: 1, Waived: 1}
+			counted.LateInstalls, counted.LateExchanges, counted.OldVersionShops, counted.ToLoad = 1, 1, 1, 1
+			counted.Deliveries = rotation.Deliveries{Required: true, Pending: 1, Failing: 1, Acknowledged: 1, Waived: 1}
+			counted.Bound = rotation.Bound{Table: "public.shops", LeftOut: 1, Behind: 1}
+			counted.Migration = rotation.Migration{CheckPlanned: 1, CheckDone: 1, CheckAlive: 1, LegacyLeft: 1, LegacyOnly: 1, Counted: true}
+			if diff := cmp.Diff(rotation.Gate(bare), rotation.Gate(counted)); diff != "" && !rotation.GateCounts(phase) {
+				t.Errorf("%s, %s, %s: %s", of.kind, of.mode, phase, diff)
+			}
+		}
+	}
+}

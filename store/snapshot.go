@@ -47,10 +47,16 @@ const countsAsFailed = `(class in ('platform', 'network', 'bad_answer')
 type Detail int
 
 const (
+	// Uncounted counts no shop: what is decided from the run's own row, its window
+	// and its verdict. Counts and what rests on them are zero, whatever the run has.
+	Uncounted Detail = iota
+	// Gated is Counted if the gate of the run's phase speaks of shops, else
+	// Uncounted.
+	Gated
 	// Engine counts the items of a wave only once its batches are settled, and
 	// calls them pending until then: what a decision needs, cheap enough for
 	// every tick over a million items.
-	Engine Detail = iota
+	Engine
 	// Items counts every item, and nothing else that has to look at every shop:
 	// how fast a run is.
 	Items
@@ -78,6 +84,11 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 	if err != nil {
 		return s, r, err
 	}
+	if detail == Gated {
+		if detail = Uncounted; rotation.GateCounts(r.Phase) {
+			detail = Counted
+		}
+	}
 	s = rotation.Snapshot{
 		RunID: r.ID, Kind: r.Kind, Mode: r.Mode, Phase: r.Phase, PhaseAt: r.PhaseAt.UTC(), Held: r.Held, HeldWhy: r.HeldWhy, Cancelled: r.CancelledAt != nil,
 		WalkDone: r.WalkDoneAt != nil, WavePolicy: r.Settings.Waves, Grace: time.Duration(r.Settings.GraceSeconds) * time.Second,
@@ -90,6 +101,12 @@ func (t *Tx) snapshot(ctx context.Context, runID int64, detail Detail) (rotation
 		if err := fill(ctx, r, &s); err != nil {
 			return s, r, err
 		}
+	}
+	if detail == Uncounted {
+		if err := t.fillNeeds(ctx, r, &s); err != nil {
+			return s, r, err
+		}
+		return s, r, t.fillForecast(ctx, r, &s)
 	}
 	if err := t.fillWaves(ctx, r, &s, detail); err != nil {
 		return s, r, err

@@ -111,6 +111,7 @@ func (c *cli) check(ctx context.Context, f checkFlags) error {
 	if _, err := c.settings(); err != nil {
 		return err
 	}
+	c.quiet = f.quiet // the mail of cron is what was found
 	within, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
 	e := examiner{cli: c, flags: f, result: checkResult{Status: checkOK, Findings: []rotation.Finding{}, Apps: []checkedApp{}}}

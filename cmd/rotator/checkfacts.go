@@ -54,6 +54,7 @@ func (e *examiner) examine(ctx context.Context) {
 		return
 	}
 	defer pool.Close()
+	e.waiting("waiting for the database")
 	asked := time.Now()
 	server, err := store.Server(ctx, pool)
 	if err != nil {
@@ -145,6 +146,7 @@ func (e *examiner) apps(ctx context.Context, s *store.Store, keyring rotation.Ke
 	}
 	due := false
 	for _, a := range apps {
+		e.waiting("counting the shops of app %s", a.Name)
 		policy := a.Settings.Policy()
 		policy.StalledAfter = e.flags.stalledAfter
 		facts, err := appFacts(ctx, s, a)
@@ -244,6 +246,7 @@ func (e *examiner) sample(ctx context.Context, s *store.Store, a store.App, f *r
 	if err != nil {
 		return nil, err
 	}
+	e.waiting("asking %s of app %s", plural(len(tokens), "shop"), a.Name)
 	var mu sync.Mutex
 	var clocks clockReadings
 	var g errgroup.Group

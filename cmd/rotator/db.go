@@ -56,6 +56,7 @@ func (c *cli) migrate(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
+	c.waiting("migrating the schema")
 	before, err := migrations.Up(ctx, pool)
 	if err != nil {
 		return err

@@ -64,6 +64,7 @@ func (d *doctor) examine(ctx context.Context) {
 	if !d.configuration() {
 		return
 	}
+	d.goesOn()
 	var apps []appUnderTest
 	var clocks clockReadings
 	if pool := d.database(ctx, &clocks); pool != nil {
@@ -86,6 +87,9 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 }
 
+// goesOn says, if it takes a while, that there is more to come.
+func (d *doctor) goesOn() { d.c.waiting("asking the database and the platform") }
+
 func (d *doctor) ok(name, detail string) { d.add(name, check{Status: checkOK, Detail: detail}) }
 
 func (d *doctor) fail(name string, err error, remedy string) {
@@ -99,6 +103,7 @@ func (d *doctor) add(name string, found check) {
 	if d.c.asJSON {
 		return
 	}
+	defer d.goesOn()
 	err := d.c.printf("%-4s  %s: %s\n", found.Status, found.Name, printable(found.Detail))
 	if err == nil && found.Remedy != "" {
 		err = d.c.printf("      %s\n", printable(found.Remedy))

@@ -44,6 +44,7 @@ func (d *doctor) database(ctx context.Context, clocks *clockReadings) *pgxpool.P
 		d.fail("database", err, remedy)
 		return nil
 	}
+	d.goesOn()
 	before := time.Now()
 	facts, err := store.Server(ctx, pool)
 	if err != nil {

@@ -68,7 +68,7 @@ func (c *cli) listJournal(ctx context.Context, after, run int64, limit int) erro
 			return err
 		}
 	}
-	out := bufio.NewWriter(c.stdout)
+	out := bufio.NewWriter(answer{c})
 	listed := 0
 	err = s.Journal(ctx, after, run, func(e store.Entry) error {
 		if limit > 0 && listed == limit {

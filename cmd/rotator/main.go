@@ -76,6 +76,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	root.SetErr(stderr)
 	completesShells(root) // it keeps the stream that it finds
 	err := root.ExecuteContext(ctx)
+	c.came()
 	if err == nil && help.failed != nil {
 		err = fmt.Errorf("write the answer: %w", help.failed)
 	}

@@ -99,6 +99,7 @@ func (c *cli) openApp(ctx context.Context) (*store.Store, store.App, func(), err
 		done()
 		return nil, a, nil, err
 	}
+	c.waiting("waiting for the database, app %s", a.Name)
 	return s, a, done, nil
 }
 
@@ -135,7 +136,9 @@ func (c *cli) connectBy(ctx context.Context, conns int, connect func(context.Con
 		}
 		url = secret.New(cluster.URL())
 	}
+	c.waiting("waiting for the database")
 	pool, err := connect(ctx, url, "rotator", conns)
+	c.came()
 	if err != nil && ctx.Err() == nil && !cfg.DatabaseURL.IsZero() {
 		return nil, exitWith(exitFailed, err, "check that the database of DATABASE_URL runs and can be reached: rotator doctor")
 	}
@@ -154,7 +157,9 @@ func (c *cli) storeOn(ctx context.Context, pool *pgxpool.Pool) (*store.Store, er
 	}
 	_, err = migrations.Check(ctx, pool)
 	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
+		c.waiting("migrating the schema")
 		_, err = migrations.Up(ctx, pool)
+		c.came()
 	}
 	if err != nil {
 		return nil, err

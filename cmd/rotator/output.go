@@ -51,14 +51,29 @@ func (c *cli) printf(format string, args ...any) error {
 }
 
 func (c *cli) write(b []byte) error {
+	c.came()
 	if _, err := c.stdout.Write(b); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	return nil
 }
 
+// answer is stdout for what writes a long answer by itself.
+type answer struct{ c *cli }
+
+// Write implements io.Writer.
+func (a answer) Write(b []byte) (int, error) {
+	a.c.came()
+	return a.c.stdout.Write(b)
+}
+
 // notef prints a line for a person on stderr. That nobody reads it is no error.
 func (c *cli) notef(format string, args ...any) {
+	c.came()
+	c.linef(format, args...)
+}
+
+func (c *cli) linef(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.stderr, format+"\n", args...)
 }
 

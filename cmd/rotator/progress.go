@@ -29,6 +29,7 @@ type progress struct {
 }
 
 func (c *cli) startProgress() *progress {
+	c.came()
 	now := time.Now()
 	p := &progress{c: c, begun: now, next: now.Add(quietFor)}
 	var screen *os.File
@@ -47,7 +48,7 @@ func (p *progress) sayf(format string, args ...any) {
 		return
 	}
 	if !p.terminal {
-		p.c.notef(format, args...)
+		p.c.linef(format, args...)
 		p.next = now.Add(lineEvery)
 		return
 	}
@@ -56,16 +57,22 @@ func (p *progress) sayf(format string, args ...any) {
 	p.drawn, p.next = true, now.Add(redrawEvery)
 }
 
-// waits says so if what is waited for has not come after a while. Nothing else may
-// be said before the returned function was called.
+// waits says so if what is waited for has not come after a while, and now and then
+// how long it has been. Nothing else may be said before the returned function was
+// called.
 func (p *progress) waits(format string, args ...any) (came func()) {
+	what, since := fmt.Sprintf(format, args...), time.Now()
+	p.next = since.Add(quietFor)
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		select {
-		case <-time.After(quietFor):
-			p.sayf(format, args...)
-		case <-stop:
+		for {
+			select {
+			case <-time.After(time.Until(p.next)):
+				p.sayf("%s, for %s now", what, time.Since(since).Round(time.Second))
+			case <-stop:
+				return
+			}
 		}
 	}()
 	return sync.OnceFunc(func() {

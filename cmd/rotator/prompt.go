@@ -35,6 +35,7 @@ func (c *cli) readSecret(ctx context.Context, cmd *cobra.Command, what, file str
 }
 
 func (c *cli) readSecretText(ctx context.Context, what, file string) ([]byte, error) {
+	c.came() // from here on it waits for who types or pipes
 	if file != "" && file != "-" {
 		f, err := os.Open(file)
 		if err != nil {

@@ -230,7 +230,7 @@ type listed struct {
 
 // listExceptions writes every shop that did not end as it should.
 func (c *cli) listExceptions(ctx context.Context, o onRun) error {
-	out := csv.NewWriter(c.stdout)
+	out := csv.NewWriter(answer{c})
 	write := func(l listed) error {
 		if c.asJSON {
 			return c.printJSON(l)

@@ -107,7 +107,7 @@ func (c *cli) listConsent(ctx context.Context, o onRun) error {
 			fmt.Sprintf("rotator app set --name %s --scope SCOPE, once for each", o.app.Name))
 	}
 	missing := haravan.MissingScopes(needed)
-	out := csv.NewWriter(c.stdout)
+	out := csv.NewWriter(answer{c})
 	if !c.asJSON {
 		if err := out.Write([]string{"domain", "missing_scopes", "authorize_url"}); err != nil {
 			return fmt.Errorf("write the answer: %w", err)

@@ -58,8 +58,8 @@ type onRun struct {
 	op    operate.Operator
 	words appWords
 	// counting says, if it takes a while, that every shop is being counted, until
-	// the returned function is called; nil where nothing is to be said.
-	counting func() (done func())
+	// something else is said; nil where nothing is to be said.
+	counting func()
 }
 
 // withRun opens the store, finds the run and calls do. What do was refused is
@@ -108,11 +108,16 @@ func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store
 		return err
 	}
 	c.words = o.words
-	o.counting = func() func() {
-		p := c.startProgress()
-		came := p.waits("counting the shops of run %d", o.run.ID)
-		return func() { came(); p.end() }
+	whose := "app " + o.app.Name
+	if o.run.ID != 0 {
+		whose = fmt.Sprintf("run %d", o.run.ID)
 	}
+	o.counting = func() {
+		if c.waited == nil {
+			c.waiting("counting the shops of %s", whose)
+		}
+	}
+	o.counting()
 	return refusal(want.kind, o.words, do(o))
 }
 
@@ -198,7 +203,7 @@ const movedJSON = "{run, app, phase, held, next{command, why, human}}"
 // where reads where the run stands now.
 func (o onRun) where(ctx context.Context) (runStatus, error) {
 	if o.counting != nil {
-		defer o.counting()()
+		o.counting()
 	}
 	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
 	if err != nil {

@@ -92,6 +92,7 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	}
 	read := time.Now()
 	options := operate.ArmOptions{Age: f.age, AcceptWindows: f.acceptWindows, Replace: f.replace}
+	o.counting()
 	life, err := o.op.LifeOf(ctx, o.run.ID, token, options)
 	if err != nil {
 		return err
@@ -107,6 +108,7 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	if plan != nil {
 		options.Measured = &plan.Measured
 	}
+	o.counting()
 	rt, err := o.op.ArmWith(ctx, o.run.ID, token, options)
 	if err != nil {
 		return err

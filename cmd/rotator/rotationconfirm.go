@@ -96,7 +96,11 @@ func (c *cli) dropAndConfirm(cmd *cobra.Command, o onRun, note, confirmed string
 }
 
 func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase rotation.Phase, note, confirmed string, do confirming) error {
-	snap, run, err := o.store.Snapshot(ctx, o.run.ID, store.Counted)
+	detail := store.Uncounted // nothing is asked; the run's lock decides
+	if note == "" || confirmed == "" {
+		detail = store.Gated
+	}
+	snap, run, err := o.store.Snapshot(ctx, o.run.ID, detail)
 	if err != nil {
 		return err
 	}
@@ -133,11 +137,18 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 	if phase == rotation.PhaseScrubbed {
 		doing = "Removing legacy credentials"
 	}
-	p := c.startProgress()
+	o.counting()
+	var p *progress
 	err = do(ctx, run.ID, phase, note, confirmed, func(done, total int64) {
-		p.sayf("%s: %d of %d", doing, done, total)
+		if p == nil {
+			p = c.startProgress()
+			c.waited = p.end
+		}
+		if p.sayf("%s: %d of %d", doing, done, total); done >= total {
+			c.came()
+			o.counting()
+		}
 	})
-	p.end()
 	if err != nil {
 		return err
 	}
@@ -152,6 +163,7 @@ func (c *cli) ask(ctx context.Context, question string) (string, error) {
 	if !isTerminal(c.stdin) {
 		return "", nil
 	}
+	c.came()
 	_, _ = fmt.Fprintf(c.stderr, "%s: ", question)
 	line, err := bufio.NewReaderSize(cancellable(ctx, c.stdin), maxSecret).ReadString('\n')
 	if err != nil && line == "" {

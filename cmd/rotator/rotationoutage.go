@@ -103,6 +103,7 @@ func (c *cli) lookIfContained(ctx context.Context, o onRun) {
 	client, err := c.client(o.app)
 	if err == nil {
 		defer client.CloseIdle()
+		c.waiting("asking %s for their old token", plural(containedSample, "shop"))
 		var alive, asked int
 		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.run, containedSample)
 		if err == nil && alive > 0 {
@@ -197,6 +198,7 @@ func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f s
 				return err
 			}
 		}
+		o.counting()
 		options.Breach = &operate.BreachOptions{Confirmed: f.confirmed, Outage: *outage}
 		run, err := o.op.Start(ctx, o.app, options)
 		if err != nil {

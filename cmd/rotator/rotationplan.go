@@ -181,6 +181,9 @@ func (c *cli) makePlan(ctx context.Context, o onRun, f planFlags, life time.Dura
 	if inflight == 0 {
 		inflight = store.DefaultInFlight
 	}
+	if f.sample > 0 {
+		c.waiting("asking %s of app %s", plural(f.sample, "shop"), o.app.Name)
+	}
 	p, err := operate.MakePlan(ctx, reader, client, o.app, operate.PlanOptions{
 		Sample: f.sample, Latency: f.latency, InFlight: inflight, MaxInFlight: max(inflight, rotation.MaxAdvisedInFlight), Left: left,
 		Expected: expected,

@@ -107,9 +107,8 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 			return err
 		}
 	}
-	done := o.counting()
-	err = o.op.Cancel(ctx, o.run.ID, confirmed)
-	if done(); err != nil {
+	o.counting()
+	if err := o.op.Cancel(ctx, o.run.ID, confirmed); err != nil {
 		return err
 	}
 	return c.printMoved(ctx, o, fmt.Sprintf("run %d is cancelled: %s", o.run.ID, leaves))

@@ -47,6 +47,7 @@ func (c *cli) identifySecret(ctx context.Context, cmd *cobra.Command, file strin
 	if err != nil {
 		return err
 	}
+	c.waiting("looking for tokens that were made with it")
 	found, err := s.SecretOf(ctx, a.ID, value)
 	switch {
 	case errors.Is(err, store.ErrNotFound):

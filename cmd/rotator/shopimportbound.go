@@ -41,6 +41,7 @@ func (c *cli) importBound(ctx context.Context, cmd *cobra.Command, f importFlags
 	if err != nil {
 		return err
 	}
+	c.waiting("reading %s, of app %s", b.Name(), a.Name)
 	var found store.BoundReading
 	reading, err := s.ImportBound(ctx, c.actor, a, b, secretID, func(r store.BoundReading) error {
 		found = r

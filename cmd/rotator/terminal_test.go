@@ -101,14 +101,14 @@ func TestProgressFitsANarrowTerminal(t *testing.T) {
 
 func TestProgressSaysWhatIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	progressSays(t, "waiting for another\n", func(p *progress) {
+	progressSays(t, "waiting for another, for 2s now\nwaiting for another, for 7s now\n", func(p *progress) {
 		came := p.waits("waiting for %s", "nobody")
 		time.Sleep(quietFor / 2)
 		came()
 		came()
 		p.waits("it came at once")()
 		came = p.waits("waiting for %s", "another")
-		time.Sleep(quietFor + time.Second)
+		time.Sleep(quietFor + lineEvery + time.Second)
 		came()
 	})
 }

@@ -29,7 +29,7 @@ func (c *cli) reportTimeline(ctx context.Context, o onRun, asCSV bool) error {
 
 // writeTimeline writes the entries as CSV, for the incident report's table.
 func (c *cli) writeTimeline(t timeline) error {
-	out := csv.NewWriter(c.stdout)
+	out := csv.NewWriter(answer{c})
 	rows := [][]string{{"at", "seconds_since_revoke", "actor", "event", "words"}}
 	for _, e := range t.Entries {
 		since := ""

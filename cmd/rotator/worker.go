@@ -146,7 +146,9 @@ func (c *cli) onceResult(ctx context.Context, s *store.Store, quiet bool) error 
 		return err
 	}
 	code := exitDone
+	c.quiet = quiet
 	for _, run := range open {
+		c.waiting("counting the shops of run %d", run.ID)
 		snap, run, err := s.Snapshot(ctx, run.ID, store.Counted)
 		if err != nil {
 			return err

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/haravan/haravansim"
+)
+
+func TestAWaitIsToldOfUntilSomethingElseIsSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stdout, stderr bytes.Buffer
+		c := newCLI(nil, nil, &stdout, &stderr)
+		for _, say := range []func(){
+			func() { c.notef("said") },
+			func() { must(t, c.printf("answered\n")) },
+			func() { _, err := answer{c}.Write([]byte("answered\n")); must(t, err) },
+			c.came,
+		} {
+			c.waiting("waiting for %s", "it")
+			time.Sleep(quietFor / 2)
+			say()
+			time.Sleep(time.Minute)
+		}
+		c.waiting("waiting for one")
+		time.Sleep(quietFor + 1)
+		c.waiting("waiting for another")
+		time.Sleep(quietFor + 1)
+		c.came()
+		c.quiet = true
+		c.waiting("waiting unheard")
+		time.Sleep(time.Minute)
+		c.came()
+		if got, want := stderr.String(), "said\nwaiting for one, for 2s now\nwaiting for another, for 2s now\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got, want := stdout.String(), "answered\nanswered\n"; got != want {
+			t.Errorf("answered %q, want %q", got, want)
+		}
+	})
+}
+
+// listener is a stream that closes said when something was said on it.
+type listener struct {
+	bytes.Buffer
+	wanted string
+	said   chan struct{}
+}
+
+// Write implements io.Writer.
+func (l *listener) Write(b []byte) (int, error) {
+	before := strings.Contains(l.String(), l.wanted)
+	n, err := l.Buffer.Write(b)
+	if !before && strings.Contains(l.String(), l.wanted) {
+		close(l.said)
+	}
+	return n, err
+}
+
+// On a database that takes its time, with a fleet of a million or for somebody's
+// lock, no command is silent; what it says of that is no part of its answer.
+func TestNoCommandIsSilentWhileTheDatabaseIsSlow(t *testing.T) {
+	t.Parallel()
+	const shops, ofRun, ofApp = "rotator.shops", "counting the shops of run 1, for ", "counting the shops of app main, for "
+	for _, tt := range []struct{ command, locked, says string }{
+		{"check --sample 0 --json", "rotator.items", ofApp},
+		{"check --json", "rotator.items", ofApp},
+		{"rotation status --json", "rotator.items", ofRun},
+		{"rotation next --json", "rotator.items", ofRun},
+		{"rotation explain --json", "rotator.items", ofRun},
+		{"rotation report --json", "rotator.items", ofRun},
+		{"rotation report --timeline --json", "rotator.items", ofRun},
+		{"rotation report --exceptions --json", "rotator.items", ofRun},
+		{"rotation plan --sample 0 --assume-latency 10ms --json", shops, ofRun},
+		{"rotation plan --breach --sample 0 --assume-latency 10ms --json", shops, ofRun},
+		{"rotation confirm webhooks_dual --note seen --json", "rotator.items", ofRun},
+		{"rotation confirm oauth_switched --note seen --json", "rotator.items", ofRun},
+		{"rotation pause --json", "rotator.items", ofRun},
+		{"rotation tune --inflight 10 --json", "rotator.items", ofRun},
+		{"rotation retry --json", "rotator.items", ofRun},
+		{"rotation cancel --confirm main --json", "rotator.items", ofRun},
+		{"rotation start --json", "rotator.items", ofRun},
+		{"tokenmigration plan --json", shops, ofRun},
+		{"tokenmigration start --json", "rotator.items", ofRun},
+		{"doctor --json", "rotator.secrets", "asking the database and the platform, for "},
+		{"secret list --json", "rotator.secrets", "waiting for the database, app main, for "},
+		{"shop list --json", shops, "waiting for the database, app main, for "},
+	} {
+		t.Run(strings.ReplaceAll(tt.command, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			sim := startSim(t, haravansim.Options{Shops: 3, Seed: 1})
+			r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL, "ROTATOR_LOG_LEVEL=error")
+			r.ok("", "app", "set", "--name", "main", "--client-id", sim.App().ClientID)
+			r.ok("value-of-the-old-secret", "secret", "add", "--file", "-")
+			r.ok("domain,access_token\na.myharavan.com,token-of-a\n", "shop", "import", "-")
+			r.ok("value-of-the-new-secret", "secret", "add", "--file", "-")
+			r.ok("", "rotation", "start")
+			url, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
+			holder, err := pgx.Connect(t.Context(), url)
+			must(t, err)
+			defer holder.Close(context.Background())
+			_, err = holder.Exec(t.Context(), "begin; lock table "+tt.locked)
+			must(t, err)
+			var stdout bytes.Buffer
+			stderr := &listener{wanted: tt.says, said: make(chan struct{})}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				run(t.Context(), strings.Fields(tt.command), r.env, strings.NewReader(""), &stdout, stderr)
+			}()
+			silent := false
+			select {
+			case <-stderr.said:
+			case <-ended:
+				t.Fatalf("it did not wait\n%s%s", stdout.String(), stderr)
+			case <-time.After(20 * quietFor):
+				silent = true
+			}
+			_, err = holder.Exec(t.Context(), "rollback")
+			must(t, err)
+			<-ended
+			if silent {
+				t.Errorf("never said %q, but %q", tt.says, stderr)
+			}
+			for line := range strings.Lines(stdout.String()) {
+				if !json.Valid([]byte(line)) {
+					t.Errorf("answered %q", line)
+				}
+			}
+		})
+	}
+}
