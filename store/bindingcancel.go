@@ -14,7 +14,7 @@ import (
 const clearPage = 500
 
 // derivedHere are the shops whose derived token is of the run (r) and not in use.
-const derivedHere = `s.derived_at >= r.created_at and s.access_token_fingerprint is distinct from s.derived_fingerprint`
+const derivedHere = `coalesce(s.derived_run = r.id, s.derived_at >= r.created_at) and s.access_token_fingerprint is distinct from s.derived_fingerprint`
 
 var (
 	// A held run derives nothing: what is taken back stays so.
@@ -25,7 +25,7 @@ var (
 		where r.id = $1 and i.position > $2 and s.bound_key is not null and ` + derivedHere + ` order by i.position limit $3 for no key update of s`)
 	clearItems = sql(`update rotator.items set new_token = null, next_attempt_at = null, state = case when state in ('exchanged', 'retrying') then 'pending' else state end
 		where run_id = $1 and shop_id = any($2)`)
-	unmarkShops = sql(`update rotator.shops set derived_fingerprint = null, derived_from = null, derived_at = null where id = any($1)`)
+	unmarkShops = sql(`update rotator.shops set derived_fingerprint = null, derived_from = null, derived_at = null, derived_run = null where id = any($1)`)
 )
 
 // ClearDerivedRows takes the derived tokens of a held token migration out of the

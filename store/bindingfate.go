@@ -92,7 +92,7 @@ var (
 	takeOverTokens = sql(`update rotator.shops s set access_token = x.token, access_token_fingerprint = x.fingerprint,
 			former_fingerprints = case when s.access_token_fingerprint is null then s.former_fingerprints
 				else (s.access_token_fingerprint || s.former_fingerprints)[1:4] end,
-			token_generation = s.token_generation + 1, secret_id = null, rotated_at = null, updated_at = now()
+			token_generation = s.token_generation + 1, secret_id = null, rotated_at = null, rotated_run = null, updated_at = now()
 		from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::text[]) as x (id, generation, token, fingerprint)
 		where s.id = x.id and s.token_generation = x.generation`)
 )

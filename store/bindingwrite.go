@@ -37,7 +37,7 @@ type boundShop struct {
 // notInUse is the fingerprint of a token that an open migration derived and that
 // its shop (s) does not use yet. Its row has it already: it is no install's.
 const notInUse = `coalesce((select s.derived_fingerprint from rotator.runs r where r.app_id = s.app_id and r.kind = 'token_migration'
-	and r.closed_at is null and r.cancelled_at is null and s.derived_at >= r.created_at and s.access_token is null), '')`
+	and r.closed_at is null and r.cancelled_at is null and coalesce(s.derived_run = r.id, s.derived_at >= r.created_at) and s.access_token is null), '')`
 
 var readBoundShops = sql(`select id, app_id, bound_key, case when rotated_at is not null then former_fingerprints else '{}' end, ` + notInUse + `
 	from rotator.shops s where id = any($1) and bound_key is not null`)

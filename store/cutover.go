@@ -71,7 +71,7 @@ func (t *Tx) clearDerived(ctx context.Context, r Run) error {
 
 var (
 	// A shop's marks may be of an earlier migration that went to its end.
-	unmarkDerived = sql(`update rotator.shops s set derived_fingerprint = null, derived_from = null, derived_at = null
+	unmarkDerived = sql(`update rotator.shops s set derived_fingerprint = null, derived_from = null, derived_at = null, derived_run = null
 		from rotator.items i where i.run_id = $1 and i.new_token is not null and s.id = i.shop_id and s.derived_at is not null`)
 	clearDerived = sql(`update rotator.items set new_token = null, next_attempt_at = null, state = case when state = 'exchanged' then 'pending' else state end
 		where run_id = $1 and (new_token is not null or next_attempt_at is not null)`)

@@ -76,7 +76,7 @@ var (
 		from unnest($2::bigint[], $3::int[], $4::bytea[], $5::bigint[], $6::text[], $7::int[]) as x (position, attempt, token, generation, detail, claimed), rotator.runs r
 		where r.id = $1 and i.run_id = $1 and i.position = x.position and i.attempt = x.attempt and i.state in ('pending', 'claimed')
 		returning i.shop_id`)
-	markDerived = sql(`update rotator.shops s set derived_fingerprint = x.derived, derived_from = x.legacy, derived_at = now()
+	markDerived = sql(`update rotator.shops s set derived_fingerprint = x.derived, derived_from = x.legacy, derived_at = now(), derived_run = $4
 		from unnest($1::bigint[], $2::text[], $3::text[]) as x (shop_id, derived, legacy) where s.id = x.shop_id`)
 	writeUnderivable = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = x.detail,
 			next_attempt_at = case when x.state = 'retrying' then now() + x.delay_ms * interval '1 millisecond' end
@@ -254,7 +254,7 @@ func (t *Tx) storeTokens(ctx context.Context, runID int64, group []Derivation) (
 	for i, id := range shops {
 		derived[i], legacy[i] = t.keys.Fingerprint(byShop[id].Token), byShop[id].Of.Fingerprint
 	}
-	if _, err := t.tx.Exec(ctx, markDerived, shops, derived, legacy); err != nil {
+	if _, err := t.tx.Exec(ctx, markDerived, shops, derived, legacy, runID); err != nil {
 		return nil, fmt.Errorf("mark derived shops: %w", err)
 	}
 	return shops, nil

@@ -16,12 +16,12 @@ const exportPage = 2000
 
 var readExport = sql(`select id, domain, coalesce(org_id, 0), access_token, legacy_token, coalesce(legacy_kind, ''),
 	installed_at, coalesce(excluded_reason, ''), priority from rotator.shops
-	where app_id = $1 and id > $2 and ($4::timestamptz is null or rotated_at >= $4) order by id limit $3`)
+	where app_id = $1 and id > $2 and ($4 = 0 or coalesce(rotated_run >= $4, rotated_at >= $5)) order by id limit $3`)
 
 // ExportShops calls yield for every stored shop with its unsealed credentials,
 // in the order of their ids.
 func (s *Store) ExportShops(ctx context.Context, appID int64, yield func(shopfile.Row) error) error {
-	return s.exportSince(ctx, appID, nil, yield)
+	return s.exportSince(ctx, appID, Run{}, yield)
 }
 
 // ExportChanged is ExportShops for the shops whose token the run, or a later
@@ -34,13 +34,14 @@ func (s *Store) ExportChanged(ctx context.Context, appID, runID int64, yield fun
 	if r.AppID != appID {
 		return fmt.Errorf("run %d of this app: %w", runID, ErrNotFound)
 	}
-	return s.exportSince(ctx, appID, &r.CreatedAt, yield)
+	return s.exportSince(ctx, appID, r, yield)
 }
 
-func (s *Store) exportSince(ctx context.Context, appID int64, since *time.Time, yield func(shopfile.Row) error) error {
+// exportSince exports what since, or a later run, has replaced; all for no run.
+func (s *Store) exportSince(ctx context.Context, appID int64, since Run, yield func(shopfile.Row) error) error {
 	return exportPages(yield, func(after *int64) ([]shopfile.Row, error) {
 		scan := func(row pgx.CollectableRow) (shopfile.Row, error) { return s.exportRow(row, after) }
-		return collect(ctx, s.pool, "read shops", scan, readExport, appID, *after, exportPage, since)
+		return collect(ctx, s.pool, "read shops", scan, readExport, appID, *after, exportPage, since.ID, since.CreatedAt)
 	})
 }
 

@@ -103,6 +103,8 @@ var (
 					then (s.access_token_fingerprint || s.former_fingerprints)[1:4] else s.former_fingerprints end,
 				rotated_at = case when excluded.access_token is not null
 					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then null else s.rotated_at end,
+				rotated_run = case when excluded.access_token is not null
+					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then null else s.rotated_run end,
 				secret_id = case when excluded.access_token is not null
 					and excluded.access_token_fingerprint is distinct from s.access_token_fingerprint then excluded.secret_id else s.secret_id end,
 				legacy_token = coalesce(excluded.legacy_token, s.legacy_token),
