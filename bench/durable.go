@@ -163,16 +163,13 @@ func durablePart(ctx context.Context, p partIO) error {
 		return err
 	}
 	defer pool.Close()
-	engine, err := jobs.New(jobs.Config{
+	engine := jobs.New(jobs.Config{
 		Store: s, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		InFlight: spec.InFlight, Version: "bench",
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
 			return newClient(spec.APIURL, spec.InFlight)
 		},
 	})
-	if err != nil {
-		return err
-	}
 	running, stop := context.WithCancel(ctx)
 	go func() {
 		p.stopped(ctx)

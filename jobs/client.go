@@ -41,8 +41,10 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		FetchCooldown:        20 * time.Millisecond,
 		FetchPollInterval:    500 * time.Millisecond,
 		JobTimeout:           jobTimeout,
-		RescueStuckJobsAfter: rescueAfter,
-		RetryPolicy:          soonRetry{},
+		RescueStuckJobsAfter: rescueAfter + e.clock.behind(),
+		RetryPolicy:          soonRetry{&e.clock},
+		// Meant for tests, but River has no other way to be told of a clock.
+		Test: river.TestConfig{Time: &e.clock},
 		// The index that it rebuilds is small and the run's hour is not the time.
 		ReindexerSchedule: never{},
 		// Finished jobs tell nothing that the tables do not.
@@ -56,11 +58,11 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 
 // soonRetry tries a failed job again within seconds: River's own policy would
 // use up the window in a few attempts.
-type soonRetry struct{}
+type soonRetry struct{ clock *databaseClock }
 
 // NextRetry implements river.ClientRetryPolicy.
-func (soonRetry) NextRetry(job *rivertype.JobRow) time.Time {
-	return time.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
+func (r soonRetry) NextRetry(job *rivertype.JobRow) time.Time {
+	return r.clock.Now().Add(min(time.Duration(job.Attempt)*time.Second, 10*time.Second))
 }
 
 // never is a schedule that does not come.

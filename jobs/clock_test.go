@@ -1,52 +1,43 @@
 package jobs
 
 import (
-	"errors"
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/haravan-rotator/rotator/rotation"
-	"github.com/haravan-rotator/rotator/store"
 )
 
-// A worker is told how much time is left, never until when: where its clock
-// stands does not matter, only that it ticks.
-func TestTheWindowIsCountedByTheDatabasesClock(t *testing.T) {
+func TestTheDatabasesClockIsReadBetweenTwoMoments(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // its clock begins in the year 2000
-		r := &runState{control: &store.Control{}, breaker: rotation.NewBreaker()}
-		may := func(left time.Duration) error {
-			now := time.Now()
-			r.update(store.Control{Phase: rotation.PhaseExchanging, RefreshTokenID: 1, WindowLeft: left}, now, now)
-			return r.mayCall(true, time.Second)
+	var log bytes.Buffer
+	c := databaseClock{log: slog.New(slog.NewTextHandler(&log, nil))}
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		way, shown, want time.Duration
+		warned           bool
+	}{
+		{0, clocksAgree, 0, false},
+		{0, clocksAgree + 1, clocksAgree + 1, false},
+		{2 * time.Second, 2 * time.Second, 0, false}, // it may have looked at the last moment
+		{2 * time.Second, -3 * time.Minute, -3*time.Minute - time.Second, true},
+		{0, -3*time.Minute - 5*time.Second, -3*time.Minute - 5*time.Second, false},
+		{0, 0, 0, true},
+		{0, time.Hour, time.Hour, true},
+	} {
+		log.Reset()
+		c.read(noon, noon.Add(step.way), noon.Add(step.shown))
+		if got := time.Duration(c.ahead.Load()); got != step.want {
+			t.Errorf("%s shown after %s: ahead by %s, want %s", step.shown, step.way, got, step.want)
 		}
-		if err := may(time.Hour); err != nil {
-			t.Errorf("an hour is left: %v", err)
+		if warned := strings.Contains(log.String(), "WARN"); warned != step.warned {
+			t.Errorf("%s shown after %s: warned %t\n%s", step.shown, step.way, warned, &log)
 		}
-		if err := may(windowMargin + time.Second); !errors.Is(err, errWindow) {
-			t.Errorf("too little is left: %v", err)
+		if now := c.NowOrNil(); (now == nil) != (step.want == 0) {
+			t.Errorf("ahead by %s River is told %v", step.want, now)
 		}
-		if err := may(10 * time.Second); err != nil {
-			t.Errorf("ten seconds are left: %v", err)
+		if off := time.Until(c.Now()) - step.want; off.Abs() > time.Minute {
+			t.Errorf("ahead by %s the time is %s off", step.want, off)
 		}
-		// The database is silent: the rest is counted here.
-		time.Sleep(8 * time.Second)
-		if err := r.mayCall(true, time.Second); !errors.Is(err, errWindow) {
-			t.Errorf("two seconds are left: %v", err)
-		}
-		// Pauses between tries shrink with what is left.
-		if got := r.inWindow(16 * time.Second); got != leastPause {
-			t.Errorf("a pause of %s before the end", got)
-		}
-		if err := may(time.Minute); err != nil || r.inWindow(16*time.Second) != 6*time.Second {
-			t.Errorf("a pause of %s with a minute left (%v)", r.inWindow(16*time.Second), err)
-		}
-		if err := may(time.Hour); err != nil || r.inWindow(16*time.Second) != 16*time.Second {
-			t.Errorf("a pause of %s with an hour left (%v)", r.inWindow(16*time.Second), err)
-		}
-		if err := r.mayCall(false, time.Second); err != nil {
-			t.Errorf("a proof needs no window: %v", err)
-		}
-	})
+	}
 }

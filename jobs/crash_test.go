@@ -57,16 +57,13 @@ func workerProcess(url, keyring, platform string) error {
 		return err
 	}
 	defer pool.Close()
-	e, err := jobs.New(jobs.Config{
+	e := jobs.New(jobs.Config{
 		Store: store.New(pool, keys), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), InFlight: 32, Version: "test",
 		Started: func() { fmt.Println(ready) },
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
 			return haravan.New(haravan.Config{APIURL: platform, InFlight: 32, Timeout: 5 * time.Second})
 		},
 	})
-	if err != nil {
-		return err
-	}
 	return e.Run(ctx)
 }
 

@@ -50,13 +50,12 @@ func (r *rig) workerDetained(shop string) *detained {
 	}))
 	r.t.Cleanup(front.Close)
 	started := make(chan struct{})
-	e, err := jobs.New(jobs.Config{
+	e := jobs.New(jobs.Config{
 		Store: r.db.Store, Log: r.log, InFlight: r.inflight, Version: "test", Started: func() { close(started) },
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) {
 			return haravan.New(haravan.Config{APIURL: front.URL, InFlight: r.inflight, Timeout: time.Minute})
 		},
 	})
-	r.must(err)
 	r.work(e, started)
 	r.t.Cleanup(d.letGo) // first, or the worker waits for the answer
 	return d

@@ -42,7 +42,9 @@ type Engine struct {
 	client func(store.App, store.RunSettings) (*haravan.Client, error)
 	log    *slog.Logger
 	// loops is the log of what is tried again and again.
-	loops    *slog.Logger
+	loops *slog.Logger
+	// chatter is River's log.
+	chatter  *slog.Logger
 	inflight int
 	version  string
 	once     bool
@@ -61,6 +63,7 @@ type Engine struct {
 	// gaveUp tells that nobody waits for them any more.
 	gaveUp atomic.Bool
 	here   jobsHere
+	clock  databaseClock
 
 	lastBeat atomic.Int64 // nanoseconds since begin
 	begin    time.Time
@@ -112,7 +115,7 @@ const (
 )
 
 // New prepares a worker. Nothing runs before Run.
-func New(c Config) (*Engine, error) {
+func New(c Config) *Engine {
 	if c.InFlight == 0 {
 		c.InFlight = store.DefaultInFlight
 	}
@@ -128,12 +131,9 @@ func New(c Config) (*Engine, error) {
 	}
 	sparingly := newSparing(c.Log.Handler())
 	e.loops = slog.New(sparingly)
-	client, err := newClient(c.Store, slog.New(quiet{sparingly}), e)
-	if err != nil {
-		return nil, err
-	}
-	e.river = client
-	return e, nil
+	e.clock.log = c.Log
+	e.chatter = slog.New(quiet{sparingly})
+	return e
 }
 
 // Run works until ctx ends, then drains: calls in flight finish and their
@@ -172,7 +172,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(err, drainErr, e.signOff(ctx))
 }
 
-func (e *Engine) takeJobs(ctx context.Context) error {
+func (e *Engine) takeJobs(ctx context.Context) (err error) {
+	if e.river, err = newClient(e.store, e.chatter, e); err != nil {
+		return err
+	}
 	if err := e.refreshControls(ctx); err != nil {
 		return err
 	}
@@ -189,7 +192,12 @@ func (e *Engine) signOn(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	return e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version, Cap: e.inflight})
+	begin := time.Now()
+	now, err := e.store.StartWorker(ctx, store.WorkerInfo{ID: e.id, Host: host, PID: os.Getpid(), Version: e.version, Cap: e.inflight})
+	if err == nil {
+		e.clock.read(begin, time.Now(), now)
+	}
+	return err
 }
 
 // signOff tells the others that this worker is gone.
@@ -260,10 +268,13 @@ func (e *Engine) beatLoop(ctx context.Context) {
 func (e *Engine) beat(ctx context.Context, rate float64, since time.Duration) {
 	sent := time.Now()
 	state := e.pace.State()
-	err := e.store.Beat(ctx, store.WorkerInfo{
+	now, err := e.store.Beat(ctx, store.WorkerInfo{
 		ID: e.id, InFlight: state.InFlight, Limit: state.Limit, ShopsPerS: rate, ThrottledBy: e.throttledBy(state, since),
 	})
-	if errors.Is(err, store.ErrConflict) {
+	switch {
+	case err == nil:
+		e.clock.read(sent, time.Now(), now)
+	case errors.Is(err, store.ErrConflict):
 		// It was silent for long enough to be forgotten, with all that it held.
 		err = e.signOn(ctx)
 	}

@@ -166,13 +166,12 @@ func (r *rig) once() {
 
 func (r *rig) engine(once bool, started func()) *jobs.Engine {
 	r.t.Helper()
-	e, err := jobs.New(jobs.Config{
+	e := jobs.New(jobs.Config{
 		Store: r.db.Store, Log: r.log, InFlight: r.inflight, Version: "test", Once: once, Started: started,
 		Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
 			return haravan.New(haravan.Config{APIURL: cmp.Or(a.Settings.APIURL, r.sim.PlatformURL), InFlight: r.inflight, Timeout: 5 * time.Second})
 		},
 	})
-	r.must(err)
 	return e
 }
 

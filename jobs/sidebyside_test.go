@@ -21,13 +21,12 @@ func together(client func(*rig) (*haravan.Client, error), rigs ...*rig) {
 	first := rigs[0]
 	first.t.Helper()
 	started := make(chan struct{})
-	e, err := jobs.New(jobs.Config{
+	e := jobs.New(jobs.Config{
 		Store: first.db.Store, Log: first.log, InFlight: 64, Version: "test", Started: func() { close(started) },
 		Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
 			return client(rigs[slices.IndexFunc(rigs, func(r *rig) bool { return r.app.ID == a.ID })])
 		},
 	})
-	first.must(err)
 	first.work(e, started)
 }
 

@@ -17,11 +17,10 @@ func TestAWorkerThatCouldNotStartIsSignedOff(t *testing.T) {
 	r := newRig(t, haravansim.Options{Shops: 1})
 	r.start(operate.StartOptions{})
 	wrong := errors.New("no such host")
-	e, err := jobs.New(jobs.Config{
+	e := jobs.New(jobs.Config{
 		Store: r.db.Store, Log: r.log, Version: "test", Once: true,
 		Client: func(store.App, store.RunSettings) (*haravan.Client, error) { return nil, wrong },
 	})
-	r.must(err)
 	if err := e.Run(r.ctx); !errors.Is(err, wrong) {
 		t.Fatalf("it ran: %v", err)
 	}

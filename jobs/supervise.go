@@ -31,6 +31,11 @@ const (
 	dispatchMost = 500
 	// dispatchLease: a dispatched item whose job is lost is due again after it.
 	dispatchLease = time.Minute
+	// jobPauseMost and itemPauseMost are out of reach of any pause before another
+	// try, save one that the platform asked for. Beyond them the database's clock was
+	// set back.
+	jobPauseMost  = 30 * time.Second
+	itemPauseMost = itemLease + 30*time.Second
 )
 
 // superviseLoop moves the open runs until ctx ends; with Once until nothing is
@@ -99,6 +104,9 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 	}
 	if repair {
 		if err := e.store.FreeJobs(ctx, onlyJobs, store.LiveWithin); err != nil {
+			return false, err
+		}
+		if err := e.store.HurryJobs(ctx, jobPauseMost); err != nil {
 			return false, err
 		}
 		if err := e.store.FreeUnheardJobs(ctx, e.id, e.here.list(), heardWithin); err != nil {
@@ -280,6 +288,9 @@ func (e *Engine) repair(ctx context.Context, run store.Run, due bool) error {
 			return err
 		}
 		if err := tx.FreeOrphans(ctx, run.ID, store.LiveWithin); err != nil {
+			return err
+		}
+		if err := tx.HurryItems(ctx, run.ID, itemPauseMost); err != nil {
 			return err
 		}
 		grants, err := tx.GrantOrphans(ctx, run.ID, store.LiveWithin, batchKind(run))

@@ -91,6 +91,13 @@ func (s Skew) Warnings() []string {
 	return out
 }
 
+// DatabaseSkew asks the database's clock.
+func DatabaseSkew(ctx context.Context, r Reader) (Skew, error) {
+	asked := time.Now()
+	now, err := r.Now(ctx)
+	return Skew{Database: now.Sub(asked).Seconds()}, err
+}
+
 // MakePlan counts, measures and judges. It writes nothing anywhere.
 func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o PlanOptions) (Plan, error) {
 	p := Plan{InFlight: o.InFlight, CallsPerShop: rotation.CallsPerShop, Sampled: map[string]int{}}
@@ -106,12 +113,9 @@ func MakePlan(ctx context.Context, r Reader, client Identifier, app store.App, o
 	for _, w := range workers {
 		p.Reach += w.Cap
 	}
-	asked := time.Now()
-	now, err := r.Now(ctx)
-	if err != nil {
+	if p.Skew, err = DatabaseSkew(ctx, r); err != nil {
 		return p, err
 	}
-	p.Skew.Database = now.Sub(asked).Seconds()
 	latencies, err := p.sample(ctx, r, client, app, o.Sample)
 	if err != nil {
 		return p, err
@@ -164,7 +168,7 @@ func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app stor
 func (p *Plan) ask(ctx context.Context, client Identifier, tokens []store.Token) ([]time.Duration, error) {
 	answers := make([]haravan.Meta, len(tokens))
 	classes := make([]string, len(tokens))
-	quiet := make([]time.Duration, len(tokens))
+	quiet, ahead := make([]time.Duration, len(tokens)), make([]time.Duration, len(tokens))
 	var g errgroup.Group
 	g.SetLimit(4)
 	for i, t := range tokens {
@@ -175,6 +179,7 @@ func (p *Plan) ask(ctx context.Context, client Identifier, tokens []store.Token)
 			if errors.As(err, &he) {
 				answers[i], classes[i], quiet[i] = he.Meta, string(he.Class), he.RetryAfter
 			}
+			ahead[i] = time.Until(answers[i].Date)
 			return ctx.Err()
 		})
 	}
@@ -191,7 +196,7 @@ func (p *Plan) ask(ctx context.Context, client Identifier, tokens []store.Token)
 			latencies = append(latencies, m.Latency)
 		}
 		if !m.Date.IsZero() {
-			p.Skew.Platform = time.Until(m.Date).Seconds()
+			p.Skew.Platform = ahead[i].Seconds()
 		}
 	}
 	slices.Sort(latencies)

@@ -19,12 +19,13 @@ type Window struct {
 	Fingerprint string
 }
 
-// Left is the window's remaining time at now, never negative; 0 without a token.
+// Left is the window's remaining time at now, never negative; 0 without a token. More
+// than its hour it cannot be, whatever the clock says that was set back.
 func (w Window) Left(now time.Time) time.Duration {
 	if w.ExpiresAt.IsZero() || w.Refused {
 		return 0
 	}
-	return max(0, w.ExpiresAt.Sub(now))
+	return min(max(0, w.ExpiresAt.Sub(now)), WindowLength)
 }
 
 // Revocation is what the check after the revoke has found so far.

@@ -81,7 +81,7 @@ func TestThePreflightAndTheWorkersReachAreInTheSnapshot(t *testing.T) {
 		return tx.SavePreflight(ctx, r.run.ID, rotation.Measured{LatencyMS: 12.5, How: "identity reads"})
 	})
 	for _, limit := range []int{30, 12} {
-		if err := r.StartWorker(t.Context(), store.WorkerInfo{ID: uuid.New(), Host: "h", Version: "v", Cap: limit}); err != nil {
+		if _, err := r.StartWorker(t.Context(), store.WorkerInfo{ID: uuid.New(), Host: "h", Version: "v", Cap: limit}); err != nil {
 			t.Fatal(err)
 		}
 	}

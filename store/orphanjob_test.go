@@ -13,7 +13,7 @@ func TestOnlyJobsOfDeadWorkersAreFreed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	silent := uuid.New()
-	if err := r.StartWorker(t.Context(), store.WorkerInfo{ID: silent, Host: "h"}); err != nil {
+	if _, err := r.StartWorker(t.Context(), store.WorkerInfo{ID: silent, Host: "h"}); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '1 hour' where id = $1", silent)

@@ -72,7 +72,7 @@ func traced(t *testing.T, db *storetest.DB, tracer pgx.QueryTracer) *storetest.D
 func (r *rig) startWorker(t *testing.T) uuid.UUID {
 	t.Helper()
 	id := uuid.New()
-	if err := r.StartWorker(t.Context(), store.WorkerInfo{ID: id, Host: "host", PID: 1, Version: "test"}); err != nil {
+	if _, err := r.StartWorker(t.Context(), store.WorkerInfo{ID: id, Host: "host", PID: 1, Version: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	return id

@@ -245,7 +245,7 @@ func TestWorkersLiveByTheirHeartbeat(t *testing.T) {
 	exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '16 seconds' where id = $1", second)
 	live(1)
 	info := store.WorkerInfo{ID: second, InFlight: 3, Limit: 9, ShopsPerS: 1.5, ThrottledBy: "latency"}
-	if err := r.Beat(t.Context(), info); err != nil {
+	if _, err := r.Beat(t.Context(), info); err != nil {
 		t.Fatal(err)
 	}
 	live(2)
@@ -260,10 +260,10 @@ func TestWorkersLiveByTheirHeartbeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	live(1)
-	if err := r.Beat(t.Context(), info); !errors.Is(err, store.ErrConflict) {
+	if _, err := r.Beat(t.Context(), info); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a worker that signed off beats: %v", err)
 	}
-	if err := r.Beat(t.Context(), store.WorkerInfo{ID: uuid.New()}); !errors.Is(err, store.ErrConflict) {
+	if _, err := r.Beat(t.Context(), store.WorkerInfo{ID: uuid.New()}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("an unknown worker beats: %v", err)
 	}
 	exec(t, r.DB, "update rotator.workers set heartbeat_at = now() - interval '8 days' where id = $1", second)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,9 +32,9 @@ type WorkerInfo struct {
 }
 
 var (
-	insertWorker = sql(`insert into rotator.workers (id, host, pid, version, cap) values ($1, $2, $3, $4, $5)`)
+	insertWorker = sql(`insert into rotator.workers (id, host, pid, version, cap) values ($1, $2, $3, $4, $5) returning clock_timestamp()`)
 	beatWorker   = sql(`update rotator.workers set heartbeat_at = now(), inflight = $2, "limit" = $3, shops_per_s = $4, throttled_by = $5
-		where id = $1 and stopped_at is null`)
+		where id = $1 and stopped_at is null returning clock_timestamp()`)
 	stopWorker  = sql(`update rotator.workers set stopped_at = now(), inflight = 0, shops_per_s = 0 where id = $1`)
 	liveWorkers = sql(`select id, host, pid, version, started_at, heartbeat_at, stopped_at, inflight, "limit", shops_per_s, throttled_by, cap
 		from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval order by started_at`)
@@ -63,7 +64,8 @@ type Control struct {
 	// RefreshTokenID is 0 when the run was never armed.
 	RefreshTokenID int64
 	Refused        bool
-	// WindowLeft is counted by the database's clock; negative when it is over.
+	// WindowLeft is counted by the database's clock, an hour at most; negative when it
+	// is over.
 	WindowLeft time.Duration
 	// Workers is the number of live workers that share the run's cap.
 	Workers int
@@ -73,28 +75,28 @@ type Control struct {
 	ClientID, APIURL string
 }
 
-// StartWorker makes the process known.
-func (s *Store) StartWorker(ctx context.Context, w WorkerInfo) error {
-	if _, err := s.pool.Exec(ctx, insertWorker, w.ID, w.Host, w.PID, w.Version, w.Cap); err != nil {
-		return fmt.Errorf("register the worker: %w", err)
+// StartWorker makes the process known, and tells the database's time.
+func (s *Store) StartWorker(ctx context.Context, w WorkerInfo) (now time.Time, err error) {
+	if _, err := s.pool.Exec(ctx, forgetWorkers); err != nil {
+		return now, fmt.Errorf("forget workers long gone: %w", err)
 	}
-	_, err := s.pool.Exec(ctx, forgetWorkers)
-	if err != nil {
-		return fmt.Errorf("forget workers long gone: %w", err)
+	if err := s.pool.QueryRow(ctx, insertWorker, w.ID, w.Host, w.PID, w.Version, w.Cap).Scan(&now); err != nil {
+		return now, fmt.Errorf("register the worker: %w", err)
 	}
-	return nil
+	return now, nil
 }
 
-// Beat is the worker's sign of life. ErrConflict when it was marked as stopped.
-func (s *Store) Beat(ctx context.Context, w WorkerInfo) error {
-	tag, err := s.pool.Exec(ctx, beatWorker, w.ID, w.InFlight, w.Limit, w.ShopsPerS, w.ThrottledBy)
+// Beat is the worker's sign of life, and tells the database's time. ErrConflict when
+// it was marked as stopped.
+func (s *Store) Beat(ctx context.Context, w WorkerInfo) (now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, beatWorker, w.ID, w.InFlight, w.Limit, w.ShopsPerS, w.ThrottledBy).Scan(&now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrConflict
+	}
 	if err != nil {
-		return fmt.Errorf("send the heartbeat: %w", err)
+		return now, fmt.Errorf("send the heartbeat: %w", err)
 	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("send the heartbeat: %w", ErrConflict)
-	}
-	return nil
+	return now, nil
 }
 
 // StopWorker tells the others that this one is gone, so that they need not wait
@@ -122,7 +124,7 @@ func (s *Store) Controls(ctx context.Context) ([]Control, error) {
 		if err != nil {
 			return c, err
 		}
-		c.WindowLeft = time.Duration(left * float64(time.Second))
+		c.WindowLeft = min(time.Duration(left*float64(time.Second)), rotation.WindowLength)
 		return c, json.Unmarshal(settings, &c.Settings)
 	}, readControls, LiveWithin)
 }

@@ -215,16 +215,13 @@ func (d *demo) startWorker(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(d.screen, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	inflight := cmp.Or(d.staging.inflight, store.DefaultInFlight)
 	started := make(chan struct{})
-	engine, err := jobs.New(jobs.Config{
+	engine := jobs.New(jobs.Config{
 		Store: d.on.store, Log: log, Version: buildVersion(), InFlight: inflight,
 		Client: func(a store.App, run store.RunSettings) (*haravan.Client, error) {
 			return workerClient(a, run, "", inflight)
 		},
 		Started: func() { close(started) },
 	})
-	if err != nil {
-		return err
-	}
 	working, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	d.failed = make(chan error, 1)

@@ -37,7 +37,12 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	url := storetest.Migrated(t)
+	return newRigOn(t, storetest.Migrated(t))
+}
+
+// newRigOn is a rig on a database that is migrated.
+func newRigOn(t *testing.T, url string) *rig {
+	t.Helper()
 	r := &rig{t: t, dir: t.TempDir()}
 	keyring := r.dir + "/keyring.json"
 	r.env = []string{"DATABASE_URL=" + url, "ROTATOR_KEYRING=" + keyring, "ROTATOR_ACTOR=tester"}

@@ -98,10 +98,14 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 		return err
 	}
 	var plan *operate.Plan
-	if !f.noPlan {
-		if plan, err = c.planBeforeArm(ctx, o, f, life); err != nil {
+	if f.noPlan {
+		skew, err := operate.DatabaseSkew(ctx, o.store)
+		if err != nil {
 			return err
 		}
+		c.warnOfClocks(skew)
+	} else if plan, err = c.planBeforeArm(ctx, o, f, life); err != nil {
+		return err
 	}
 	// The plan took a moment of the token's hour.
 	options.Age += time.Since(read)
@@ -119,6 +123,8 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	}
 	expires := rt.ExpiresAt.UTC()
 	left := expires.Sub(st.At)
+	// st.At is by the database's clock, which may be off, and of a moment ago.
+	here := expires.Add(-time.Until(st.At).Round(10 * time.Second))
 	var enteredAt *time.Time
 	entered := ""
 	if b := rt.Before; b != nil {
@@ -133,7 +139,7 @@ func (c *cli) arm(ctx context.Context, cmd *cobra.Command, o onRun, f armFlags) 
 	err = c.printFacts(
 		fact{"fingerprint", rt.Fingerprint},
 		fact{"entered", entered},
-		fact{"expires", fmt.Sprintf("%s, which is %s here; %s left", moment(&expires), expires.Local().Format("15:04:05 MST"), span(left))},
+		fact{"expires", fmt.Sprintf("%s, which is %s here; %s left", moment(&expires), here.Local().Format("15:04:05 MST"), span(left))},
 	)
 	if err != nil {
 		return err
@@ -151,7 +157,7 @@ func (c *cli) planBeforeArm(ctx context.Context, o onRun, f armFlags, life time.
 	if err != nil {
 		return nil, exitWith(exitFailed, errors.Join(errors.New("the refresh token is not stored"), err), "its hour is running: mend it, or enter it without a verdict with --no-plan")
 	}
-	c.warnOfClocks(p)
+	c.warnOfClocks(p.Skew)
 	switch {
 	case p.Verdict.Outlook == rotation.OutlookFits:
 		if !c.asJSON {

@@ -13,8 +13,12 @@ import (
 // with both secrets.
 func newFleet(t *testing.T, o haravansim.Options) (*rig, *haravansim.Server) {
 	t.Helper()
+	return newFleetOn(t, newRig(t), o)
+}
+
+func newFleetOn(t *testing.T, r *rig, o haravansim.Options) (*rig, *haravansim.Server) {
+	t.Helper()
 	sim := startSim(t, o)
-	r := newRig(t)
 	r.env = append(r.env, "ROTATOR_API_URL="+sim.PlatformURL, "ROTATOR_LOG_LEVEL=debug")
 	fresh, err := sim.CreateSecret()
 	if err != nil {

@@ -119,7 +119,7 @@ func (c *cli) plan(ctx context.Context, o onRun, f planFlags) error {
 			return err
 		}
 	}
-	c.warnOfClocks(p)
+	c.warnOfClocks(p.Skew)
 	if c.asJSON {
 		err = c.printJSON(struct {
 			App string `json:"app"`
@@ -206,8 +206,8 @@ type rest struct {
 // CountShops implements operate.Reader.
 func (r rest) CountShops(context.Context, int64) (int, error) { return r.open, nil }
 
-func (c *cli) warnOfClocks(p operate.Plan) {
-	for _, w := range p.Skew.Warnings() {
+func (c *cli) warnOfClocks(s operate.Skew) {
+	for _, w := range s.Warnings() {
 		c.notef("warning: %s", w)
 	}
 }

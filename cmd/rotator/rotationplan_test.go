@@ -81,7 +81,7 @@ func TestPlanReadsOnConnectionsThatRefuseToWrite(t *testing.T) {
 	must(t, err)
 	for what, write := range map[string]func() error{
 		"an app":       func() error { _, err := s.SetApp(t.Context(), "x", a); return err },
-		"a heartbeat":  func() error { return s.StartWorker(t.Context(), store.WorkerInfo{Host: "h"}) },
+		"a heartbeat":  func() error { _, err := s.StartWorker(t.Context(), store.WorkerInfo{Host: "h"}); return err },
 		"a run":        func() error { _, err := s.TakePoll(t.Context(), 1, time.Hour); return err },
 		"the keyring":  func() error { return s.KeyringVerified(t.Context(), "x", "copy") },
 		"River's jobs": func() error { _, err := s.Pool().Exec(t.Context(), "delete from rotator.river_job"); return err },

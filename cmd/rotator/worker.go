@@ -97,16 +97,13 @@ func (c *cli) work(ctx context.Context, f workerFlags) error {
 	if err != nil {
 		return err
 	}
-	engine, err := jobs.New(jobs.Config{
+	engine := jobs.New(jobs.Config{
 		Store: s, Log: c.log, InFlight: f.inflight, Version: buildVersion(), Once: f.once,
 		Client: func(a store.App, run store.RunSettings) (*haravan.Client, error) {
 			return workerClient(a, run, cfg.APIURL, f.inflight)
 		},
 		Started: func() { c.log.Info("worker started", "inflight", f.inflight, "once", f.once) },
 	})
-	if err != nil {
-		return err
-	}
 	stopSaying := context.AfterFunc(ctx, func() {
 		c.log.Info("draining: calls in flight finish and are stored; a second signal ends at once")
 	})

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -22,12 +23,23 @@ const clocks = `create schema skewed;
 // machine's, or behind it, at once and for all.
 func Skewed(t testing.TB) (db *DB, by func(ahead time.Duration)) {
 	t.Helper()
-	ctx := context.Background()
-	url := Empty(t)
-	if err := exec(ctx, url, clocks); err != nil {
+	keys, err := secret.NewKeyring()
+	if err != nil {
 		t.Fatal(err)
 	}
-	url += "&search_path=skewed,pg_catalog,public"
+	url, by := SkewedURL(t)
+	return Open(t, url, keys), by
+}
+
+// SkewedURL is Migrated with such a database.
+func SkewedURL(t testing.TB) (url string, by func(ahead time.Duration)) {
+	t.Helper()
+	ctx := context.Background()
+	plain := Empty(t)
+	if err := exec(ctx, plain, clocks); err != nil {
+		t.Fatal(err)
+	}
+	url = plain + "&search_path=skewed,pg_catalog,public"
 	pool, err := store.Connect(ctx, secret.New(url), "rotator test", 2)
 	if err != nil {
 		t.Fatal(err)
@@ -36,14 +48,9 @@ func Skewed(t testing.TB) (db *DB, by func(ahead time.Duration)) {
 	if _, err := migrations.Up(ctx, pool); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := secret.NewKeyring()
-	if err != nil {
-		t.Fatal(err)
-	}
-	db = Open(t, url, keys)
-	return db, func(ahead time.Duration) {
+	return url, func(ahead time.Duration) {
 		t.Helper()
-		if _, err := db.Pool.Exec(ctx, "update skewed.clock set off = $1", ahead); err != nil {
+		if err := exec(ctx, plain, "update skewed.clock set off = make_interval(secs => "+strconv.FormatFloat(ahead.Seconds(), 'f', -1, 64)+")"); err != nil {
 			t.Fatal(err)
 		}
 	}

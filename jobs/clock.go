@@ -1,0 +1,58 @@
+package jobs
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// databaseClock is the database's clock, as far as this process knows it. River
+// says by its own clock when a job is due and asks for jobs by the server's: where
+// this machine's clock is ahead, each would wait for the difference.
+type databaseClock struct {
+	log *slog.Logger
+	// ahead is how far the database's clock is ahead of this machine's, in
+	// nanoseconds; 0 while they agree.
+	ahead atomic.Int64
+}
+
+const (
+	// clocksAgree is the difference that is not worth correcting, besides that which
+	// the way to the database can make.
+	clocksAgree = 50 * time.Millisecond
+	// skewWarned is the difference of which the log tells.
+	skewWarned = time.Minute
+)
+
+// read notes what the database's clock showed between two moments of this machine's.
+func (c *databaseClock) read(before, after, shown time.Time) {
+	way := after.Sub(before) / 2
+	ahead := shown.Sub(before.Add(way))
+	if ahead.Abs() <= clocksAgree+way {
+		ahead = 0
+	}
+	was := time.Duration(c.ahead.Swap(int64(ahead)))
+	if (ahead - was).Abs() >= skewWarned {
+		c.log.Warn("the clocks of the database and of this machine differ: the window is counted by the database's",
+			"database_ahead", ahead.Round(time.Second), "before", was.Round(time.Second))
+	}
+}
+
+// Now implements rivertype.TimeGenerator.
+func (c *databaseClock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// behind is how far the database's clock is behind this machine's, 0 if it is not.
+// River compares its own time.Now with what the server stamped to find jobs that hang.
+func (c *databaseClock) behind() time.Duration {
+	return max(0, -time.Duration(c.ahead.Load()))
+}
+
+// NowOrNil implements rivertype.TimeGenerator: nil where the server's own now() is
+// as good.
+func (c *databaseClock) NowOrNil() *time.Time {
+	if c.ahead.Load() == 0 {
+		return nil
+	}
+	now := c.Now()
+	return &now
+}
