@@ -132,7 +132,7 @@ func connect(ctx context.Context, url secret.String, name string, conns int, set
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("connect to PostgreSQL: %w%s", err, poolerAdvice(err))
+		return nil, fmt.Errorf("connect to PostgreSQL: %w%s", saidOnce{err}, poolerAdvice(err))
 	}
 	return pool, nil
 }

@@ -61,3 +61,12 @@ func TestAConnectionPoolerIsCalledOne(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// It is tried with TLS and without.
+func TestAServerThatIsAwayIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	_, err := store.Connect(t.Context(), secret.New("postgres://u@127.0.0.1:1/x"), "test", 2)
+	if err == nil || strings.Count(err.Error(), "refused") != 1 {
+		t.Errorf("error %v", err)
+	}
+}

@@ -178,7 +178,7 @@ func (c *cli) printApp(a store.App) error {
 			Effective effective `json:"effective"`
 		}{a, e})
 	}
-	sample := plural(e.CheckSample, "shop")
+	sample := plural(e.CheckSample, "shop") + " at least"
 	if e.CheckSample < 0 {
 		sample = "all shops"
 	}

@@ -79,7 +79,7 @@ JSON: as rotator app show.`,
 	fs.IntVar(&f.inflight, "inflight", 0, "most calls in flight per run")
 	f.pacing.add(fs)
 	fs.DurationVar(&f.grace, "webhook-grace", 0, "how long webhooks signed by the old secret are accepted after its revoke")
-	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
+	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: how many at least, or all")
 	fs.StringVar(&f.wireProbe, "wire-probe", "", "whether the first canary shop finds the spelling that the platform takes: on, off, or empty for on unless a --wire flag was set")
 	fs.StringVar(&f.healthURL, "health-url", "", "URL of the app that is polled while a run exchanges; the run is held when it fails")
 	f.waves.add(fs)

@@ -82,7 +82,8 @@ func (d *doctor) privatePostgres(ctx context.Context, dir string) bool {
 	found, err := pgembed.FindBinaries()
 	if err != nil {
 		d.misconfigured = true
-		d.fail(name, err, "")
+		what, ways, _ := strings.Cut(err.Error(), "\n")
+		d.fail(name, errors.New(what), strings.Join(strings.Fields(strings.ReplaceAll(ways, "\n", "; ")), " "))
 		return false
 	}
 	if err := pgembed.Makeable(dir); err != nil {

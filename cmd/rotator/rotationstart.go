@@ -73,7 +73,7 @@ for a breach run with ` + outageJSON + `.`,
 	f.waves.add(fs)
 	fs.StringArrayVar(&f.canaryShops, "canary-shop", nil, "domain of a shop for the first wave, instead of a number; repeatable")
 	fs.StringVar(&f.healthURL, "health-url", "", "URL of the app that is polled while the run exchanges; the run is held when it fails")
-	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: a number or all")
+	fs.StringVar(&f.checkSample, "check-sample", "", "shops that are looked at after the revoke: how many at least, or all")
 	fs.BoolVar(&f.leaveLegacy, "leave-legacy", false, "start although shops have nothing but a legacy token, which is lost with the old secret")
 	fs.BoolVar(&f.requireDelivery, "require-delivery", false, "wait for the app to acknowledge every new token (rotator app set --deliver-url)")
 	fs.BoolVar(&f.byPriority, "by-priority", false, "take shops in the order of their priority, highest first")

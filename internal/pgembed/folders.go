@@ -68,6 +68,23 @@ func socketFolder(dir string, uid int) string {
 	return filepath.Join("/tmp", "rotator-"+strconv.Itoa(uid)+"-"+hex.EncodeToString(sum[:6]))
 }
 
+// removeSocketFolder removes the folder for the socket of a stopped cluster if that is
+// not in dir, which is all that an operator knows of.
+func removeSocketFolder(dir string) error {
+	a, err := accountFor(dir)
+	if err != nil {
+		return err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return fmt.Errorf("find folder of PostgreSQL: %w", err)
+	}
+	// What is not empty, or not ours, stays.
+	if sockets := socketFolder(dir, a.uid); filepath.Dir(sockets) != dir {
+		_ = os.Remove(sockets)
+	}
+	return nil
+}
+
 // makePrivateFolder makes dir for a alone, or checks that it is: below /tmp
 // anyone may have put something there first.
 func makePrivateFolder(dir string, a account) error {

@@ -99,7 +99,10 @@ func StopWith(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
-	return endServer(ctx, dir, syscall.SIGINT, note, o.patience)
+	if err := endServer(ctx, dir, syscall.SIGINT, note, o.patience); err != nil {
+		return err
+	}
+	return removeSocketFolder(dir)
 }
 
 // folderSize adds the sizes of the files in dir. A server may remove some

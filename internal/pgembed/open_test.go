@@ -225,7 +225,12 @@ func TestOpenInADeepFolder(t *testing.T) {
 	must(t, os.Remove(sockets))
 
 	c := mustOpen(t, Options{Dir: dir})
-	defer func() { must(t, Stop(context.Background(), dir)) }()
+	defer func() {
+		must(t, Stop(context.Background(), dir))
+		if exists(sockets) {
+			t.Errorf("%s is left", sockets)
+		}
+	}()
 	mustExecute(t, c.URL(), "select 1")
 	if s := mustInspect(t, dir); s.SocketDir != sockets {
 		t.Errorf("socket in %s, want %s", s.SocketDir, sockets)
