@@ -37,12 +37,6 @@ func (w *batchWorker) Work(ctx context.Context, job *river.Job[BatchArgs]) error
 	case stopped != nil:
 		return e.later() // not taken: whoever resumes the run grants it anew
 	}
-	if c := run.view(); c.Kind == rotation.KindTokenMigration && c.Phase != rotation.PhaseCutover {
-		// Such a job is of the cutover, which this process has not seen yet.
-		if err := e.refreshControls(ctx); err != nil {
-			return err
-		}
-	}
 	lease, err := e.store.TakeBatch(ctx, job.Args.grant(), e.id)
 	if errors.Is(err, store.ErrConflict) {
 		return nil // superseded or settled

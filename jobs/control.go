@@ -323,6 +323,10 @@ type runs struct {
 	left map[int64]bool
 	// opened tells that there is another.
 	opened chan struct{}
+	// turn is held by the job that looks for all who wait for it; lookedAt is when the
+	// last look began.
+	turn     sync.Mutex
+	lookedAt time.Time
 }
 
 func newRuns() runs {
@@ -335,17 +339,20 @@ func (r *runs) ids() []int64 {
 	return slices.Collect(maps.Keys(r.open))
 }
 
-// run returns the run's state, loading it on first sight: nil for one that is
-// closed or cancelled.
+// run returns the run's state as it is now: nil for one that is closed or cancelled.
+// What sends a job is often a change that this process has not seen yet. Jobs that
+// begin together look once.
 func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
+	asked := time.Now()
+	e.runs.turn.Lock()
+	defer e.runs.turn.Unlock()
 	e.runs.mu.Lock()
-	r := e.runs.open[id]
+	seen := e.runs.lookedAt.After(asked)
 	e.runs.mu.Unlock()
-	if r != nil {
-		return r, nil
-	}
-	if err := e.refreshControls(ctx); err != nil {
-		return nil, err
+	if !seen {
+		if err := e.refreshControls(ctx); err != nil {
+			return nil, err
+		}
 	}
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
@@ -404,6 +411,9 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 	if share > 0 {
 		e.pace.SetCap(min(e.inflight, share))
 		e.shared.Store(share <= e.inflight)
+	}
+	if began.After(e.runs.lookedAt) {
+		e.runs.lookedAt = began
 	}
 	maps.DeleteFunc(e.runs.left, func(id int64, _ bool) bool { return !seen[id] })
 	for id, r := range e.runs.open {

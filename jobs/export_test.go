@@ -34,9 +34,6 @@ func (e *Engine) Trip(ctx context.Context, runID int64, t rotation.Trip) (save f
 
 // MayCall tells why no call of a run may begin here, as of a look at the database.
 func (e *Engine) MayCall(ctx context.Context, runID int64) error {
-	if err := e.refreshControls(ctx); err != nil {
-		return err
-	}
 	r, err := e.run(ctx, runID)
 	if err != nil {
 		return err

@@ -14,8 +14,7 @@ func (e *Engine) enter(ctx context.Context, id int64) (run *runState, stopped, e
 	if run, err = e.run(ctx, id); err != nil || run == nil {
 		return nil, nil, err
 	}
-	stopped, err = e.mayCallNow(ctx, run)
-	return run, stopped, err
+	return run, e.mayCall(run, false, 0), nil // it may have proofs alone to do
 }
 
 // later ends a job whose run may make no calls now. While the worker drains the

@@ -253,18 +253,3 @@ func (e *Engine) mayCall(r *runState, exchange bool, pause time.Duration) error 
 	}
 	return r.mayCall(exchange, e.pace.P99()+pause)
 }
-
-// mayCallNow is mayCall for the beginning of a job, which may have proofs alone to
-// do. A no is believed only after another look at the database, because the job
-// may have been sent by a change that this process has not seen yet. err is that
-// of the look: the job failed and is to be tried again, which is not the same as
-// a no.
-func (e *Engine) mayCallNow(ctx context.Context, r *runState) (stopped, err error) {
-	if e.mayCall(r, false, 0) == nil {
-		return nil, nil
-	}
-	if err := e.refreshControls(ctx); err != nil {
-		return nil, err
-	}
-	return e.mayCall(r, false, 0), nil
-}
