@@ -30,6 +30,15 @@
 // it, before the cutover and after it. A closed shop gets its token unproven,
 // because nothing else is left once its legacy credential is gone.
 //
+// A job begins with a look at its run (Engine.run): it was sent by a change that
+// this process may not have seen. Between looks every call asks what the last one
+// has read, a tenth of a second ago at most.
+//
+// # Clocks
+//
+// Times are the database's. River works by its client's where it says when a job is
+// due, so that it is given one that follows the database's (databaseClock).
+//
 // # What limits the speed
 //
 // One adaptive limit on the calls in flight per process (Pace), each process's
