@@ -319,18 +319,26 @@ func (r *runState) credentials(ctx context.Context, s *store.Store) (credentials
 type runs struct {
 	mu   sync.Mutex
 	open map[int64]*runState
-	// left are those that it cannot work.
-	left map[int64]bool
+	// left are those that it cannot work, and why.
+	left map[int64]error
 	// opened tells that there is another.
 	opened chan struct{}
-	// turn is held by the job that looks for all who wait for it; lookedAt is when the
-	// last look began.
-	turn     sync.Mutex
-	lookedAt time.Time
+	// turn is held by the job that looks for all who wait for it. The last look began
+	// at lookedAt and failed with failed; what is known is of the one of seenAt.
+	turn             chan struct{}
+	lookedAt, seenAt time.Time
+	failed           error
 }
 
 func newRuns() runs {
-	return runs{open: map[int64]*runState{}, left: map[int64]bool{}, opened: make(chan struct{}, 1)}
+	return runs{open: map[int64]*runState{}, left: map[int64]error{}, opened: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+}
+
+// unworkable tells why runs are left, nil if none is.
+func (r *runs) unworkable() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return errors.Join(slices.Collect(maps.Values(r.left))...)
 }
 
 func (r *runs) ids() []int64 {
@@ -344,15 +352,20 @@ func (r *runs) ids() []int64 {
 // begin together look once.
 func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 	asked := time.Now()
-	e.runs.turn.Lock()
-	defer e.runs.turn.Unlock()
+	select {
+	case e.runs.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-e.runs.turn }()
 	e.runs.mu.Lock()
-	seen := e.runs.lookedAt.After(asked)
+	looked, err := e.runs.lookedAt.After(asked), e.runs.failed
 	e.runs.mu.Unlock()
-	if !seen {
-		if err := e.refreshControls(ctx); err != nil {
-			return nil, err
-		}
+	if !looked {
+		err = e.refreshControls(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
@@ -364,32 +377,32 @@ func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 func (e *Engine) refreshControls(ctx context.Context) error {
 	began := time.Now()
 	controls, err := e.store.Controls(ctx)
-	if err != nil {
-		return err
-	}
 	at := time.Now()
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
+	if err == nil && !began.Before(e.runs.seenAt) {
+		e.runs.seenAt = began
+		err = e.take(ctx, controls, began, at)
+	}
+	if began.After(e.runs.lookedAt) {
+		e.runs.lookedAt, e.runs.failed = began, err
+	}
+	return err
+}
+
+// take takes controls that were read between began and at, of one run whatever
+// becomes of another's. The runs are locked.
+func (e *Engine) take(ctx context.Context, controls []store.Control, began, at time.Time) (failed error) {
 	seen := make(map[int64]bool, len(controls))
 	shares, share := make(map[*runState]int, len(controls)), 0
 	for _, c := range controls {
 		seen[c.RunID] = true
-		r := e.runs.open[c.RunID]
-		if r == nil {
-			if r, err = e.open(ctx, c); err != nil {
-				return err
-			}
-			if r == nil {
-				continue
-			}
-			e.runs.open[c.RunID] = r
-			knock(e.runs.opened)
+		r, err := e.known(ctx, c)
+		if err != nil {
+			failed = errors.Join(failed, err)
 		}
-		app, resumes := r.ofApp(), c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld)
-		if resumes || app.ClientID != c.ClientID || app.Settings.APIURL != c.APIURL {
-			if err := e.reloadApp(ctx, r, c); err != nil {
-				return err
-			}
+		if r == nil {
+			continue
 		}
 		changed, resumed := r.update(c, began, at)
 		if resumed {
@@ -412,36 +425,50 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 		e.pace.SetCap(min(e.inflight, share))
 		e.shared.Store(share <= e.inflight)
 	}
-	if began.After(e.runs.lookedAt) {
-		e.runs.lookedAt = began
-	}
-	maps.DeleteFunc(e.runs.left, func(id int64, _ bool) bool { return !seen[id] })
+	maps.DeleteFunc(e.runs.left, func(id int64, _ error) bool { return !seen[id] || e.runs.open[id] != nil })
 	for id, r := range e.runs.open {
 		if !seen[id] {
 			r.end()
 			delete(e.runs.open, id)
 		}
 	}
-	return nil
+	return failed
+}
+
+// known is the state of the run, under the app's settings of now: nil for one that
+// cannot be worked, or whose controls must not be taken yet.
+func (e *Engine) known(ctx context.Context, c store.Control) (*runState, error) {
+	r := e.runs.open[c.RunID]
+	if r == nil {
+		var err error
+		if r, err = e.open(ctx, c); err != nil || r == nil {
+			return nil, err
+		}
+		e.runs.open[c.RunID] = r
+		knock(e.runs.opened)
+	}
+	app, resumes := r.ofApp(), c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld)
+	if resumes || app.ClientID != c.ClientID || app.Settings.APIURL != c.APIURL {
+		if err := e.reloadApp(ctx, r, c); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // open makes the state of a run; nil for one that this process cannot work, which
-// is said once and keeps no other run from being worked. A worker that runs once
-// would wait for it.
+// is said once and keeps no other run from being worked.
 func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	app, err := e.store.AppByID(ctx, c.AppID)
 	if err != nil {
 		return nil, err
 	}
 	client, err := e.client(app, c.Settings)
-	switch {
-	case err != nil && e.once:
-		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
-	case err != nil:
-		if !e.runs.left[c.RunID] {
-			e.runs.left[c.RunID] = true
+	if err != nil {
+		if e.runs.left[c.RunID] == nil {
 			e.log.Error("cannot work a run: cannot prepare its client", "run", c.RunID, "app", app.Name, "error", err)
 		}
+		e.runs.left[c.RunID] = fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
 		return nil, nil
 	}
 	return &runState{

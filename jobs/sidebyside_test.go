@@ -54,6 +54,32 @@ func TestARunDoesNotWaitForAnotherAppsBatches(t *testing.T) {
 	}
 }
 
+// A worker that runs once tells of a run that came up beside its own at its end.
+func TestARunThatCannotBeWorkedStopsNoOtherOnce(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	bad := rigOf(t, db, "bad", haravansim.Options{Shops: 1})
+	good := rigOf(t, db, "good", haravansim.Options{Shops: 20, Seed: 2})
+	good.start(operate.StartOptions{})
+	good.arm()
+	noClient := errors.New("no client")
+	err := jobs.New(jobs.Config{
+		Store: db.Store, Log: good.log, InFlight: 8, Version: "test", Once: true,
+		Started: func() { bad.start(operate.StartOptions{}) },
+		Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
+			if a.ID == bad.app.ID {
+				return nil, noClient
+			}
+			return good.platformClient()
+		},
+	}).Run(good.ctx)
+	if !errors.Is(err, noClient) {
+		t.Errorf("it ended with %v", err)
+	}
+	good.until("proven", inPhase(rotation.PhaseProven))
+	good.tokens()
+}
+
 func TestARunThatCannotBeWorkedStopsNoOther(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)

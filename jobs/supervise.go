@@ -66,7 +66,7 @@ func (e *Engine) superviseLoop(ctx context.Context) error {
 		if err != nil || busy {
 			idle = 0
 		} else if idle++; e.once && idle > 1 {
-			return nil
+			return e.runs.unworkable()
 		}
 		e.superviseLater(ctx, time.Since(begin))
 	}
@@ -117,7 +117,7 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 	busy, err = e.superviseDeliveries(ctx, repair)
 	for _, r := range open {
 		e.runs.mu.Lock()
-		state := e.runs.open[r.ID]
+		state, left := e.runs.open[r.ID], e.runs.left[r.ID] != nil
 		e.runs.mu.Unlock()
 		if state != nil {
 			e.saveTrip(ctx, state)
@@ -125,7 +125,7 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 			e.leaveLostProbe(ctx, state)
 		}
 		working, runErr := e.supervise(ctx, r.ID, repair)
-		busy = busy || working
+		busy = busy || working && !left
 		if runErr != nil && !errors.Is(runErr, store.ErrConflict) {
 			err = errors.Join(err, runErr)
 		}
