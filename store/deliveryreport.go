@@ -75,7 +75,7 @@ var (
 	countToLoad = sql(`with first as (select id, created_at from rotator.runs where app_id = $1 and kind = 'rotation' and id <= $2
 			and id > (select coalesce(max(id), 0) from rotator.runs where app_id = $1 and kind = 'rotation' and closed_at is not null and id < $2)
 			order by id limit 1)
-		select f.id, (select count(*) from rotator.shops s where s.app_id = $1 and coalesce(s.rotated_run >= f.id, s.rotated_at >= f.created_at) and s.bound_key is null
+		select f.id, (select count(*) from rotator.shops s where s.app_id = $1 and (s.rotated_run >= f.id or s.rotated_at >= f.created_at) and s.bound_key is null
 		and not exists (select from rotator.deliveries d where d.shop_id = s.id and d.generation >= s.token_generation
 			and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)) from first f`)
 	// Enough for a decision: whether there is any.

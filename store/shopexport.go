@@ -14,9 +14,11 @@ import (
 // exportPage shops are read and unsealed at a time.
 const exportPage = 2000
 
+// The times tell besides: of what was written before rotated_run was, or beside it by
+// a worker of then, and of what the start of a run adopts from a cancelled one.
 var readExport = sql(`select id, domain, coalesce(org_id, 0), access_token, legacy_token, coalesce(legacy_kind, ''),
 	installed_at, coalesce(excluded_reason, ''), priority from rotator.shops
-	where app_id = $1 and id > $2 and ($4 = 0 or coalesce(rotated_run >= $4, rotated_at >= $5)) order by id limit $3`)
+	where app_id = $1 and id > $2 and ($4 = 0 or rotated_run >= $4 or rotated_at >= $5) order by id limit $3`)
 
 // ExportShops calls yield for every stored shop with its unsealed credentials,
 // in the order of their ids.
