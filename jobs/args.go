@@ -127,9 +127,6 @@ func (a ReadArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: itemQueue(a.Run), UniqueOpts: onceWhileOpen}
 }
 
-// onlyJobs are the kinds of which a run has one job at a time.
-var onlyJobs = []string{WalkArgs{}.Kind(), CheckArgs{}.Kind(), CheckDerivedArgs{}.Kind(), ReadArgs{}.Kind()}
-
 // onceWhileOpen lets no second job with the same arguments in while one is not
 // finished; a finished one does not count.
 var onceWhileOpen = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{

@@ -164,7 +164,7 @@ func (a *attempt) lookAtDerived(ctx context.Context, c store.DerivedCheck) (seen
 	case !errors.As(err, &he):
 		return seen, false
 	}
-	seen.Class, seen.Detail = he.Class, he.Error()
+	seen.Class, seen.Detail, seen.Asked = he.Class, he.Error(), max(0, time.Until(a.quietUntil))
 	switch {
 	case he.Class == rotation.ClassUnauthorized:
 		seen.Refused, seen.Detail = true, "its derived token was refused: "+he.Error()

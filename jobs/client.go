@@ -41,7 +41,7 @@ func newClient(s *store.Store, log *slog.Logger, e *Engine) (*river.Client[pgx.T
 		FetchCooldown:        20 * time.Millisecond,
 		FetchPollInterval:    500 * time.Millisecond,
 		JobTimeout:           jobTimeout,
-		RescueStuckJobsAfter: rescueAfter + e.clock.behind(),
+		RescueStuckJobsAfter: rescueAfter,
 		RetryPolicy:          soonRetry{&e.clock},
 		// Meant for tests, but River has no other way to be told of a clock.
 		Test: river.TestConfig{Time: &e.clock},

@@ -26,12 +26,16 @@ const (
 
 // read notes what the database's clock showed between two moments of this machine's.
 func (c *databaseClock) read(before, after, shown time.Time) {
-	way := after.Sub(before) / 2
-	ahead := shown.Sub(before.Add(way))
-	if ahead.Abs() <= clocksAgree+way {
+	least, most := shown.Sub(after)-clocksAgree, shown.Sub(before)+clocksAgree
+	was := time.Duration(c.ahead.Load())
+	if least <= was && was <= most {
+		return // a long way tells no more than is known
+	}
+	ahead := least + (most-least)/2
+	if least <= 0 && 0 <= most {
 		ahead = 0
 	}
-	was := time.Duration(c.ahead.Swap(int64(ahead)))
+	c.ahead.Store(int64(ahead))
 	if (ahead - was).Abs() >= skewWarned {
 		c.log.Warn("the clocks of the database and of this machine differ: the window is counted by the database's",
 			"database_ahead", ahead.Round(time.Second), "before", was.Round(time.Second))
@@ -40,12 +44,6 @@ func (c *databaseClock) read(before, after, shown time.Time) {
 
 // Now implements rivertype.TimeGenerator.
 func (c *databaseClock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
-
-// behind is how far the database's clock is behind this machine's, 0 if it is not.
-// River compares its own time.Now with what the server stamped to find jobs that hang.
-func (c *databaseClock) behind() time.Duration {
-	return max(0, -time.Duration(c.ahead.Load()))
-}
 
 // NowOrNil implements rivertype.TimeGenerator: nil where the server's own now() is
 // as good.

@@ -19,9 +19,13 @@ func TestTheDatabasesClockIsReadBetweenTwoMoments(t *testing.T) {
 	}{
 		{0, clocksAgree, 0, false},
 		{0, clocksAgree + 1, clocksAgree + 1, false},
+		{0, 0, 0, false},
 		{2 * time.Second, 2 * time.Second, 0, false}, // it may have looked at the last moment
 		{2 * time.Second, -3 * time.Minute, -3*time.Minute - time.Second, true},
 		{0, -3*time.Minute - 5*time.Second, -3*time.Minute - 5*time.Second, false},
+		// Beats that waited for a connection or a row agree with that, as with 0.
+		{8 * time.Second, -3*time.Minute + 2*time.Second, -3*time.Minute - 5*time.Second, false},
+		{8 * time.Minute, 3 * time.Minute, -3*time.Minute - 5*time.Second, false},
 		{0, 0, 0, true},
 		{0, time.Hour, time.Hour, true},
 	} {

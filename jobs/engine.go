@@ -100,10 +100,12 @@ const (
 	batchPatience = 30 * time.Second
 	// batchTimeout is out of any run's reach: a batch that waits for a database
 	// that is away must not be given to another job. jobTimeout only guards
-	// against bugs, and rescueAfter finds jobs of dead clients.
+	// against bugs. rescueAfter is out of reach: River compares its time.Now with what
+	// the server stamped, and would take the jobs of live workers when a clock is set
+	// back. Those of dead ones the supervisor finds by their heartbeats.
 	batchTimeout = 2 * rotation.WindowLength
 	jobTimeout   = 2 * time.Minute
-	rescueAfter  = 3 * time.Minute
+	rescueAfter  = 10 * 365 * 24 * time.Hour
 	// itemLease outlives jobTimeout, after which its attempt begins no exchange, so
 	// that a live one is never doubled.
 	itemLease = jobTimeout + 30*time.Second

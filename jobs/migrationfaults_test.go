@@ -396,3 +396,21 @@ func TestPostgresGoneWhileDeriving(t *testing.T) {
 		t.Errorf("after the restart: %+v %+v", snap.Counts, snap.Migration)
 	}
 }
+
+// What a check is told to wait is kept, by whoever looks for what waits too long.
+func TestAShopThatDelaysTheCheckOfItsDerivedTokenIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, haravansim.Options{Shops: 20, Knobs: haravansim.Knobs{RetryAfter: 9 * time.Minute}})
+	domain := r.domain(11)
+	r.must(r.sim.Script(domain, haravansim.OpIdentity, haravansim.FaultThrottle))
+	r.worker()
+	r.sim.CreateTestApp()
+	r.migrate(operate.MigrationOptions{CheckSample: -1})
+	r.until("all others checked", func(s rotation.Snapshot) bool { return s.Migration.CheckDone == 19 })
+	run, err := r.db.Store.Run(r.ctx, r.run.ID)
+	r.must(err)
+	r.must(r.engine(false, nil).RepairAsSeen(r.ctx, run))
+	if at := r.item(domain).NextAttemptAt; at == nil || time.Until(*at) < 5*time.Minute {
+		t.Errorf("it is asked again at %v", at)
+	}
+}

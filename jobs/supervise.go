@@ -10,6 +10,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/haravan-rotator/rotator/internal/outbound"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
@@ -31,12 +32,12 @@ const (
 	dispatchMost = 500
 	// dispatchLease: a dispatched item whose job is lost is due again after it.
 	dispatchLease = time.Minute
-	// jobPauseMost and itemPauseMost are out of reach of any pause before another
-	// try, save one that the platform asked for. Beyond them the database's clock was
-	// set back.
-	jobPauseMost  = 30 * time.Second
-	itemPauseMost = itemLease + 30*time.Second
 )
+
+// pausesMost are out of reach of any pause before another try.
+var pausesMost = store.Pauses{
+	Job: 30 * time.Second, Delivery: deliverPauseMost + time.Minute, Item: itemLease + 30*time.Second, Asked: outbound.MaxRetryAfter + time.Minute,
+}
 
 // superviseLoop moves the open runs until ctx ends; with Once until nothing is
 // left to do. Every worker supervises: each step is fenced by the state that it
@@ -103,10 +104,10 @@ func (e *Engine) superviseAll(ctx context.Context, repair bool) (busy bool, err 
 		return false, err
 	}
 	if repair {
-		if err := e.store.FreeJobs(ctx, onlyJobs, store.LiveWithin); err != nil {
+		if err := e.store.MendSetback(ctx, pausesMost); err != nil {
 			return false, err
 		}
-		if err := e.store.HurryJobs(ctx, jobPauseMost); err != nil {
+		if err := e.store.FreeJobs(ctx, store.LiveWithin); err != nil {
 			return false, err
 		}
 		if err := e.store.FreeUnheardJobs(ctx, e.id, e.here.list(), heardWithin); err != nil {
@@ -290,7 +291,7 @@ func (e *Engine) repair(ctx context.Context, run store.Run, due bool) error {
 		if err := tx.FreeOrphans(ctx, run.ID, store.LiveWithin); err != nil {
 			return err
 		}
-		if err := tx.HurryItems(ctx, run.ID, itemPauseMost); err != nil {
+		if err := tx.HurryItems(ctx, run.ID, pausesMost); err != nil {
 			return err
 		}
 		grants, err := tx.GrantOrphans(ctx, run.ID, store.LiveWithin, batchKind(run))

@@ -122,7 +122,7 @@ var (
 	orphanDue = sql(`update rotator.items i set next_attempt_at = now(), worker_id = null
 		where i.run_id = $1 and i.next_attempt_at > now() and i.state in ('claimed', 'exchanged') and i.worker_id is not null
 			and not exists (select from rotator.workers k where k.id = i.worker_id and k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
-			and i.claimed_at < now() - $2::interval`)
+			and i.claimed_at not between now() - $2::interval and now() + $2::interval`)
 	postponeItem = sql(`update rotator.items set next_attempt_at = now() + $4::interval
 		where run_id = $1 and position = $2 and attempt = $3 and next_attempt_at is not null`)
 )

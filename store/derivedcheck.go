@@ -26,7 +26,7 @@ type DerivedCheck struct {
 
 // DerivedChecked is what the look saw. State is exchanged when the token stays
 // in the run: Alive then tells that it works; without it and with a Delay the
-// shop is asked again. A shop that is parked or skipped keeps its derived token
+// shop is asked again, Asked of which the platform wants. A shop that is parked or skipped keeps its derived token
 // for the time after the cutover; Refused tells that it was parked for that.
 type DerivedChecked struct {
 	Of      DerivedCheck
@@ -36,6 +36,7 @@ type DerivedChecked struct {
 	Alive   bool
 	Refused bool
 	Delay   time.Duration
+	Asked   time.Duration
 }
 
 var (
@@ -54,9 +55,10 @@ var (
 	writeDerivedChecks = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = coalesce(nullif(x.detail, ''), i.detail),
 			checked_at = case when x.alive or x.refused then now() else i.checked_at end,
 			new_alive = case when x.alive or x.refused then x.alive else i.new_alive end,
-			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end
-		from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bool[], $8::bool[], $9::bigint[])
-			as x (position, attempt, state, class, detail, alive, refused, delay_ms)
+			next_attempt_at = case when x.delay_ms >= 0 then now() + x.delay_ms * interval '1 millisecond' end,
+			quiet_until = case when x.asked_ms > 0 then now() + x.asked_ms * interval '1 millisecond' else i.quiet_until end
+		from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bool[], $8::bool[], $9::bigint[], $10::bigint[])
+			as x (position, attempt, state, class, detail, alive, refused, delay_ms, asked_ms)
 		where i.run_id = $1 and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
 			and exists (select from rotator.runs r where r.id = $1 and r.phase in ('deriving', 'derived', 'checked'))`)
 	countDerivedChecks = sql(`select count(*) filter (where i.state <> 'exchanged' or (i.checked_at is not null and i.next_attempt_at is null)), count(*),
@@ -103,7 +105,7 @@ func (s *Store) NextDerivedChecks(ctx context.Context, runID, after int64, n int
 // WriteDerivedChecks commits what the check saw of a run's shops. What was
 // claimed or derived again since, or is past the cutover, is left alone.
 func (s *Store) WriteDerivedChecks(ctx context.Context, runID int64, group []DerivedChecked) error {
-	var positions, delays []int64
+	var positions, delays, asked []int64
 	var attempts []int32
 	var states, classes, details []string
 	var alive, refused []bool
@@ -115,7 +117,7 @@ func (s *Store) WriteDerivedChecks(ctx context.Context, runID int64, group []Der
 		if c.State == rotation.ItemExchanged && !c.Alive {
 			delay = c.Delay.Milliseconds()
 		}
-		delays = append(delays, delay)
+		delays, asked = append(delays, delay), append(asked, c.Asked.Milliseconds())
 	}
 	return againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
@@ -123,7 +125,7 @@ func (s *Store) WriteDerivedChecks(ctx context.Context, runID int64, group []Der
 			if err := tx.lockOpenRun(ctx, runID); err != nil {
 				return err
 			}
-			if _, err := tx.tx.Exec(ctx, writeDerivedChecks, runID, positions, attempts, states, classes, details, alive, refused, delays); err != nil {
+			if _, err := tx.tx.Exec(ctx, writeDerivedChecks, runID, positions, attempts, states, classes, details, alive, refused, delays, asked); err != nil {
 				return fmt.Errorf("write checks of derived tokens: %w", err)
 			}
 			return nil
