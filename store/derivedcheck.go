@@ -52,6 +52,8 @@ var (
 		where i.run_id = $1 and i.position > $2 and i.position % r.check_stride = 0 and i.state = 'exchanged'
 			and i.checked_at is null and i.next_attempt_at is null and (not $4::boolean or ` + computed + `)
 		order by i.position limit $3`)
+	// A look raises no attempt, so that two workers may look at once when one was
+	// silent: what gave no clear answer does not undo what did.
 	writeDerivedChecks = sql(`update rotator.items i set state = x.state, class = nullif(x.class, ''), detail = coalesce(nullif(x.detail, ''), i.detail),
 			checked_at = case when x.alive or x.refused then now() else i.checked_at end,
 			new_alive = case when x.alive or x.refused then x.alive else i.new_alive end,
@@ -60,6 +62,7 @@ var (
 		from unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bool[], $8::bool[], $9::bigint[], $10::bigint[])
 			as x (position, attempt, state, class, detail, alive, refused, delay_ms, asked_ms)
 		where i.run_id = $1 and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
+			and (i.checked_at is null or i.next_attempt_at is not null or x.alive or x.refused or x.state = 'skipped')
 			and exists (select from rotator.runs r where r.id = $1 and r.phase in ('deriving', 'derived', 'checked'))`)
 	countDerivedChecks = sql(`select count(*) filter (where i.state <> 'exchanged' or (i.checked_at is not null and i.next_attempt_at is null)), count(*),
 			count(*) filter (where i.new_alive), count(*) filter (where not i.new_alive)

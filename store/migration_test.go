@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -204,6 +205,41 @@ func TestTheCutoverBeginsAnew(t *testing.T) {
 	}
 	if s := r.shop(t, "legacy-3.myharavan.com"); s.SecretVersion != 1 {
 		t.Errorf("shop: %+v", s)
+	}
+}
+
+// A worker that was silent looked at a shop that another had looked at meanwhile.
+func TestAClearLookAtADerivedTokenStays(t *testing.T) {
+	t.Parallel()
+	r := legacyRig(t, 1)
+	r.deriveAll(t)
+	r.enter(t, rotation.PhaseDerived)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 1, false)
+	if err != nil || len(checks) != 1 {
+		t.Fatalf("%d checks: %v", len(checks), err)
+	}
+	again := store.DerivedChecked{State: rotation.ItemExchanged, Class: rotation.ClassRateLimited, Detail: "429", Delay: time.Second}
+	alive := store.DerivedChecked{State: rotation.ItemExchanged, Alive: true}
+	for i, step := range []struct {
+		seen store.DerivedChecked
+		done int
+	}{
+		{again, 0},
+		{alive, 1},
+		{again, 1},
+		{store.DerivedChecked{State: rotation.ItemParked, Class: rotation.ClassNetwork, Detail: "reset"}, 1},
+		{store.DerivedChecked{State: rotation.ItemParked, Class: rotation.ClassUnauthorized, Detail: "401", Refused: true}, 1},
+	} {
+		step.seen.Of = checks[0]
+		if err := r.WriteDerivedChecks(t.Context(), r.run.ID, []store.DerivedChecked{step.seen}); err != nil {
+			t.Fatal(err)
+		}
+		if m := r.snapshot(t, store.Counted).Migration; m.CheckDone != step.done {
+			t.Errorf("after look %d, %s %s: %+v", i+1, step.seen.State, step.seen.Class, m)
+		}
+		if parked := r.item(t, checks[0].Domain).State == rotation.ItemParked; parked != step.seen.Refused {
+			t.Errorf("after look %d, %s %s: parked %t", i+1, step.seen.State, step.seen.Class, parked)
+		}
 	}
 }
 
