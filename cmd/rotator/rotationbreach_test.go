@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 // TestNoStepOfABreachShowsASecret drives a breach run, with a new secret that was
@@ -118,6 +120,38 @@ func TestABreachAfterACancelledRunCountsWhoIsDown(t *testing.T) {
 	got := r.ok("", "rotation", "report", "--timeline")
 	says(got, "8 shops, whose token was of the new secret already", "12 shops; the first after", "half of 12 shops are back", "the last of them is back; 0 shops still down")
 	says(r.ok("", "rotation", "report", "--timeline", "--json"), `"back":{"shops":12,"waiting":0,`, `"kept":8`)
+}
+
+// TestTheForeseenOutageHeedsTheRatesCap: the outage is accepted by what is said of
+// it. The start's own cap counts, else the open run's, else the app's.
+func TestTheForeseenOutageHeedsTheRatesCap(t *testing.T) {
+	t.Parallel()
+	r, _ := newFleet(t, haravansim.Options{Shops: 20})
+	outage := func(args ...string) rotation.Outage {
+		t.Helper()
+		got := r.run("", append(args, "--breach", "--sample", "0", "--assume-latency", "10ms", "--json")...)
+		var answer struct{ Outage rotation.Outage }
+		if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil {
+			t.Fatalf("%v: %v\n%s%s", args, err, got.stdout, got.stderr)
+		}
+		return answer.Outage
+	}
+	heeds := func(o rotation.Outage, rate, least float64) {
+		t.Helper()
+		if o.CallsPerSecond != rate || o.ExchangeSeconds < least {
+			t.Errorf("%g calls/s and %g s of exchange, want %g and at least %g", o.CallsPerSecond, o.ExchangeSeconds, rate, least)
+		}
+	}
+	heeds(outage("rotation", "plan"), 2000, 0)
+	r.ok("", "app", "set", "--name", "main", "--rate", "10")
+	heeds(outage("rotation", "plan"), 10, 4)
+	heeds(outage("rotation", "start"), 10, 4)
+	heeds(outage("rotation", "start", "--rate", "5"), 5, 8)
+	heeds(outage("rotation", "start", "--rate", "0"), 2000, 0)
+	heeds(outage("rotation", "start", "--rate", "4", "--confirm", "main"), 4, 10)
+	heeds(outage("rotation", "plan"), 4, 10)
+	r.ok("", "rotation", "tune", "--rate", "0")
+	heeds(outage("rotation", "plan"), 2000, 0)
 }
 
 // discard revokes a secret at the platform.
