@@ -136,9 +136,8 @@ func (c *cli) connectBy(ctx context.Context, conns int, connect func(context.Con
 		}
 		url = secret.New(cluster.URL())
 	}
-	c.waiting("waiting for the database")
+	c.waiting("waiting for the database") // not over with this: somebody may lock what is read next
 	pool, err := connect(ctx, url, "rotator", conns)
-	c.came()
 	if err != nil && ctx.Err() == nil && !cfg.DatabaseURL.IsZero() {
 		return nil, exitWith(exitFailed, err, "check that the database of DATABASE_URL runs and can be reached: rotator doctor")
 	}
@@ -159,7 +158,7 @@ func (c *cli) storeOn(ctx context.Context, pool *pgxpool.Pool) (*store.Store, er
 	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
 		c.waiting("migrating the schema")
 		_, err = migrations.Up(ctx, pool)
-		c.came()
+		c.waiting("waiting for the database")
 	}
 	if err != nil {
 		return nil, err

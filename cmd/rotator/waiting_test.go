@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,6 +71,7 @@ func (l *listener) Write(b []byte) (int, error) {
 func TestNoCommandIsSilentWhileTheDatabaseIsSlow(t *testing.T) {
 	t.Parallel()
 	const shops, ofRun, ofApp = "rotator.shops", "counting the shops of run 1, for ", "counting the shops of app main, for "
+	const waits, waitsMain = "waiting for the database, for ", "waiting for the database, app main, for "
 	for _, tt := range []struct{ command, locked, says string }{
 		{"check --sample 0 --json", "rotator.items", ofApp},
 		{"check --json", "rotator.items", ofApp},
@@ -91,10 +93,21 @@ func TestNoCommandIsSilentWhileTheDatabaseIsSlow(t *testing.T) {
 		{"tokenmigration plan --json", shops, ofRun},
 		{"tokenmigration start --json", "rotator.items", ofRun},
 		{"doctor --json", "rotator.secrets", "asking the database and the platform, for "},
-		{"secret list --json", "rotator.secrets", "waiting for the database, app main, for "},
-		{"shop list --json", shops, "waiting for the database, app main, for "},
+		{"secret list --json", "rotator.secrets", waitsMain},
+		{"shop list --json", shops, waitsMain},
+		{"app list --json", "rotator.apps", waits},
+		{"app remove --confirm main --json", "rotator.runs", waitsMain},
+		{"db status --json", "rotator.schema_version", waits},
+		{"journal list --json", "rotator.journal", waits},
+		{"keyring verify DIR/copy.json --json", "rotator.keyring", waits},
+		{"rotation status --json", "rotator.runs", waits},
+		{"secret add --file DIR/secret.txt --json", "rotator.secrets", waitsMain},
+		{"shop show a --json", shops, waits},
+		{"shop export --output DIR/new.csv --json", shops, "reading the shops of app main, for "},
+		{"shop import DIR/shops.csv --json", shops, "storing 1 shop, for "},
+		{"worker --once --json", "rotator.keyring", waits},
 	} {
-		t.Run(strings.ReplaceAll(tt.command, " ", "_"), func(t *testing.T) {
+		t.Run(strings.NewReplacer(" ", "_", "/", "_").Replace(tt.command), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			sim := startSim(t, haravansim.Options{Shops: 3, Seed: 1})
@@ -104,6 +117,11 @@ func TestNoCommandIsSilentWhileTheDatabaseIsSlow(t *testing.T) {
 			r.ok("domain,access_token\na.myharavan.com,token-of-a\n", "shop", "import", "-")
 			r.ok("value-of-the-new-secret", "secret", "add", "--file", "-")
 			r.ok("", "rotation", "start")
+			keyring, err := os.ReadFile(r.dir + "/keyring.json")
+			must(t, err)
+			r.file("copy.json", string(keyring))
+			r.file("secret.txt", "value-of-another-secret")
+			r.file("shops.csv", "domain,access_token\na.myharavan.com,another-token-of-a\n")
 			url, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
 			holder, err := pgx.Connect(t.Context(), url)
 			must(t, err)
@@ -115,7 +133,7 @@ func TestNoCommandIsSilentWhileTheDatabaseIsSlow(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				run(t.Context(), strings.Fields(tt.command), r.env, strings.NewReader(""), &stdout, stderr)
+				run(t.Context(), strings.Fields(strings.ReplaceAll(tt.command, "DIR", r.dir)), r.env, strings.NewReader(""), &stdout, stderr)
 			}()
 			silent := false
 			select {
@@ -138,4 +156,36 @@ func TestNoCommandIsSilentWhileTheDatabaseIsSlow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A watch looks again and again, and any look may be the one that waits.
+func TestAWatchSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 3})
+	r.toArmed(sim)
+	url, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
+	holder, err := pgx.Connect(t.Context(), url)
+	must(t, err)
+	defer holder.Close(context.Background())
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stdout, stderr := newWatched("armed"), newWatched("counting the shops of run 1, for ")
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"rotation", "status", "--watch"}, r.env, strings.NewReader(""), stdout, stderr)
+	}()
+	<-stdout.seen
+	_, err = holder.Exec(t.Context(), "begin; lock table rotator.items")
+	must(t, err)
+	select {
+	case <-stderr.seen:
+	case <-ended:
+		t.Fatalf("it did not wait\n%s%s", stdout, stderr)
+	case <-time.After(20 * quietFor):
+		t.Errorf("never said what it waits for, but %q", stderr)
+	}
+	_, err = holder.Exec(t.Context(), "rollback")
+	must(t, err)
+	stop()
+	<-ended
 }

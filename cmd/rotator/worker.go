@@ -86,6 +86,7 @@ func (c *cli) work(ctx context.Context, f workerFlags) error {
 		return err
 	}
 	defer done()
+	c.came() // from here on the log says what there is to say
 	if f.quiet {
 		c.log = slog.New(quietLog{c.log.Handler()})
 	}
