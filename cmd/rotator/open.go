@@ -130,7 +130,12 @@ func (c *cli) connectBy(ctx context.Context, conns int, connect func(context.Con
 	}
 	url := cfg.DatabaseURL
 	if url.IsZero() {
-		cluster, err := pgembed.Open(ctx, pgembed.Options{Dir: privateDir(cfg), Log: c.stderr})
+		options := pgembed.Options{Dir: privateDir(cfg), Log: c.stderr}
+		if c.quiet {
+			options.Log = nil
+		}
+		c.came() // it tells by itself what it waits for
+		cluster, err := pgembed.Open(ctx, options)
 		if err != nil {
 			return nil, misnamedFolder(err, privateDir(cfg))
 		}

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,4 +192,62 @@ func TestAWatchSaysWhatItWaitsFor(t *testing.T) {
 	must(t, err)
 	stop()
 	<-ended
+}
+
+// A mail of cron's has what went wrong, and nothing of what only takes its time.
+func TestAQuietWorkerIsQuietWhereItWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	url, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
+	holder, err := pgx.Connect(t.Context(), url)
+	must(t, err)
+	defer holder.Close(context.Background())
+	_, err = holder.Exec(t.Context(), "begin; lock table rotator.keyring")
+	must(t, err)
+	quietBeside(t, r.env, "waiting for the database, for ", func() {
+		_, err := holder.Exec(t.Context(), "rollback")
+		must(t, err)
+	})
+}
+
+// The private PostgreSQL has words of its own while it is started.
+func TestAQuietWorkerIsQuietWhileItsPostgresStarts(t *testing.T) {
+	t.Parallel()
+	data, err := os.MkdirTemp("/tmp", "rotator-quiet-")
+	must(t, err)
+	defer os.RemoveAll(data)
+	must(t, os.Chmod(data, 0o711))
+	postgres := filepath.Join(data, "postgres")
+	must(t, os.Mkdir(postgres, 0o700))
+	folder, err := os.Open(postgres)
+	must(t, err)
+	defer folder.Close()
+	must(t, syscall.Flock(int(folder.Fd()), syscall.LOCK_EX)) // as another that starts it
+	env := []string{"ROTATOR_DATA_DIR=" + data, "ROTATOR_ACTOR=tester"}
+	quietBeside(t, env, "waiting for another rotator that starts or stops PostgreSQL", func() {})
+}
+
+// quietBeside runs a quiet worker and then a loud one, both of which wait, until the
+// loud one has said so and they are released; the other must not have said it.
+func quietBeside(t *testing.T, env []string, says string, release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var both sync.WaitGroup
+	var unheard bytes.Buffer
+	both.Go(func() {
+		run(ctx, []string{"worker", "--once", "--quiet"}, env, strings.NewReader(""), io.Discard, &unheard)
+	})
+	heard := newWatched(says)
+	both.Go(func() { run(ctx, []string{"worker", "--once"}, env, strings.NewReader(""), io.Discard, heard) })
+	select {
+	case <-heard.seen:
+	case <-time.After(20 * quietFor):
+		t.Errorf("the loud one said %q", heard)
+	}
+	release()
+	cancel()
+	both.Wait()
+	if strings.Contains(unheard.String(), "waiting") {
+		t.Errorf("the quiet one said %q", unheard.String())
+	}
 }
