@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
+	"github.com/haravan-rotator/rotator/internal/pgembed"
 )
 
 func TestAWaitIsToldOfUntilSomethingElseIsSaid(t *testing.T) {
@@ -213,18 +216,54 @@ func TestAQuietWorkerIsQuietWhereItWaits(t *testing.T) {
 // The private PostgreSQL has words of its own while it is started.
 func TestAQuietWorkerIsQuietWhileItsPostgresStarts(t *testing.T) {
 	t.Parallel()
-	data, err := os.MkdirTemp("/tmp", "rotator-quiet-")
+	quietBeside(t, startedElsewhere(t), otherStarts, func() {})
+}
+
+// otherStarts is said of a private PostgreSQL that another process starts.
+const otherStarts = "waiting for another rotator that starts or stops PostgreSQL"
+
+// startedElsewhere is the environment of a private PostgreSQL that exists and that
+// another process starts for as long as the test lasts.
+func startedElsewhere(t *testing.T) (env []string) {
+	t.Helper()
+	bin, err := pgembed.FindBinaries()
 	must(t, err)
-	defer os.RemoveAll(data)
-	must(t, os.Chmod(data, 0o711))
+	data, err := os.MkdirTemp("/tmp", "rotator-start-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(data)) })
+	must(t, os.Chmod(data, 0o711)) // for the server's account
 	postgres := filepath.Join(data, "postgres")
-	must(t, os.Mkdir(postgres, 0o700))
+	must(t, os.MkdirAll(filepath.Join(postgres, "data"), 0o700))
+	must(t, os.WriteFile(filepath.Join(postgres, "data", "PG_VERSION"), fmt.Appendf(nil, "%d\n", bin.Major), 0o600))
+	if os.Geteuid() == 0 {
+		must(t, exec.Command("chown", "-R", "nobody", postgres).Run())
+	}
 	folder, err := os.Open(postgres)
 	must(t, err)
-	defer folder.Close()
-	must(t, syscall.Flock(int(folder.Fd()), syscall.LOCK_EX)) // as another that starts it
-	env := []string{"ROTATOR_DATA_DIR=" + data, "ROTATOR_ACTOR=tester"}
-	quietBeside(t, env, "waiting for another rotator that starts or stops PostgreSQL", func() {})
+	t.Cleanup(func() { must(t, folder.Close()) })
+	must(t, syscall.Flock(int(folder.Fd()), syscall.LOCK_EX))
+	return []string{"ROTATOR_DATA_DIR=" + data, "ROTATOR_ACTOR=tester"}
+}
+
+// Two lines would tell of one wait in two ways.
+func TestTheDoctorTellsOfOneWaitAtATime(t *testing.T) {
+	t.Parallel()
+	env := startedElsewhere(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	said := newWatched(otherStarts)
+	var doctor sync.WaitGroup
+	doctor.Go(func() { run(ctx, []string{"doctor", "--json"}, env, strings.NewReader(""), io.Discard, said) })
+	<-said.seen
+	later := newWatched("so long")
+	c := newCLI(nil, nil, io.Discard, later)
+	c.waiting("so long")
+	<-later.seen
+	c.came()
+	cancel()
+	doctor.Wait()
+	if strings.Contains(said.String(), "asking") {
+		t.Errorf("it said %q", said)
+	}
 }
 
 // quietBeside runs a quiet worker and then a loud one, both of which wait, until the
