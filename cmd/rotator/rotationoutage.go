@@ -39,10 +39,15 @@ func (f outageFlags) check(cmd *cobra.Command, breach bool) error {
 	return nil
 }
 
+// contained tells that the open run has revoked the old secret first.
+func (o onRun) contained() bool {
+	return o.run.Open() && rotation.Contained(o.run.Mode, o.run.Phase)
+}
+
 // measurable replaces a sample that cannot be taken, since the stored tokens are
 // dead by the run's own revoke, by what is known of the latency.
 func (c *cli) measurable(ctx context.Context, o onRun, client operate.Identifier, f planFlags) (planFlags, error) {
-	if !o.run.Open() || !rotation.Contained(o.run.Mode, o.run.Phase) {
+	if !o.contained() {
 		return f, nil
 	}
 	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency})
@@ -86,10 +91,15 @@ func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, load rotat
 		return nil, err
 	}
 	defer client.CloseIdle()
+	if f.latency == 0 && f.sample > 0 && !o.contained() {
+		c.waiting("asking %s of app %s", plural(f.sample, "shop"), o.app.Name)
+	}
 	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency, Sample: f.sample})
 	if err != nil {
 		return nil, err
 	}
+	c.came()
+	o.counting()
 	words = cmp.Or(f.source, words)
 	if load.Tiers, err = o.store.Tiers(ctx, o.app.ID); err != nil {
 		return nil, err

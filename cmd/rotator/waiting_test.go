@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -288,5 +291,52 @@ func quietBeside(t *testing.T, env []string, says string, release func()) {
 	both.Wait()
 	if strings.Contains(unheard.String(), "waiting") {
 		t.Errorf("the quiet one said %q", unheard.String())
+	}
+}
+
+// Before an outage is accepted the platform is asked, and then the shops are counted.
+func TestTheStartOfABreachSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	r, _ := newFleet(t, haravansim.Options{Shops: 3})
+	answer := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-answer
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer slow.Close()
+	url, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
+	holder, err := pgx.Connect(t.Context(), url)
+	must(t, err)
+	defer holder.Close(context.Background())
+	asks, counts := newWatched("asking 3 shops of app main, for "), newWatched("counting the shops of app main, for ")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(t.Context(), []string{"rotation", "start", "--breach", "--sample", "3", "--json"}, append(slices.Clone(r.env), "ROTATOR_API_URL="+slow.URL), strings.NewReader(""), io.Discard, io.MultiWriter(asks, counts))
+	}()
+	for _, step := range []struct {
+		said *watched
+		then func() error
+	}{
+		{asks, func() error {
+			_, err := holder.Exec(t.Context(), "begin; lock table rotator.shops")
+			close(answer)
+			return err
+		}},
+		{counts, func() error {
+			_, err := holder.Exec(t.Context(), "rollback")
+			return err
+		}},
+	} {
+		select {
+		case <-step.said.seen:
+		case <-ended:
+		case <-time.After(20 * quietFor):
+		}
+		must(t, step.then())
+	}
+	<-ended
+	if a, c := strings.Index(asks.String(), "asking"), strings.Index(asks.String(), "counting"); a < 0 || c < a {
+		t.Errorf("it said %q", asks)
 	}
 }
