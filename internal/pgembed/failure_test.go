@@ -118,6 +118,11 @@ func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	_, err := Open(t.Context(), Options{Dir: filepath.Join(closed, "postgres")})
 	wantText(t, err, "cannot pass through "+closed, "ROTATOR_DATA_DIR")
 	wantText(t, Makeable(filepath.Join(closed, "data", "postgres")), "cannot pass through "+closed, "ROTATOR_DATA_DIR")
+	_, err = Open(t.Context(), Options{Dir: filepath.Join(closed, "data", "postgres")})
+	wantText(t, err, "cannot pass through "+closed, "ROTATOR_DATA_DIR")
+	if exists(filepath.Join(closed, "data")) {
+		t.Error("a folder was made where the server cannot come")
+	}
 	if info, err := os.Stat(closed); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("a folder that is not rotator's own was opened: %v, %v", info.Mode(), err)
 	}

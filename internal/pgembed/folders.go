@@ -116,6 +116,9 @@ func makePrivateFolder(dir string, a account) error {
 
 // belongs fails unless dir is a folder of a.
 func belongs(dir string, info os.FileInfo, a account) error {
+	if info.Mode()&os.ModeSymlink != 0 {
+		return folderErrorf("use %s: it is a link and not a folder: remove it", dir)
+	}
 	if !info.IsDir() {
 		return folderErrorf("use %s: not a folder: remove it", dir)
 	}
@@ -133,6 +136,13 @@ func makeClusterFolder(dir string, a account) error {
 	if a.other() {
 		mode = 0o711 // pass through, without listing
 	}
+	above, err := existing(parent)
+	if err != nil {
+		return notMakeable(err)
+	}
+	if err := closedToServer(above, a); err != nil {
+		return err // before anything is made that would stay behind
+	}
 	if err := makeFolders(parent, mode); err != nil {
 		return notMakeable(err)
 	}
@@ -145,6 +155,17 @@ func makeClusterFolder(dir string, a account) error {
 		return err
 	}
 	return makePrivateFolder(dir, a)
+}
+
+// existing returns dir, or the first above it that is there.
+func existing(dir string) (string, error) {
+	for {
+		_, err := os.Stat(dir)
+		if !errors.Is(err, os.ErrNotExist) {
+			return dir, err
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // makeFolders makes dir and what is missing above it with that very mode: a umask
