@@ -138,6 +138,38 @@ func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	}
 }
 
+// As another user than the one whose database it is, trying again is of no use.
+func TestAnothersFolderIsNotOnesOwn(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	closed := filepath.Join(publicFolder(t), "closed")
+	must(t, os.MkdirAll(filepath.Join(closed, "postgres", "data"), 0o700))
+	half := filepath.Join(publicFolder(t), "postgres")
+	must(t, os.MkdirAll(filepath.Join(half, "data"), 0o755))
+	must(t, os.WriteFile(filepath.Join(half, "data", "PG_VERSION"), []byte("15\n"), 0o600))
+	for _, dir := range []string{filepath.Join(closed, "postgres"), half} {
+		for _, role := range []string{"inspect", "stop"} {
+			if role == "stop" && dir == half {
+				continue // without a server it has nothing to read there
+			}
+			if f := cast(t, "nobody", role, dir).tells(t); !f.Folder || !strings.Contains(f.Err, "permission denied") {
+				t.Errorf("%s %s: %+v", role, dir, f)
+			}
+		}
+	}
+}
+
+// The data may be root's after a restore: then there is still nothing to stop.
+func TestStoppingWhatDoesNotRunNeedsNoAccount(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	dir := filepath.Join(publicFolder(t), "postgres")
+	must(t, os.MkdirAll(filepath.Join(dir, "data"), 0o700))
+	if err := Stop(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+}
+
 // Rotator's own data folder may be there already, closed, with the keyring.
 func TestRootsOwnDataFolderIsOpenedForTheServer(t *testing.T) {
 	t.Parallel()

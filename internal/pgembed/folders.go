@@ -69,20 +69,20 @@ func socketFolder(dir string, uid int) string {
 }
 
 // removeSocketFolder removes the folder for the socket of a stopped cluster if that is
-// not in dir, which is all that an operator knows of.
-func removeSocketFolder(dir string) error {
+// not in dir, which is all that an operator knows of. The cluster is stopped: an empty
+// folder that stays behind is no reason to say anything else.
+func removeSocketFolder(dir string) {
 	a, err := accountFor(dir)
 	if err != nil {
-		return err
+		return // no server has run as any
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return fmt.Errorf("find folder of PostgreSQL: %w", err)
+		return
 	}
 	// What is not empty, or not ours, stays.
 	if sockets := socketFolder(dir, a.uid); filepath.Dir(sockets) != dir {
 		_ = os.Remove(sockets)
 	}
-	return nil
 }
 
 // makePrivateFolder makes dir for a alone, or checks that it is: below /tmp
