@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,15 +108,24 @@ func TestABreachAfterACancelledRunCountsWhoIsDown(t *testing.T) {
 		}
 	}
 	says(r.run("", "rotation", "plan", "--breach"), "12 shops are down from the revoke on")
+	says(r.exits(exitRefused, "", "rotation", "start", "--breach"), "the revoke of secret version 1, which kills every token that was made with it: 12 shops")
 	r.ok("", "rotation", "start", "--breach", "--confirm", "main")
 	must(t, discard(sim, 1))
-	says(r.ok("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main"), "12 shops are down until they are exchanged")
+	says(r.ok("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main"), "12 shops are down until they are exchanged", "8 more are", "`rotator shop export --changed-since 1 --output FILE`")
+	says(r.ok("", "shop", "export", "--changed-since", "1", "--output", r.dir+"/load.csv"), "Wrote 8 shops")
+	r.exits(exitWaiting, "", "worker", "--once") // takes the shops in
 	says(r.exits(exitRefused, "", "rotation", "cancel", "--confirm", "main"), "12 shops are without a working token")
 	says(r.ok("", "rotation", "report", "--timeline"), "back: ", "no shop yet")
 	says(r.run("", "rotation", "plan", "--breach"), "12 shops are down from the revoke on")
 	r.ok("", "rotation", "confirm", "oauth_switched", "--note", "n")
 	says(r.run("", "rotation", "status"), "12 shops are down: create a refresh token")
 	r.ok(sim.CreateRefreshToken().Value, "rotation", "arm", "--no-plan")
+	for shop := range sim.Shops {
+		got := r.ok("", "rotation", "explain", shop.Domain)
+		if exchanged := !slices.Contains(left, shop.Domain); exchanged != strings.Contains(got.stdout, "`rotator shop export --changed-since 1 --output FILE`") {
+			t.Errorf("%s, exchanged before: %v:\n%s", shop.Domain, exchanged, got.stdout)
+		}
+	}
 	r.exits(exitWaiting, "", "worker", "--once")
 	got := r.ok("", "rotation", "report", "--timeline")
 	says(got, "8 shops, whose token was of the new secret already", "12 shops; the first after", "half of 12 shops are back", "the last of them is back; 0 shops still down")
