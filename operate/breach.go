@@ -25,7 +25,7 @@ func mayBreach(app store.App, leaked store.Secret, o BreachOptions) error {
 		return nil
 	}
 	return &Refused{What: "start --breach", Why: fmt.Sprintf(
-		"the run begins with the revoke of secret version %d, which kills every stored token: %s; repeat the app's name with --confirm %s",
+		"the run begins with the revoke of secret version %d, which kills every token that was made with it: %s; repeat the app's name with --confirm %s",
 		leaked.Version, o.Outage.Words(), app.Name)}
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // breach is the course for a secret that has leaked: it is revoked first, which
-// takes every stored token with it (Haravan, API Credential Rotation, step 6),
+// takes every token that it made with it (Haravan, API Credential Rotation, step 6),
 // and the rest of the six steps brings the shops back. The app never accepts two
 // signatures: what the leaked secret signs is not to be believed.
 var breach = Course{
@@ -31,7 +31,7 @@ var DefaultBreachWaves = WavePolicy{Canary: 3, Shares: []float64{0.10}, Budget: 
 const BreachCanaryMost = 5
 
 // Contained reports whether the leaked secret is revoked: from then on no shop
-// has a token but those that the run brought back.
+// has a token but those that the run brought back, or that an earlier one spared.
 func (s Snapshot) Contained() bool { return Contained(s.Mode, s.Phase) }
 
 // Contained is the same of a run's mode and phase.
@@ -43,7 +43,7 @@ func Irrevocable(m Mode, p Phase) bool { return Contained(m, p) || !p.Before(Pha
 
 // breachText says what an operator attests in a breach run, where that differs.
 var breachText = map[Phase]string{
-	PhaseContained:      "the old secret is revoked in the Partners dashboard; every stored token is dead from now on",
+	PhaseContained:      "the old secret is revoked in the Partners dashboard; every token that was made with it is dead from now on",
 	PhaseOAuthSwitched:  "the app uses only the new secret, for OAuth and for the signatures of webhooks",
 	PhaseWebhooksSingle: "no instance of the app accepts webhooks signed by the leaked secret",
 }
@@ -53,11 +53,11 @@ var breachText = map[Phase]string{
 func nextBreach(s Snapshot) (Step, bool) {
 	switch s.Phase {
 	case PhasePrepared:
-		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now (`rotator secret identify` tells it from the new one): that ends the abuse, and every stored access token with it; then say so at once"), true
+		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now (`rotator secret identify` tells it from the new one): that ends the abuse, and every access token that was made with it; then say so at once"), true
 	case PhaseContained:
-		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: "+areDown(s)+" until they are exchanged"), true
+		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: "+areDown(s)+" until they are exchanged"+loadSpared(s)), true
 	case PhaseOAuthSwitched:
-		return human(s, "arm", areDown(s)+": create a refresh token in the Partners dashboard and enter it here; its hour starts when it is made"), true
+		return human(s, "arm", areDown(s)+": create a refresh token in the Partners dashboard and enter it here; its hour starts when it is made"+loadSpared(s)), true
 	case PhaseProven:
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "every shop is back; what is left: " + unmet(gate)}, true
@@ -83,6 +83,14 @@ func areDown(s Snapshot) string {
 		return fmt.Sprintf("%d shops are down", s.Down)
 	}
 	return "the shops are down"
+}
+
+// loadSpared is what brings those shops back that wait for nothing but the app.
+func loadSpared(s Snapshot) string {
+	if s.Spared == 0 || s.ToLoad == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d more are, whose token an earlier run made with the new secret, until the app works with it: load it now (`%s`)", s.ToLoad, exportCommand(s))
 }
 
 // beforeUp is what must be so before the app works again.

@@ -61,6 +61,10 @@ func TestABreachHasNoGraceForOldSignatures(t *testing.T) {
 	}
 }
 
+// sparedToLoad: two shops were exchanged by a run that was cancelled, and the app has
+// not heard of it.
+func sparedToLoad(s *rotation.Snapshot) { s.Down, s.Spared, s.ToLoad, s.LoadSince = 8, 2, 2, 5 }
+
 func TestNextInABreach(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -74,6 +78,10 @@ func TestNextInABreach(t *testing.T) {
 		"switched":                   {rotation.PhaseOAuthSwitched, nil, "rotator rotation arm", "the shops are down"},
 		"contained, some are spared": {rotation.PhaseContained, func(s *rotation.Snapshot) { s.Down, s.Spared = 8, 2 }, "rotator rotation confirm oauth_switched", "then say so: 8 shops are down until they are exchanged"},
 		"switched, some are spared":  {rotation.PhaseOAuthSwitched, func(s *rotation.Snapshot) { s.Down, s.Spared = 8, 2 }, "rotator rotation arm", "8 shops are down: create"},
+		"contained, spared to load":  {rotation.PhaseContained, sparedToLoad, "rotator rotation confirm oauth_switched", "8 shops are down until they are exchanged; 2 more are, whose token an earlier run made with the new secret, until the app works with it: load it now (`rotator shop export --changed-since 5 --output FILE`)"},
+		"switched, spared to load":   {rotation.PhaseOAuthSwitched, sparedToLoad, "rotator rotation arm", "its hour starts when it is made; 2 more are"},
+		"switched, spared have it":   {rotation.PhaseOAuthSwitched, func(s *rotation.Snapshot) { s.Down, s.Spared = 8, 2 }, "rotator rotation arm", "8 shops are down: create a refresh token in the Partners dashboard and enter it here; its hour starts when it is made"},
+		"prepared, what dies":        {rotation.PhasePrepared, nil, "rotator rotation confirm contained --confirm shopbot", "that ends the abuse, and every access token that was made with it; then"},
 		"armed":                      {rotation.PhaseArmed, nil, "", "as soon as every shop is in the run"},
 		"parked":                     {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", "3 shops are parked"},
 		"proven":                     {rotation.PhaseProven, nil, "", "about to look at old and new tokens"},

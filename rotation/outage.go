@@ -21,7 +21,10 @@ type OutageLoad struct {
 	InFlight int
 	// Retries is the expected share of calls made again, e.g. 0.05.
 	Retries float64
-	Waves   WavePolicy
+	// Rate is the run's cap on calls per second, those made again among them; 0 for
+	// none.
+	Rate  float64
+	Waves WavePolicy
 	// Deploy is how long people take from the revoke until the app uses the new
 	// secret everywhere, Arm how long to make and enter a refresh token.
 	Deploy, Arm time.Duration
@@ -93,9 +96,12 @@ func ExpectOutage(l OutageLoad) Outage {
 			"a shop is back when its new token is proven here; the app has to load it (`rotator shop export`)",
 		},
 	}
+	if l.Rate > 0 {
+		o.Assumptions = append(o.Assumptions, fmt.Sprintf("%g calls/s at most, the cap that is set (--rate)", l.Rate))
+	}
 	if l.Latency > 0 {
 		calls := float64(min(l.InFlight, max(c.shops, 1))) / l.Latency.Seconds()
-		o.CallsPerSecond = math.Round(10*min(calls, callsMost)) / 10
+		o.CallsPerSecond = math.Round(10*min(calls, c.callsMost())) / 10
 	}
 	if c.shops == 0 {
 		return o
@@ -115,6 +121,24 @@ type clock struct {
 	waves []Wave
 }
 
+// callsMost is how many calls a second are reckoned with at most.
+func (c clock) callsMost() float64 {
+	if c.load.Rate > 0 {
+		return min(c.load.Rate, callsMost)
+	}
+	return callsMost
+}
+
+// least is the time that so many shops take with any number of calls in flight.
+func (c clock) least(shops int64) time.Duration {
+	calls := float64(shops) * CallsPerShop
+	least := calls / callsMost
+	if c.load.Rate > 0 {
+		least = max(least, calls*(1+c.load.Retries)/c.load.Rate)
+	}
+	return seconds(least)
+}
+
 // busy is the time that the exchange takes up to the n-th shop.
 func (c clock) busy(n int) time.Duration {
 	shop := time.Duration(float64(c.load.Latency) * CallsPerShop * (1 + c.load.Retries))
@@ -123,8 +147,7 @@ func (c clock) busy(n int) time.Duration {
 		if shop > 0 && at > int64(longest*time.Second)/int64(shop) {
 			return longest * time.Second
 		}
-		least := seconds(float64(shops) * CallsPerShop / callsMost)
-		return max(time.Duration(at)*shop, least)
+		return max(time.Duration(at)*shop, c.least(shops))
 	}
 	var total time.Duration
 	for _, w := range c.waves {

@@ -49,6 +49,17 @@ func TestExpectOutage(t *testing.T) {
 			0, 0.8, 2, 3.5, 100, 1,
 			[]rotation.TierBack{{Tier: rotation.Tier{Shops: 100}, FirstSeconds: 0.8, LastSeconds: 3.5}},
 		},
+		// 200 calls and half of them again at 5 a second; one wave's turn of 0.5 s.
+		"a cap on the rate": {
+			rotation.OutageLoad{Tiers: []rotation.Tier{{Shops: 100}}, Latency: 100 * time.Millisecond, InFlight: 10, Retries: 0.5, Rate: 5, Waves: rotation.WavePolicy{}},
+			0, 1.1, 30.5, 60.5, 5, 1,
+			[]rotation.TierBack{{Tier: rotation.Tier{Shops: 100}, FirstSeconds: 1.1, LastSeconds: 60.5}},
+		},
+		"a cap that is never met": {
+			rotation.OutageLoad{Tiers: []rotation.Tier{{Shops: 100}}, Latency: 100 * time.Millisecond, InFlight: 10, Retries: 0.5, Rate: 1000, Waves: rotation.WavePolicy{}},
+			0, 0.8, 2, 3.5, 100, 1,
+			[]rotation.TierBack{{Tier: rotation.Tier{Shops: 100}, FirstSeconds: 0.8, LastSeconds: 3.5}},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +105,8 @@ func TestManyTiersAreSummedUp(t *testing.T) {
 }
 
 // Whatever the fleet: nobody is back before people are done, the more important
-// never after the less, and more calls in flight never make it longer.
+// never after the less, and neither more calls in flight nor no cap on their rate make
+// it longer.
 func TestAnOutageIsInOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -105,6 +117,7 @@ func TestAnOutageIsInOrder(t *testing.T) {
 		l.Latency = time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "latency"))
 		l.InFlight = rapid.IntRange(-1, 5000).Draw(t, "inflight")
 		l.Retries = rapid.Float64Range(0, 3).Draw(t, "retries")
+		l.Rate = rapid.SampledFrom([]float64{0, 0.1, 5, 1000, 100_000}).Draw(t, "rate")
 		l.Waves = rotation.WavePolicy{Canary: rapid.IntRange(0, 5).Draw(t, "canary"), Shares: []float64{0.1}}
 		l.Deploy, l.Arm = time.Minute, time.Minute
 		o := rotation.ExpectOutage(l)
@@ -128,6 +141,10 @@ func TestAnOutageIsInOrder(t *testing.T) {
 		l.InFlight = max(l.InFlight, 1) * 2
 		if more := rotation.ExpectOutage(l); more.LastSeconds > o.LastSeconds {
 			t.Fatalf("twice the calls in flight take %g s instead of %g", more.LastSeconds, o.LastSeconds)
+		}
+		l.Rate = 0
+		if free := rotation.ExpectOutage(l); free.LastSeconds > o.LastSeconds || free.CallsPerSecond < o.CallsPerSecond {
+			t.Fatalf("without a cap it takes %g s instead of %g", free.LastSeconds, o.LastSeconds)
 		}
 	})
 }

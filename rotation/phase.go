@@ -49,7 +49,7 @@ type Phase string
 const (
 	// PhasePrepared: the new secret is stored, pending (step 1).
 	PhasePrepared Phase = "prepared"
-	// PhaseContained: the leaked secret is revoked, and every stored token dead.
+	// PhaseContained: the leaked secret is revoked, and every token of it dead.
 	PhaseContained Phase = "contained"
 	// PhaseWebhooksDual: the app accepts webhooks signed by either (step 2).
 	PhaseWebhooksDual Phase = "webhooks_dual"

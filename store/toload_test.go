@@ -42,6 +42,42 @@ func TestTheAppLoadsWhatCancelledRunsSwapped(t *testing.T) {
 	}
 }
 
+// From the revoke of a breach on the shops that a cancelled run exchanged wait for
+// nothing but the app.
+func TestTheAppLoadsWhatABreachSpares(t *testing.T) {
+	t.Parallel()
+	r := newBreach(t, 6)
+	first := r.run.ID - 1
+	exec(t, r.DB, "update rotator.shops set rotated_run = $1, rotated_at = now() where domain <= 'shop-3'", first)
+	r.spared(t, "shop-0.myharavan.com", "shop-1.myharavan.com") // the other is of the leaked secret
+	toLoad := func(want int) {
+		t.Helper()
+		if s := r.snapshot(t, store.Counted); s.ToLoad != want || want > 0 && s.LoadSince != first {
+			t.Errorf("%s: %d are to be loaded since run %d, want %d since run %d", s.Phase, s.ToLoad, s.LoadSince, want, first)
+		}
+	}
+	spares := func(domain string, want bool, since int64) {
+		t.Helper()
+		spared, from, err := r.Spared(t.Context(), r.run.ID, domain)
+		if err != nil || spared != want || from != since {
+			t.Errorf("%s is spared: %v, to be loaded since run %d (%v), want %v and %d", domain, spared, from, err, want, since)
+		}
+	}
+	toLoad(0)
+	r.enter(t, rotation.PhaseContained)
+	toLoad(2)
+	r.walk(t)
+	r.enter(t, rotation.PhaseOAuthSwitched)
+	toLoad(2)
+	spares("shop-0.myharavan.com", true, first)
+	spares("shop-2.myharavan.com", false, 0)
+	exec(t, r.DB, "update rotator.shops set bound_key = '1' where domain = 'shop-1.myharavan.com'")
+	toLoad(1)
+	spares("shop-1.myharavan.com", true, 0) // its row has the token
+	exec(t, r.DB, "update rotator.items set class = 'unauthorized' where position = 1")
+	spares("shop-0.myharavan.com", false, 0)
+}
+
 // A shop whose former token outlives the revoke is named, a fleet of them is not.
 func TestFewOldTokensThatAnswerAreNamed(t *testing.T) {
 	t.Parallel()

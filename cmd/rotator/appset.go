@@ -113,6 +113,7 @@ func (c *cli) setApp(ctx context.Context, cmd *cobra.Command, f *appFlags) error
 		return err
 	}
 	a.DeliverKey = key
+	c.waiting("waiting for the database, app %s", a.Name) // once more: a key may have been read
 	if a, err = s.SetApp(ctx, c.actor, a); err != nil {
 		return f.deliver.notStored(err)
 	}

@@ -30,7 +30,7 @@ type cli struct {
 	appName string         // --app; "" means the only one
 	words   appWords       // of the app that the command is about, once it is known
 	waited  func()         // ends the wait that is told of; nil without one
-	quiet   bool           // no wait is told of
+	quiet   bool           // --quiet: no wait is told of
 
 	// log writes to stderr; its format and level are the configuration's once
 	// settings has been called.

@@ -77,6 +77,7 @@ const stopPatience = 5 * time.Second
 func (c *cli) exchangingNow(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
+	defer c.came()
 	pool, err := c.connectBy(ctx, commandConns, store.ConnectReader)
 	if err != nil {
 		return ""

@@ -44,8 +44,8 @@ variant, whether the platform's hosts answer, the limit of open files, and the d
 One stored shop's identity is read with its token; nothing is changed.
 
 JSON: one object {status, checks [{name, status, detail, remedy}]}; status is ok,
-warn or fail. Exit code 0 for ok and warn, 78 if the configuration, the schema or
-the keyring fails, 1 if anything else does.`,
+warn or fail. Exit code 0 for ok and warn, 78 if the configuration, the data folder,
+the schema or the keyring fails, 1 if anything else does.`,
 		Example: "  rotator doctor\n  rotator doctor --app main --json",
 		Args:    takesNone,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/haravan-rotator/rotator/haravan"
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
+	"github.com/haravan-rotator/rotator/internal/pgembed"
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store/storetest"
 )
@@ -251,5 +254,33 @@ func TestReachSendsNothing(t *testing.T) {
 	}
 	if got := reach(context.Background(), haravan.DefaultAPIURL, "ROTATOR_API_URL"); got.Status != checkWarn || !strings.HasPrefix(got.Detail, "no stored shop") {
 		t.Errorf("per-shop hosts: %+v", got)
+	}
+}
+
+// What every other command ends with 78 for is no matter of the server's log.
+func TestDoctorOnADataFolderThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can have data that the server's user has not")
+	}
+	bin, err := pgembed.FindBinaries()
+	must(t, err)
+	r := newRig(t)
+	restored, gone := r.dir+"/restored", r.dir+"/gone"
+	must(t, os.MkdirAll(restored+"/postgres/data", 0o700))
+	must(t, os.WriteFile(restored+"/postgres/data/PG_VERSION", fmt.Appendf(nil, "%d\n", bin.Major), 0o600))
+	must(t, os.Symlink(r.dir+"/nowhere", gone))
+	for dir, tt := range map[string]struct{ name, says string }{
+		restored: {"database", "it belongs to root, and PostgreSQL does not run as root"},
+		gone:     {"private PostgreSQL", "is a link to nothing"},
+	} {
+		r.env = []string{"ROTATOR_DATA_DIR=" + dir, "ROTATOR_ACTOR=tester"}
+		code, checks := diagnosis(t, r)
+		if got := checks[tt.name]; code != exitConfig || got.Status != checkFail || !strings.Contains(got.Detail, tt.says) || got.Remedy != "" {
+			t.Errorf("%s: exit code %d, %+v", dir, code, got)
+		}
+		if got := r.run("", "app", "list"); got.code != exitConfig || !strings.Contains(got.stderr, tt.says) {
+			t.Errorf("%s: app list: exit code %d, %s", dir, got.code, got.stderr)
+		}
 	}
 }

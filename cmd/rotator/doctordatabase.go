@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/haravan-rotator/rotator/internal/config"
 	"github.com/haravan-rotator/rotator/internal/pgembed"
 	"github.com/haravan-rotator/rotator/internal/secret"
 	"github.com/haravan-rotator/rotator/migrations"
@@ -37,11 +38,7 @@ func (d *doctor) database(ctx context.Context, clocks *clockReadings) *pgxpool.P
 	}
 	pool, err := d.c.openDatabase(ctx, commandConns)
 	if err != nil {
-		remedy := "start that PostgreSQL, or mend DATABASE_URL"
-		if cfg.DatabaseURL.IsZero() {
-			remedy = "look into server.log in " + privateDir(cfg)
-		}
-		d.fail("database", err, remedy)
+		d.failToOpen(err, cfg)
 		return nil
 	}
 	d.goesOn()
@@ -62,6 +59,22 @@ func (d *doctor) database(ctx context.Context, clocks *clockReadings) *pgxpool.P
 	return pool
 }
 
+// failToOpen tells of a database that could not be opened. A server's log knows
+// nothing of what keeps it from being started.
+func (d *doctor) failToOpen(err error, cfg config.Config) {
+	var f *failure
+	remedy := "start that PostgreSQL, or mend DATABASE_URL"
+	switch misconfigured := exitCodeOf(err) == exitConfig; {
+	case misconfigured && errors.As(err, &f):
+		d.misconfigured, remedy = true, f.next
+	case misconfigured:
+		d.misconfigured, remedy = true, ""
+	case cfg.DatabaseURL.IsZero():
+		remedy = "look into server.log in " + privateDir(cfg)
+	}
+	d.fail("database", err, remedy)
+}
+
 // privatePostgres reports whether there is a private database to look at.
 func (d *doctor) privatePostgres(ctx context.Context, dir string) bool {
 	const name = "private PostgreSQL"
@@ -73,6 +86,7 @@ func (d *doctor) privatePostgres(ctx context.Context, dir string) bool {
 		d.fail(name, err, f.next)
 		return false
 	case err != nil:
+		d.misconfigured = exitCodeOf(err) == exitConfig
 		d.fail(name, err, "")
 		return false
 	case status.State != pgembed.Absent:

@@ -130,15 +130,19 @@ func (c *cli) connectBy(ctx context.Context, conns int, connect func(context.Con
 	}
 	url := cfg.DatabaseURL
 	if url.IsZero() {
-		cluster, err := pgembed.Open(ctx, pgembed.Options{Dir: privateDir(cfg), Log: c.stderr})
+		options := pgembed.Options{Dir: privateDir(cfg), Log: c.stderr}
+		if c.quiet {
+			options.Log = nil
+		}
+		c.came() // it tells by itself what it waits for
+		cluster, err := pgembed.Open(ctx, options)
 		if err != nil {
 			return nil, misnamedFolder(err, privateDir(cfg))
 		}
 		url = secret.New(cluster.URL())
 	}
-	c.waiting("waiting for the database")
+	c.waiting("waiting for the database") // not over with this: somebody may lock what is read next
 	pool, err := connect(ctx, url, "rotator", conns)
-	c.came()
 	if err != nil && ctx.Err() == nil && !cfg.DatabaseURL.IsZero() {
 		return nil, exitWith(exitFailed, err, "check that the database of DATABASE_URL runs and can be reached: rotator doctor")
 	}
@@ -159,7 +163,7 @@ func (c *cli) storeOn(ctx context.Context, pool *pgxpool.Pool) (*store.Store, er
 	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
 		c.waiting("migrating the schema")
 		_, err = migrations.Up(ctx, pool)
-		c.came()
+		c.waiting("waiting for the database")
 	}
 	if err != nil {
 		return nil, err

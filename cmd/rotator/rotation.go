@@ -117,6 +117,7 @@ func (c *cli) withOpened(ctx context.Context, open func(context.Context) (*store
 			c.waiting("counting the shops of %s", whose)
 		}
 	}
+	c.came() // it was told of as one for the database
 	o.counting()
 	return refusal(want.kind, o.words, do(o))
 }

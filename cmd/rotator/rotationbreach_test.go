@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 // TestNoStepOfABreachShowsASecret drives a breach run, with a new secret that was
@@ -105,19 +108,60 @@ func TestABreachAfterACancelledRunCountsWhoIsDown(t *testing.T) {
 		}
 	}
 	says(r.run("", "rotation", "plan", "--breach"), "12 shops are down from the revoke on")
+	says(r.exits(exitRefused, "", "rotation", "start", "--breach"), "the revoke of secret version 1, which kills every token that was made with it: 12 shops")
 	r.ok("", "rotation", "start", "--breach", "--confirm", "main")
 	must(t, discard(sim, 1))
-	says(r.ok("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main"), "12 shops are down until they are exchanged")
+	says(r.ok("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main"), "12 shops are down until they are exchanged", "8 more are", "`rotator shop export --changed-since 1 --output FILE`")
+	says(r.ok("", "shop", "export", "--changed-since", "1", "--output", r.dir+"/load.csv"), "Wrote 8 shops")
+	r.exits(exitWaiting, "", "worker", "--once") // takes the shops in
 	says(r.exits(exitRefused, "", "rotation", "cancel", "--confirm", "main"), "12 shops are without a working token")
 	says(r.ok("", "rotation", "report", "--timeline"), "back: ", "no shop yet")
 	says(r.run("", "rotation", "plan", "--breach"), "12 shops are down from the revoke on")
 	r.ok("", "rotation", "confirm", "oauth_switched", "--note", "n")
 	says(r.run("", "rotation", "status"), "12 shops are down: create a refresh token")
 	r.ok(sim.CreateRefreshToken().Value, "rotation", "arm", "--no-plan")
+	for shop := range sim.Shops {
+		got := r.ok("", "rotation", "explain", shop.Domain)
+		if exchanged := !slices.Contains(left, shop.Domain); exchanged != strings.Contains(got.stdout, "`rotator shop export --changed-since 1 --output FILE`") {
+			t.Errorf("%s, exchanged before: %v:\n%s", shop.Domain, exchanged, got.stdout)
+		}
+	}
 	r.exits(exitWaiting, "", "worker", "--once")
 	got := r.ok("", "rotation", "report", "--timeline")
 	says(got, "8 shops, whose token was of the new secret already", "12 shops; the first after", "half of 12 shops are back", "the last of them is back; 0 shops still down")
 	says(r.ok("", "rotation", "report", "--timeline", "--json"), `"back":{"shops":12,"waiting":0,`, `"kept":8`)
+}
+
+// TestTheForeseenOutageHeedsTheRatesCap: the outage is accepted by what is said of
+// it. The start's own cap counts, else the open run's, else the app's.
+func TestTheForeseenOutageHeedsTheRatesCap(t *testing.T) {
+	t.Parallel()
+	r, _ := newFleet(t, haravansim.Options{Shops: 20})
+	outage := func(args ...string) rotation.Outage {
+		t.Helper()
+		got := r.run("", append(args, "--breach", "--sample", "0", "--assume-latency", "10ms", "--json")...)
+		var answer struct{ Outage rotation.Outage }
+		if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil {
+			t.Fatalf("%v: %v\n%s%s", args, err, got.stdout, got.stderr)
+		}
+		return answer.Outage
+	}
+	heeds := func(o rotation.Outage, rate, least float64) {
+		t.Helper()
+		if o.CallsPerSecond != rate || o.ExchangeSeconds < least {
+			t.Errorf("%g calls/s and %g s of exchange, want %g and at least %g", o.CallsPerSecond, o.ExchangeSeconds, rate, least)
+		}
+	}
+	heeds(outage("rotation", "plan"), 2000, 0)
+	r.ok("", "app", "set", "--name", "main", "--rate", "10")
+	heeds(outage("rotation", "plan"), 10, 4)
+	heeds(outage("rotation", "start"), 10, 4)
+	heeds(outage("rotation", "start", "--rate", "5"), 5, 8)
+	heeds(outage("rotation", "start", "--rate", "0"), 2000, 0)
+	heeds(outage("rotation", "start", "--rate", "4", "--confirm", "main"), 4, 10)
+	heeds(outage("rotation", "plan"), 4, 10)
+	r.ok("", "rotation", "tune", "--rate", "0")
+	heeds(outage("rotation", "plan"), 2000, 0)
 }
 
 // discard revokes a secret at the platform.

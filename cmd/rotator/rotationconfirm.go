@@ -138,13 +138,9 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 		doing = "Removing legacy credentials"
 	}
 	o.counting()
-	var p *progress
+	moves := c.moves()
 	err = do(ctx, run.ID, phase, note, confirmed, func(done, total int64) {
-		if p == nil {
-			p = c.startProgress()
-			c.waited = p.end
-		}
-		if p.sayf("%s: %d of %d", doing, done, total); done >= total {
+		if moves("%s: %d of %d", doing, done, total); done >= total {
 			c.came()
 			o.counting()
 		}

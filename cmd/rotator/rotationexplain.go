@@ -111,6 +111,9 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 			}
 		}
 	}
+	if words, next, err = o.explainSpared(ctx, shop, st, words, next); err != nil {
+		return err
+	}
 	delivery, next, err := o.explainDelivery(ctx, shop, st, next)
 	if err != nil {
 		return err
@@ -149,6 +152,23 @@ func (c *cli) explainShop(ctx context.Context, o onRun, shop string) error {
 		fact{"next", command},
 		fact{"why", next.Why},
 	)
+}
+
+// explainSpared tells of a shop that waits in a breach for its exchange that it is
+// down only until the app has the token that an earlier run made.
+func (o onRun) explainSpared(ctx context.Context, shop string, st runStatus, words string, next rotation.Step) (string, rotation.Step, error) {
+	if !o.contained() || settledForGood(st.Phase) {
+		return words, next, nil
+	}
+	spared, since, err := o.store.Spared(ctx, o.run.ID, shop)
+	if err != nil || !spared {
+		return words, next, err
+	}
+	words += "; its token is of the new secret already, and outlives the revoke"
+	if since > 0 && !strings.Contains(next.Why, "--changed-since") {
+		next.Why = fmt.Sprintf("run %d made its token: load it into the app, for which the shop is down until then (`rotator shop export --changed-since %d --output FILE`); %s", since, since, next.Why)
+	}
+	return words, next, nil
 }
 
 // item is the run's item for a shop that a command line named.

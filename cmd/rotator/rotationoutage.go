@@ -39,10 +39,15 @@ func (f outageFlags) check(cmd *cobra.Command, breach bool) error {
 	return nil
 }
 
+// contained tells that the open run has revoked the old secret first.
+func (o onRun) contained() bool {
+	return o.run.Open() && rotation.Contained(o.run.Mode, o.run.Phase)
+}
+
 // measurable replaces a sample that cannot be taken, since the stored tokens are
 // dead by the run's own revoke, by what is known of the latency.
 func (c *cli) measurable(ctx context.Context, o onRun, client operate.Identifier, f planFlags) (planFlags, error) {
-	if !o.run.Open() || !rotation.Contained(o.run.Mode, o.run.Phase) {
+	if !o.contained() {
 		return f, nil
 	}
 	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency})
@@ -69,26 +74,39 @@ func (c *cli) unmeasured(ctx context.Context, o onRun, f planFlags) (planFlags, 
 	return f, err
 }
 
-// expectOutage reckons what a breach run would cost from now on.
-func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, inflight int, waves rotation.WavePolicy) (*rotation.Outage, error) {
+// rate is the cap on calls per second of the open rotation, else of one that is
+// started.
+func (o onRun) rate() float64 {
+	if o.run.Open() && o.run.Kind == rotation.KindRotation {
+		return o.run.Settings.Rate
+	}
+	return o.app.Settings.Rate
+}
+
+// expectOutage reckons what a breach run of this load would cost from now on; the
+// shops, the latency and what people take are added.
+func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, load rotation.OutageLoad) (*rotation.Outage, error) {
 	client, err := c.client(o.app)
 	if err != nil {
 		return nil, err
 	}
 	defer client.CloseIdle()
+	if f.latency == 0 && f.sample > 0 && !o.contained() {
+		c.waiting("asking %s of app %s", plural(f.sample, "shop"), o.app.Name)
+	}
 	latency, words, err := operate.BreachLatency(ctx, o.store, client, o.app, o.run, operate.PlanOptions{Latency: f.latency, Sample: f.sample})
 	if err != nil {
 		return nil, err
 	}
+	c.came()
+	o.counting()
 	words = cmp.Or(f.source, words)
-	tiers, err := o.store.Tiers(ctx, o.app.ID)
-	if err != nil {
+	if load.Tiers, err = o.store.Tiers(ctx, o.app.ID); err != nil {
 		return nil, err
 	}
-	outage := rotation.ExpectOutage(rotation.OutageLoad{
-		Tiers: tiers, Latency: latency, InFlight: inflight, Retries: rotation.ExpectedRetries, Waves: waves,
-		Deploy: f.outage.deploy, Arm: f.outage.arm,
-	})
+	load.Latency, load.Retries = latency, rotation.ExpectedRetries
+	load.Deploy, load.Arm = f.outage.deploy, f.outage.arm
+	outage := rotation.ExpectOutage(load)
 	outage.Assumptions = append(outage.Assumptions, "latency: "+words)
 	return &outage, nil
 }
@@ -184,7 +202,11 @@ func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f s
 			return err
 		}
 		options.Waves = &waves
-		outage, err := c.expectOutage(ctx, o, f.plan, cmp.Or(f.inflight, o.app.Settings.InFlight, store.DefaultInFlight), waves)
+		load := rotation.OutageLoad{InFlight: cmp.Or(f.inflight, o.app.Settings.InFlight, store.DefaultInFlight), Rate: o.rate(), Waves: waves}
+		if options.Rate != nil {
+			load.Rate = *options.Rate
+		}
+		outage, err := c.expectOutage(ctx, o, f.plan, load)
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func (c *cli) plan(ctx context.Context, o onRun, f planFlags) error {
 		if f.latency == 0 && p.P50MS > 0 { // what the plan found counts; there is no need to ask again
 			f.latency, f.source = time.Duration(p.P50MS*float64(time.Millisecond)), "measured: "+sampled(p)
 		}
-		if outage, err = c.expectOutage(ctx, o, f, p.InFlight, rotation.DefaultBreachWaves); err != nil {
+		if outage, err = c.expectOutage(ctx, o, f, rotation.OutageLoad{InFlight: p.InFlight, Rate: o.rate(), Waves: rotation.DefaultBreachWaves}); err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,7 @@ func (c *cli) addSecret(ctx context.Context, cmd *cobra.Command, file string) er
 	if err != nil {
 		return err
 	}
+	c.waiting("waiting for the database, app %s", a.Name)
 	added, err := s.AddSecret(ctx, c.actor, a.ID, value)
 	var switched *store.SwitchedError
 	var token *store.TokenError

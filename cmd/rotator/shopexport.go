@@ -226,11 +226,11 @@ func describeOutput(path string) string {
 
 func (c *cli) writeShops(ctx context.Context, s *store.Store, a store.App, f exportFlags, w *shopfile.Writer) (int, error) {
 	shops := 0
-	p := c.startProgress()
-	defer p.end()
+	c.waiting("reading the shops of app %s", a.Name)
+	moves := c.moves()
 	write := func(row shopfile.Row) error {
 		shops++
-		p.sayf("wrote %s", plural(shops, "shop"))
+		moves("wrote %s", plural(shops, "shop"))
 		return w.Write(row)
 	}
 	var err error

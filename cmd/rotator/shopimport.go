@@ -128,7 +128,7 @@ func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, 
 	if err != nil {
 		return err
 	}
-	r := rowReader{from: shopfile.NewReader(in, shopfile.ReadOptions{Format: format}), progress: c.startProgress()}
+	r := rowReader{from: shopfile.NewReader(in, shopfile.ReadOptions{Format: format}), progress: c.startProgress(), stored: func() {}}
 	r.begun = r.progress.waits("waiting for another command that changes app %s, another import perhaps", a.Name)
 	result, err := s.ImportShops(ctx, c.actor, a, secretID, r.rows, func(found store.Findings) error {
 		r.found = found
@@ -143,6 +143,7 @@ func (c *cli) importShops(ctx context.Context, cmd *cobra.Command, path string, 
 		return nil
 	})
 	r.begun()
+	r.stored()
 	r.progress.end()
 	if err == nil && result.Added+result.Updated >= manyShops {
 		if err := s.AnalyzeShops(ctx); err != nil {
@@ -184,12 +185,13 @@ func (c *cli) secretID(ctx context.Context, cmd *cobra.Command, s *store.Store, 
 
 // rowReader feeds an import and keeps what is wrong with the list.
 type rowReader struct {
-	from      *shopfile.Reader
-	progress  *progress
-	begun     func() // the reading is
-	read, bad int
-	problems  shopfile.Problems
-	found     store.Findings
+	from     *shopfile.Reader
+	progress *progress
+	// begun ends the wait until the list may be read, stored the one after it.
+	begun, stored func()
+	read, bad     int
+	problems      shopfile.Problems
+	found         store.Findings
 }
 
 var _ iter.Seq2[shopfile.Row, error] = (*rowReader)(nil).rows
@@ -201,6 +203,7 @@ func (r *rowReader) rows(yield func(shopfile.Row, error) bool) {
 		row, err := r.from.Next()
 		if errors.Is(err, io.EOF) {
 			r.progress.sayf("storing %s…", plural(r.read-r.bad, "shop"))
+			r.stored = r.progress.waits("storing %s", plural(r.read-r.bad, "shop"))
 			return
 		}
 		r.read++

@@ -31,7 +31,9 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 	workerSeen := time.Now()
 	for {
 		begin := time.Now()
+		o.counting()
 		st, err := reader.read(ctx)
+		c.came() // nothing may be shown of it, and a pause follows
 		switch {
 		case ctx.Err() != nil:
 			return c.stopWatching(last)

@@ -78,6 +78,7 @@ const workerConns = 16
 const workerGC = 600
 
 func (c *cli) work(ctx context.Context, f workerFlags) error {
+	c.quiet = f.quiet
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(workerGC)
 	}
@@ -86,6 +87,7 @@ func (c *cli) work(ctx context.Context, f workerFlags) error {
 		return err
 	}
 	defer done()
+	c.came() // from here on the log says what there is to say
 	if f.quiet {
 		c.log = slog.New(quietLog{c.log.Handler()})
 	}
@@ -118,7 +120,7 @@ func (c *cli) work(ctx context.Context, f workerFlags) error {
 	if ctx.Err() != nil {
 		return exitWith(exitFailed, errors.New("interrupted before all that is due was done"), "rotator worker --once")
 	}
-	return c.onceResult(ctx, s, f.quiet)
+	return c.onceResult(ctx, s)
 }
 
 // workerClient makes the client of a run: the wire variant is the run's own,
@@ -136,14 +138,13 @@ func workerClient(a store.App, run store.RunSettings, apiURL string, inflight in
 }
 
 // onceResult prints what each open run waits for and ends with the exit code of
-// the first that is not done; quiet leaves the printing out.
-func (c *cli) onceResult(ctx context.Context, s *store.Store, quiet bool) error {
+// the first that is not done; --quiet leaves the printing out.
+func (c *cli) onceResult(ctx context.Context, s *store.Store) error {
 	open, err := s.OpenRuns(ctx)
 	if err != nil {
 		return err
 	}
 	code := exitDone
-	c.quiet = quiet
 	for _, run := range open {
 		c.waiting("counting the shops of run %d", run.ID)
 		snap, run, err := s.Snapshot(ctx, run.ID, store.Counted)
@@ -160,7 +161,7 @@ func (c *cli) onceResult(ctx context.Context, s *store.Store, quiet bool) error 
 			code = st.exitFor()
 		}
 		switch {
-		case quiet:
+		case c.quiet:
 		case c.asJSON:
 			err = c.printJSON(moved{st.Run, st.App, st.Phase, st.Held, st.Next})
 		default:

@@ -118,6 +118,11 @@ func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	_, err := Open(t.Context(), Options{Dir: filepath.Join(closed, "postgres")})
 	wantText(t, err, "cannot pass through "+closed, "ROTATOR_DATA_DIR")
 	wantText(t, Makeable(filepath.Join(closed, "data", "postgres")), "cannot pass through "+closed, "ROTATOR_DATA_DIR")
+	_, err = Open(t.Context(), Options{Dir: filepath.Join(closed, "data", "postgres")})
+	wantText(t, err, "cannot pass through "+closed, "ROTATOR_DATA_DIR")
+	if exists(filepath.Join(closed, "data")) {
+		t.Error("a folder was made where the server cannot come")
+	}
 	if info, err := os.Stat(closed); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("a folder that is not rotator's own was opened: %v, %v", info.Mode(), err)
 	}
@@ -130,6 +135,38 @@ func TestRootNeedsAFolderThatTheServerCanReach(t *testing.T) {
 	wantText(t, Makeable(notEmpty), "belongs to user id 0")
 	if info, err := os.Stat(notEmpty); err != nil || ownerOf(info) != 0 || info.Mode().Perm() != 0o755 {
 		t.Error("a folder with content was given away")
+	}
+}
+
+// As another user than the one whose database it is, trying again is of no use.
+func TestAnothersFolderIsNotOnesOwn(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	closed := filepath.Join(publicFolder(t), "closed")
+	must(t, os.MkdirAll(filepath.Join(closed, "postgres", "data"), 0o700))
+	half := filepath.Join(publicFolder(t), "postgres")
+	must(t, os.MkdirAll(filepath.Join(half, "data"), 0o755))
+	must(t, os.WriteFile(filepath.Join(half, "data", "PG_VERSION"), []byte("15\n"), 0o600))
+	for _, dir := range []string{filepath.Join(closed, "postgres"), half} {
+		for _, role := range []string{"inspect", "stop"} {
+			if role == "stop" && dir == half {
+				continue // without a server it has nothing to read there
+			}
+			if f := cast(t, "nobody", role, dir).tells(t); !f.Folder || !strings.Contains(f.Err, "permission denied") {
+				t.Errorf("%s %s: %+v", role, dir, f)
+			}
+		}
+	}
+}
+
+// The data may be root's after a restore: then there is still nothing to stop.
+func TestStoppingWhatDoesNotRunNeedsNoAccount(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	dir := filepath.Join(publicFolder(t), "postgres")
+	must(t, os.MkdirAll(filepath.Join(dir, "data"), 0o700))
+	if err := Stop(t.Context(), dir); err != nil {
+		t.Error(err)
 	}
 }
 

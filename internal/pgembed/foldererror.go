@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"syscall"
 )
 
 // FolderError means that a cluster cannot be in its folder, or not for this OS
@@ -20,12 +22,20 @@ func folderErrorf(format string, args ...any) error {
 	return &FolderError{fmt.Errorf(format, args...)}
 }
 
-// notMakeable says of an error that a folder cannot be made. A full disk passes by
-// itself, a lack of permission does not.
-func notMakeable(err error) error {
-	said := fmt.Errorf("make folder for PostgreSQL: %w: choose another with ROTATOR_DATA_DIR", err)
-	if errors.Is(err, os.ErrPermission) {
-		return &FolderError{said}
+// lasting are the errors of a folder that do not pass by themselves, as a full disk
+// does.
+var lasting = []error{os.ErrPermission, syscall.EROFS, os.ErrExist, syscall.ELOOP, syscall.ENOTDIR}
+
+// ofFolder makes err a FolderError if trying again is of no use.
+func ofFolder(err error) error {
+	var folder *FolderError
+	if errors.As(err, &folder) || !slices.ContainsFunc(lasting, func(l error) bool { return errors.Is(err, l) }) {
+		return err
 	}
-	return said
+	return &FolderError{err}
+}
+
+// notMakeable says of an error that a folder cannot be made.
+func notMakeable(err error) error {
+	return ofFolder(fmt.Errorf("make folder for PostgreSQL: %w: choose another with ROTATOR_DATA_DIR", err))
 }

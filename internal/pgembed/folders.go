@@ -69,20 +69,20 @@ func socketFolder(dir string, uid int) string {
 }
 
 // removeSocketFolder removes the folder for the socket of a stopped cluster if that is
-// not in dir, which is all that an operator knows of.
-func removeSocketFolder(dir string) error {
+// not in dir, which is all that an operator knows of. The cluster is stopped: an empty
+// folder that stays behind is no reason to say anything else.
+func removeSocketFolder(dir string) {
 	a, err := accountFor(dir)
 	if err != nil {
-		return err
+		return // no server has run as any
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return fmt.Errorf("find folder of PostgreSQL: %w", err)
+		return
 	}
 	// What is not empty, or not ours, stays.
 	if sockets := socketFolder(dir, a.uid); filepath.Dir(sockets) != dir {
 		_ = os.Remove(sockets)
 	}
-	return nil
 }
 
 // makePrivateFolder makes dir for a alone, or checks that it is: below /tmp
@@ -116,6 +116,9 @@ func makePrivateFolder(dir string, a account) error {
 
 // belongs fails unless dir is a folder of a.
 func belongs(dir string, info os.FileInfo, a account) error {
+	if info.Mode()&os.ModeSymlink != 0 {
+		return folderErrorf("use %s: it is a link and not a folder: remove it", dir)
+	}
 	if !info.IsDir() {
 		return folderErrorf("use %s: not a folder: remove it", dir)
 	}
@@ -133,6 +136,13 @@ func makeClusterFolder(dir string, a account) error {
 	if a.other() {
 		mode = 0o711 // pass through, without listing
 	}
+	above, err := existing(parent)
+	if err != nil {
+		return notMakeable(err)
+	}
+	if err := closedToServer(above, a); err != nil {
+		return err // before anything is made that would stay behind
+	}
 	if err := makeFolders(parent, mode); err != nil {
 		return notMakeable(err)
 	}
@@ -145,6 +155,17 @@ func makeClusterFolder(dir string, a account) error {
 		return err
 	}
 	return makePrivateFolder(dir, a)
+}
+
+// existing returns dir, or the first above it that is there.
+func existing(dir string) (string, error) {
+	for {
+		_, err := os.Stat(dir)
+		if !errors.Is(err, os.ErrNotExist) {
+			return dir, err
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // makeFolders makes dir and what is missing above it with that very mode: a umask

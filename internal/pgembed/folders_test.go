@@ -66,7 +66,10 @@ func TestMakePrivateFolderTrustsNobody(t *testing.T) {
 	}
 	link := filepath.Join(base, "link")
 	must(t, os.Symlink(open, link))
-	wantText(t, makePrivateFolder(link, self), "not a folder")
+	wantText(t, makePrivateFolder(link, self), link+": it is a link and not a folder: remove it")
+	file := filepath.Join(base, "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	wantText(t, makePrivateFolder(file, self), file+": not a folder: remove it")
 	foreign := self
 	foreign.uid += 7 // whoever has the folder, it is not this one
 	if self.uid == 0 {

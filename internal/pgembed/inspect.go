@@ -39,6 +39,11 @@ type Status struct {
 // changing anything. Absent and stopped are states; an error means that the
 // folder could not be looked at.
 func Inspect(ctx context.Context, dir string) (Status, error) {
+	s, err := inspect(ctx, dir)
+	return s, ofFolder(err)
+}
+
+func inspect(ctx context.Context, dir string) (Status, error) {
 	dir, err := clusterDir(dir)
 	if err != nil {
 		return Status{}, err
@@ -83,7 +88,9 @@ func Stop(ctx context.Context, dir string) error { return StopWith(ctx, Options{
 // StopWith shuts the durable cluster of o.Dir down and returns when its server is
 // gone. One that is absent or stopped is fine. One that does not react to it, or
 // is not gone after a while, is an error.
-func StopWith(ctx context.Context, o Options) error {
+func StopWith(ctx context.Context, o Options) error { return ofFolder(stop(ctx, o)) }
+
+func stop(ctx context.Context, o Options) error {
 	dir, err := clusterDir(o.Dir)
 	if err != nil {
 		return err
@@ -102,7 +109,8 @@ func StopWith(ctx context.Context, o Options) error {
 	if err := endServer(ctx, dir, syscall.SIGINT, note, o.patience); err != nil {
 		return err
 	}
-	return removeSocketFolder(dir)
+	removeSocketFolder(dir)
+	return nil
 }
 
 // folderSize adds the sizes of the files in dir. A server may remove some

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,6 +38,7 @@ var become = map[string]func(role string) int{}
 type fact struct {
 	Dir, URL, Err string
 	PID           int
+	Folder        bool // Err is a FolderError
 }
 
 // play does role on folder (or URL) args[0], prints a fact, and stays until its
@@ -60,6 +62,10 @@ func play(role string, args []string) int {
 		}
 	case "ephemeral":
 		c, err = Ephemeral(ctx, Options{Dir: args[0]})
+	case "inspect":
+		_, err = Inspect(ctx, args[0])
+	case "stop":
+		err = Stop(ctx, args[0])
 	case "connect":
 		err = execute(ctx, args[0], "select 1")
 	}
@@ -68,7 +74,8 @@ func play(role string, args []string) int {
 		f = fact{Dir: c.Dir(), URL: c.URL(), PID: c.PID()}
 	}
 	if err != nil {
-		f.Err = err.Error()
+		var folder *FolderError
+		f.Err, f.Folder = err.Error(), errors.As(err, &folder)
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(f); err != nil {
 		return 1

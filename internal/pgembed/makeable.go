@@ -28,16 +28,9 @@ func Makeable(dir string) error {
 		}
 		return errors.Join(belongs(dir, info, a), closedToServer(filepath.Dir(dir), a))
 	}
-	above := filepath.Dir(dir)
-	for {
-		_, err := os.Stat(above)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return notMakeable(err)
-		}
-		above = filepath.Dir(above)
+	above, err := existing(filepath.Dir(dir))
+	if err != nil {
+		return notMakeable(err)
 	}
 	const write, pass = 2, 1 // access(2): W_OK, X_OK
 	if err := syscall.Access(above, write|pass); err != nil {

@@ -60,14 +60,19 @@ func checkStartable(dir string, o Options) error {
 	return err
 }
 
-// clusterDir returns dir made absolute, or DefaultDir for "".
+// clusterDir returns dir made absolute, or DefaultDir for "", or where that leads to
+// if it is a link.
 func clusterDir(dir string) (string, error) {
 	if dir == "" {
-		return DefaultDir()
+		def, err := DefaultDir()
+		if err != nil {
+			return "", err
+		}
+		return throughLink(def)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("find folder of PostgreSQL: %w", err)
 	}
-	return abs, nil
+	return throughLink(abs)
 }
