@@ -48,7 +48,7 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 	if o.Latency > 0 {
 		return o.Latency, "assumed", nil
 	}
-	why := "the old secret is revoked, so no stored token answers"
+	why := "the old secret is revoked, so no token of it answers"
 	if !run.Open() || !rotation.Contained(run.Mode, run.Phase) {
 		p := Plan{Sampled: map[string]int{}}
 		latencies, err := p.sample(ctx, r, client, app, o.Sample)

@@ -156,10 +156,11 @@ type Snapshot struct {
 	Down, Spared int
 
 	Deliveries Deliveries
-	// ToLoad counts, while the run waits to be revoked, and in a breach from the revoke
-	// until it is closed, the shops with a new token that the app neither acknowledged
-	// nor has in a bound row: somebody must load it there. LoadSince is the first run
-	// that made any of them: those before this one were cancelled.
+	// ToLoad counts, while the run waits to be revoked, and in a breach until it is
+	// closed, the shops with a new token that the app neither acknowledged nor has in
+	// a bound row: somebody must load it there. Of a breach that is not proven they are
+	// some of the Spared. LoadSince is the first run that made any of them: those before
+	// this one were cancelled.
 	ToLoad    int
 	LoadSince int64
 	// EarlierTokens tells of a run that stored no new token itself that earlier ones,

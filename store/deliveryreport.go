@@ -71,13 +71,11 @@ var (
 		from (select ` + deliveryState + ` as state, d.waived_generation >= d.generation or i.state in ('waived', 'skipped') as waived, d.swapped_at
 			from rotator.deliveries d join rotator.items i on i.run_id = $1 and i.shop_id = d.shop_id where d.app_id = $2) x`)
 	// As readExport has it: whose token runs replaced since, and nobody after them.
-	// What runs that were cancelled swapped dies with the same old secret. In a breach
-	// only what is of the secret $3 lives.
+	// What runs that were cancelled swapped dies with the same old secret.
 	countToLoad = sql(`with first as (select id, created_at from rotator.runs where app_id = $1 and kind = 'rotation' and id <= $2
 			and id > (select coalesce(max(id), 0) from rotator.runs where app_id = $1 and kind = 'rotation' and closed_at is not null and id < $2)
 			order by id limit 1)
 		select f.id, (select count(*) from rotator.shops s where s.app_id = $1 and (s.rotated_run >= f.id or s.rotated_at >= f.created_at) and s.bound_key is null
-		and ($3::bigint is null or s.secret_id = $3)
 		and not exists (select from rotator.deliveries d where d.shop_id = s.id and d.generation >= s.token_generation
 			and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)) from first f`)
 	// Enough for a decision: whether there is any.
@@ -149,14 +147,11 @@ func (t *Tx) waiveDelivery(ctx context.Context, runID int64, domain string) (wai
 // fillToLoad counts what the app must have before its old tokens die, or, where they
 // are dead, to work again.
 func (t *Tx) fillToLoad(ctx context.Context, r Run, s *rotation.Snapshot) error {
-	var alive int64 // of that secret alone, where the other is dead
-	if rotation.Contained(r.Mode, r.Phase) {
-		alive = r.NewSecretID
-	}
-	if r.isMigration() || r.Phase != rotation.PhaseProven && (alive == 0 || r.Phase == rotation.PhaseClosed) {
+	down := r.Mode == rotation.ModeBreach && (r.Phase == rotation.PhaseRevoked || r.Phase == rotation.PhaseWebhooksSingle)
+	if r.isMigration() || r.Phase != rotation.PhaseProven && !down {
 		return nil
 	}
-	if err := t.tx.QueryRow(ctx, countToLoad, r.AppID, r.ID, nullID(alive)).Scan(&s.LoadSince, &s.ToLoad); err != nil {
+	if err := t.tx.QueryRow(ctx, countToLoad, r.AppID, r.ID).Scan(&s.LoadSince, &s.ToLoad); err != nil {
 		return fmt.Errorf("count the tokens that the app must load: %w", err)
 	}
 	return nil

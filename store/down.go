@@ -15,27 +15,43 @@ import (
 // has made it.
 const keepsToken = `s.secret_id = r.new_secret_id and i.class is distinct from 'unauthorized'`
 
-// What the app has is as in countToLoad.
-var readSpared = sql(`select true, case when s.bound_key is null and not exists (select from rotator.deliveries d
-			where d.shop_id = s.id and d.generation >= s.token_generation and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)
-		then coalesce(s.rotated_run, 0) else 0 end
-	from rotator.runs r join rotator.shops s on s.app_id = r.app_id left join rotator.items i on i.run_id = r.id and i.shop_id = s.id
-	where r.id = $1 and s.domain = $2 and coalesce(i.state, 'pending') not in ('proven', 'skipped') and ` + keepsToken)
+// neverLoaded tells of such a shop that the app has not got its token: as in
+// countToLoad, but that an install's is the app's own. madeBy is the run that it is
+// exported from on: of a token without one, the first that may have made it.
+const (
+	neverLoaded = `s.rotated_at is not null and s.bound_key is null and not exists (select from rotator.deliveries d
+		where d.shop_id = s.id and d.generation >= s.token_generation and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)`
+	madeBy = `coalesce(s.rotated_run, (select min(f.id) from rotator.runs f where f.app_id = r.app_id and f.kind = 'rotation'
+		and f.id > (select coalesce(max(c.id), 0) from rotator.runs c where c.app_id = r.app_id and c.kind = 'rotation' and c.closed_at is not null)))`
+)
 
 // Shops that are skipped have no use for a token, as those that a sweep would skip.
-var countDown = sql(`select count(*) filter (where not keeps), count(*) filter (where keeps) from (
-		select coalesce(` + keepsToken + `, false) as keeps
-		from rotator.runs r join rotator.shops s on s.app_id = r.app_id left join rotator.items i on i.run_id = r.id and i.shop_id = s.id
-		where r.id = $1 and case when i.shop_id is null then s.access_token is not null and s.excluded_at is null
-			else i.state not in ('proven', 'skipped') end) unproven`)
+const unproven = `case when i.shop_id is null then s.access_token is not null and s.excluded_at is null else i.state not in ('proven', 'skipped') end`
 
-// fillDown counts the shops that the revoke of a contained run left without a token.
+var (
+	readSpared = sql(`select true, case when ` + neverLoaded + ` then ` + madeBy + ` else 0 end
+		from rotator.runs r join rotator.shops s on s.app_id = r.app_id left join rotator.items i on i.run_id = r.id and i.shop_id = s.id
+		where r.id = $1 and s.domain = $2 and ` + unproven + ` and ` + keepsToken)
+	countDown = sql(`select count(*) filter (where not keeps), count(*) filter (where keeps), count(load_since), coalesce(min(load_since), 0) from (
+			select keeps, case when keeps and ` + neverLoaded + ` then ` + madeBy + ` end as load_since from (
+				select r.app_id, s.id, s.rotated_at, s.rotated_run, s.bound_key, s.token_generation, coalesce(` + keepsToken + `, false) as keeps
+				from rotator.runs r join rotator.shops s on s.app_id = r.app_id left join rotator.items i on i.run_id = r.id and i.shop_id = s.id
+				where r.id = $1 and ` + unproven + `) s, lateral (select s.app_id) r) unproven`)
+)
+
+// fillDown counts the shops that the revoke of a contained run left without a token,
+// and those that only the app is without.
 func (t *Tx) fillDown(ctx context.Context, r Run, s *rotation.Snapshot, detail Detail) error {
 	if detail != Counted || !s.Contained() || !r.Phase.Before(rotation.PhaseRevoked) {
 		return nil
 	}
-	if err := t.tx.QueryRow(ctx, countDown, r.ID).Scan(&s.Down, &s.Spared); err != nil {
+	var load int
+	var since int64
+	if err := t.tx.QueryRow(ctx, countDown, r.ID).Scan(&s.Down, &s.Spared, &load, &since); err != nil {
 		return fmt.Errorf("count the shops that are down: %w", err)
+	}
+	if r.Phase.Before(rotation.PhaseProven) {
+		s.ToLoad, s.LoadSince = load, since
 	}
 	return nil
 }

@@ -66,6 +66,10 @@ func TestTheAppLoadsWhatABreachSpares(t *testing.T) {
 	toLoad(0)
 	r.enter(t, rotation.PhaseContained)
 	toLoad(2)
+	exec(t, r.DB, "update rotator.shops set excluded_at = now(), excluded_reason = 'x' where domain = 'shop-1.myharavan.com'")
+	toLoad(1)
+	spares("shop-1.myharavan.com", false, 0) // it has no use for a token
+	exec(t, r.DB, "update rotator.shops set excluded_at = null, excluded_reason = null where domain = 'shop-1.myharavan.com'")
 	r.walk(t)
 	r.enter(t, rotation.PhaseOAuthSwitched)
 	toLoad(2)
@@ -74,7 +78,12 @@ func TestTheAppLoadsWhatABreachSpares(t *testing.T) {
 	exec(t, r.DB, "update rotator.shops set bound_key = '1' where domain = 'shop-1.myharavan.com'")
 	toLoad(1)
 	spares("shop-1.myharavan.com", true, 0) // its row has the token
+	// What was made before runs were noted is of one of those since the last that closed.
+	exec(t, r.DB, "update rotator.shops set rotated_run = null where domain = 'shop-0.myharavan.com'")
+	toLoad(1)
+	spares("shop-0.myharavan.com", true, first)
 	exec(t, r.DB, "update rotator.items set class = 'unauthorized' where position = 1")
+	toLoad(0) // it is down
 	spares("shop-0.myharavan.com", false, 0)
 }
 

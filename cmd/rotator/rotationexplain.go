@@ -166,7 +166,7 @@ func (o onRun) explainSpared(ctx context.Context, shop string, st runStatus, wor
 	}
 	words += "; its token is of the new secret already, and outlives the revoke"
 	if since > 0 && !strings.Contains(next.Why, "--changed-since") {
-		next.Why = fmt.Sprintf("run %d made its token: load it into the app, for which the shop is down until then (`rotator shop export --changed-since %d --output FILE`); %s", since, since, next.Why)
+		next.Why = fmt.Sprintf("an earlier run made its token: load it into the app, for which the shop is down until then (`rotator shop export --changed-since %d --output FILE`); %s", since, next.Why)
 	}
 	return words, next, nil
 }
