@@ -369,6 +369,9 @@ func (e *Engine) run(ctx context.Context, id int64) (*runState, error) {
 	}
 	e.runs.mu.Lock()
 	defer e.runs.mu.Unlock()
+	if err := e.runs.left[id]; err != nil {
+		return nil, err
+	}
 	return e.runs.open[id], nil
 }
 
@@ -382,9 +385,10 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 	defer e.runs.mu.Unlock()
 	if err == nil && !began.Before(e.runs.seenAt) {
 		e.runs.seenAt = began
-		err = e.take(ctx, controls, began, at)
+		// One job's time may be up, of which the others' runs know nothing.
+		e.take(context.WithoutCancel(ctx), controls, began, at)
 	}
-	if began.After(e.runs.lookedAt) {
+	if began.After(e.runs.lookedAt) && ctx.Err() == nil {
 		e.runs.lookedAt, e.runs.failed = began, err
 	}
 	return err
@@ -392,15 +396,13 @@ func (e *Engine) refreshControls(ctx context.Context) error {
 
 // take takes controls that were read between began and at, of one run whatever
 // becomes of another's. The runs are locked.
-func (e *Engine) take(ctx context.Context, controls []store.Control, began, at time.Time) (failed error) {
+func (e *Engine) take(ctx context.Context, controls []store.Control, began, at time.Time) {
 	seen := make(map[int64]bool, len(controls))
 	shares, share := make(map[*runState]int, len(controls)), 0
 	for _, c := range controls {
 		seen[c.RunID] = true
 		r, err := e.known(ctx, c)
-		if err != nil {
-			failed = errors.Join(failed, err)
-		}
+		e.leave(c, err)
 		if r == nil {
 			continue
 		}
@@ -425,39 +427,48 @@ func (e *Engine) take(ctx context.Context, controls []store.Control, began, at t
 		e.pace.SetCap(min(e.inflight, share))
 		e.shared.Store(share <= e.inflight)
 	}
-	maps.DeleteFunc(e.runs.left, func(id int64, _ error) bool { return !seen[id] || e.runs.open[id] != nil })
+	maps.DeleteFunc(e.runs.left, func(id int64, _ error) bool { return !seen[id] })
 	for id, r := range e.runs.open {
 		if !seen[id] {
 			r.end()
 			delete(e.runs.open, id)
 		}
 	}
-	return failed
 }
 
-// known is the state of the run, under the app's settings of now: nil for one that
-// cannot be worked, or whose controls must not be taken yet.
+// leave notes why a run cannot be worked here for now, nil if it can be. That keeps
+// no other from being worked, and is said once.
+func (e *Engine) leave(c store.Control, err error) {
+	if err == nil {
+		delete(e.runs.left, c.RunID)
+		return
+	}
+	if e.runs.left[c.RunID] == nil {
+		e.log.Error("cannot work a run", "run", c.RunID, "error", err)
+	}
+	e.runs.left[c.RunID] = err
+}
+
+// known is the state of the run, nil for none. An error means that the app's settings
+// of now are not taken up.
 func (e *Engine) known(ctx context.Context, c store.Control) (*runState, error) {
 	r := e.runs.open[c.RunID]
 	if r == nil {
 		var err error
-		if r, err = e.open(ctx, c); err != nil || r == nil {
+		if r, err = e.open(ctx, c); err != nil {
 			return nil, err
 		}
 		e.runs.open[c.RunID] = r
 		knock(e.runs.opened)
 	}
 	app, resumes := r.ofApp(), c.Held == rotation.HeldNot && errors.Is(r.mayCall(false, 0), errHeld)
-	if resumes || app.ClientID != c.ClientID || app.Settings.APIURL != c.APIURL {
-		if err := e.reloadApp(ctx, r, c); err != nil {
-			return nil, err
-		}
+	if resumes || e.runs.left[c.RunID] != nil || app.ClientID != c.ClientID || app.Settings.APIURL != c.APIURL {
+		return r, e.reloadApp(ctx, r, c)
 	}
 	return r, nil
 }
 
-// open makes the state of a run; nil for one that this process cannot work, which
-// is said once and keeps no other run from being worked.
+// open makes the state of a run.
 func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	app, err := e.store.AppByID(ctx, c.AppID)
 	if err != nil {
@@ -465,11 +476,7 @@ func (e *Engine) open(ctx context.Context, c store.Control) (*runState, error) {
 	}
 	client, err := e.client(app, c.Settings)
 	if err != nil {
-		if e.runs.left[c.RunID] == nil {
-			e.log.Error("cannot work a run: cannot prepare its client", "run", c.RunID, "app", app.Name, "error", err)
-		}
-		e.runs.left[c.RunID] = fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
-		return nil, nil
+		return nil, fmt.Errorf("prepare the client of app %s: %w", app.Name, err)
 	}
 	return &runState{
 		id: c.RunID, appID: app.ID, app: app, client: client, breaker: rotation.NewBreaker(), configured: wireOf(c),

@@ -181,9 +181,6 @@ func (e *Engine) takeJobs(ctx context.Context) (err error) {
 	if err := e.refreshControls(ctx); err != nil {
 		return err
 	}
-	if left := e.runs.unworkable(); left != nil && e.once {
-		return left
-	}
 	// River's own context must outlive ctx: draining is not cancelling.
 	if err := e.river.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("start River: %w", err)

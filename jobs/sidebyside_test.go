@@ -54,30 +54,62 @@ func TestARunDoesNotWaitForAnotherAppsBatches(t *testing.T) {
 	}
 }
 
-// A worker that runs once tells of a run that came up beside its own at its end.
+// A worker that runs once tells at its end of a run that was there before its own, or
+// came up beside it.
 func TestARunThatCannotBeWorkedStopsNoOtherOnce(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"before": true, "beside": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := storetest.New(t)
+			bad := rigOf(t, db, "bad", haravansim.Options{Shops: 1})
+			good := rigOf(t, db, "good", haravansim.Options{Shops: 20, Seed: 2})
+			if before {
+				bad.start(operate.StartOptions{})
+			}
+			good.start(operate.StartOptions{})
+			good.arm()
+			noClient := errors.New("no client")
+			err := jobs.New(jobs.Config{
+				Store: db.Store, Log: good.log, InFlight: 8, Version: "test", Once: true,
+				Started: func() {
+					if !before {
+						bad.start(operate.StartOptions{})
+					}
+				},
+				Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
+					if a.ID == bad.app.ID {
+						return nil, noClient
+					}
+					return good.platformClient()
+				},
+			}).Run(good.ctx)
+			if !errors.Is(err, noClient) {
+				t.Errorf("it ended with %v", err)
+			}
+			good.until("proven", inPhase(rotation.PhaseProven))
+			good.tokens()
+		})
+	}
+}
+
+// Settings that cannot be read are one app's matter, also where a run of it is worked
+// already: no other waits for them, and the worker counts as alive.
+func TestSettingsThatCannotBeReadStopNoOther(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
 	bad := rigOf(t, db, "bad", haravansim.Options{Shops: 1})
 	good := rigOf(t, db, "good", haravansim.Options{Shops: 20, Seed: 2})
+	together((*rig).platformClient, bad, good)
+	bad.start(operate.StartOptions{})
+	bad.until("walked", func(s rotation.Snapshot) bool { return s.WalkDone })
+	_, err := db.Pool.Exec(good.ctx, `update rotator.apps set settings = settings || '{"inflight": "many", "api_url": "http://127.0.0.1:1"}' where id = $1`, bad.app.ID)
+	good.must(err)
+	beaten := good.worker1().HeartbeatAt
 	good.start(operate.StartOptions{})
 	good.arm()
-	noClient := errors.New("no client")
-	err := jobs.New(jobs.Config{
-		Store: db.Store, Log: good.log, InFlight: 8, Version: "test", Once: true,
-		Started: func() { bad.start(operate.StartOptions{}) },
-		Client: func(a store.App, _ store.RunSettings) (*haravan.Client, error) {
-			if a.ID == bad.app.ID {
-				return nil, noClient
-			}
-			return good.platformClient()
-		},
-	}).Run(good.ctx)
-	if !errors.Is(err, noClient) {
-		t.Errorf("it ended with %v", err)
-	}
 	good.until("proven", inPhase(rotation.PhaseProven))
-	good.tokens()
+	good.until("another heartbeat", func(rotation.Snapshot) bool { return good.worker1().HeartbeatAt.After(beaten) })
 }
 
 func TestARunThatCannotBeWorkedStopsNoOther(t *testing.T) {
