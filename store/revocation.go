@@ -156,21 +156,27 @@ const shredPage = 20_000
 
 // ShredTokens empties the items' old and unused tokens, page by page, of the run
 // and of the app's cancelled ones. It may be stopped and run again. progress is
-// told how many positions are done.
+// told how many positions are done, of those of all these runs.
 func (s *Store) ShredTokens(ctx context.Context, r Run, progress func(done, total int64)) error {
 	ended, err := s.runs(ctx, endedRuns, r.AppID)
 	if err != nil {
 		return err
 	}
-	for _, run := range append(ended, r) {
-		if err := s.shredRun(ctx, run, progress); err != nil {
+	all := append(ended, r)
+	var before, total int64
+	for _, run := range all {
+		total += run.LastPosition
+	}
+	for _, run := range all {
+		if err := s.shredRun(ctx, run, func(done int64) { progress(before+done, total) }); err != nil {
 			return err
 		}
+		before += run.LastPosition
 	}
 	return nil
 }
 
-func (s *Store) shredRun(ctx context.Context, r Run, progress func(done, total int64)) error {
+func (s *Store) shredRun(ctx context.Context, r Run, progress func(done int64)) error {
 	if _, err := s.pool.Exec(ctx, shredMinted, r.ID); err != nil {
 		return fmt.Errorf("shred unused tokens: %w", err)
 	}
@@ -179,7 +185,7 @@ func (s *Store) shredRun(ctx context.Context, r Run, progress func(done, total i
 		if _, err := s.pool.Exec(ctx, shredItems, r.ID, first, last); err != nil {
 			return fmt.Errorf("shred old tokens: %w", err)
 		}
-		progress(last, r.LastPosition)
+		progress(last)
 	}
 	return nil
 }

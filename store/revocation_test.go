@@ -265,3 +265,19 @@ func TestTheRevokeKeepsItsTimeOnceItHasBitten(t *testing.T) {
 		t.Errorf("the journal has it %d times", n[0])
 	}
 }
+
+// The tokens of runs that were cancelled before it are shredded with those of a run.
+func TestShreddingTellsOfAllRunsAsOne(t *testing.T) {
+	t.Parallel()
+	r, _, _ := claimAll(t, 3)
+	r.cancel(t)
+	r.run = r.Run(t, r.app, oneWave)
+	r.walk(t)
+	var told []int64
+	if err := r.ShredTokens(t.Context(), r.reread(t), func(done, total int64) { told = append(told, done, total) }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int64{3, 6, 6, 6}, told); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}

@@ -15,19 +15,18 @@ var (
 	setBackLeader = sql(`delete from rotator.river_leader where expires_at > now() + $1::interval`)
 	hurryJobs     = sql(`update rotator.river_job set scheduled_at = now()
 		where state in ('available', 'retryable', 'scheduled') and scheduled_at > now() + $1::interval`)
-	// What is leased has a job.
+	// What was claimed is freed with its worker; a job may have been lost.
 	hurryDeliveries = sql(`update rotator.deliveries set next_attempt_at = now()
-		where not leased and acknowledged_generation < generation and next_attempt_at > now() + $1::interval`)
+		where worker_id is null and acknowledged_generation < generation and next_attempt_at > now() + $1::interval`)
 	hurryReceivers = sql(`update rotator.receivers set not_before = now() where not_before > now() + $1::interval`)
 	// A live claim is left its lease; but a token may be proven twice.
-	hurryItems = sql(`with late as (
-			select position, case when quiet_until is not null then least(quiet_until, now() + $3::interval) end as quiet
-			from rotator.items where run_id = $1 and next_attempt_at > now() + $2::interval and state in ('retrying', 'unknown', 'exchanged')
-		)
-		update rotator.items i set next_attempt_at = greatest(now(), quiet), quiet_until = quiet
-		from late where i.run_id = $1 and i.position = late.position and i.next_attempt_at > greatest(now(), quiet) + $2::interval
-			and i.state in ('retrying', 'unknown', 'exchanged')`)
+	hurryItems = sql(`update rotator.items set next_attempt_at = greatest(now(), ` + quiet + `), quiet_until = ` + quiet + `
+		where run_id = $1 and next_attempt_at > now() + $2::interval and next_attempt_at > greatest(now(), ` + quiet + `) + $2::interval
+			and state in ('retrying', 'unknown', 'exchanged')`)
 )
+
+// quiet is until when an item's shop may want to be left alone.
+const quiet = `(case when quiet_until is not null then least(quiet_until, now() + $3::interval) end)`
 
 // Pauses are the longest that anything waits by itself. What waits for longer has
 // had the clock set back under it.

@@ -189,6 +189,23 @@ func TestRootsOwnDataFolderIsOpenedForTheServer(t *testing.T) {
 	}
 }
 
+// Nor does a link to the cluster's folder hide that it is rotator's own.
+func TestRootsOwnDataFolderIsKnownThroughLinks(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	base := publicFolder(t)
+	own := filepath.Join(base, "own")
+	must(t, os.MkdirAll(filepath.Join(own, "cluster"), 0o700))
+	must(t, os.Symlink("cluster", filepath.Join(own, "postgres")))
+	link := filepath.Join(base, "link")
+	must(t, os.Symlink(own, link))
+	f := cast(t, "", "open-default", link).tells(t)
+	defer func() { must(t, Stop(context.Background(), filepath.Join(link, "postgres"))) }()
+	if f.Err != "" || f.Dir != filepath.Join(own, "cluster") {
+		t.Errorf("%+v", f)
+	}
+}
+
 // A umask that closes new folders to others closes none to the server, and opens
 // none that was there.
 func TestRootsUmaskKeepsNoServerOut(t *testing.T) {

@@ -221,14 +221,17 @@ func letThrough(dir string, a account) error {
 // closedOwn returns rotator's own data folder if a could pass that once it is
 // opened, "" if nothing keeps a from dir, and fails if another folder does.
 func closedOwn(dir string, a account) (open string, err error) {
-	own, _ := DataDir() // without one, nothing is rotator's own
+	var own os.FileInfo // without one, nothing is rotator's own
+	if data, err := DataDir(); err == nil {
+		own, _ = os.Stat(data)
+	}
 	for d := dir; ; d = filepath.Dir(d) {
 		info, err := os.Stat(d)
 		switch {
 		case err != nil:
 			return "", fmt.Errorf("check folder for PostgreSQL: %w", err)
 		case a.mayPass(info):
-		case d != own:
+		case own == nil || !os.SameFile(info, own): // a link may lead to it
 			return "", folderErrorf("use folder %s: the server runs as %s, who cannot pass through %s: choose another with ROTATOR_DATA_DIR", dir, a, d)
 		default:
 			open = d
