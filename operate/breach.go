@@ -90,6 +90,20 @@ func StillAnswer(ctx context.Context, s *store.Store, client Identifier, run sto
 	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], total(p.Sampled), nil
 }
 
+// NewRefused counts how many of a few shops are refused under the token that the run
+// gave them.
+func NewRefused(ctx context.Context, s *store.Store, client Identifier, run store.Run, n int) (refused, asked int, err error) {
+	p := Plan{Sampled: map[string]int{}}
+	tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := p.ask(ctx, client, tokens); err != nil {
+		return 0, 0, err
+	}
+	return p.Sampled[string(rotation.ClassUnauthorized)], total(p.Sampled), nil
+}
+
 // MustFinish says why a run is past being cancelled.
 func MustFinish(s rotation.Snapshot) string {
 	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
@@ -107,7 +121,21 @@ const callsEnd = haravan.DefaultTimeout + 5*time.Second
 // cancelled for another. It waits for calls that are still under way, and tells
 // waiting for how long at most: one of them may show that the secret is right.
 func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string, waiting func(most time.Duration)) error {
-	left, err := o.tryUseSecret(ctx, runID, confirmed)
+	return o.useSecret(ctx, runID, confirmed, (*store.Tx).UseSecret, waiting)
+}
+
+// ReplaceLostSecret is UseSecret in the place of a secret that was right, and has
+// leaked or died at the platform since: the tokens that were made with it count as
+// dead, and every shop is exchanged again.
+func (o Operator) ReplaceLostSecret(ctx context.Context, runID int64, confirmed string, waiting func(most time.Duration)) error {
+	return o.useSecret(ctx, runID, confirmed, (*store.Tx).ReplaceLostSecret, waiting)
+}
+
+// replace gives the run the pending secret, in a transaction.
+type replace func(t *store.Tx, ctx context.Context, actor string, r store.Run) error
+
+func (o Operator) useSecret(ctx context.Context, runID int64, confirmed string, how replace, waiting func(most time.Duration)) error {
+	left, err := o.tryUseSecret(ctx, runID, confirmed, how)
 	if left > 0 {
 		waiting(left)
 	}
@@ -118,7 +146,7 @@ func (o Operator) UseSecret(ctx context.Context, runID int64, confirmed string, 
 		case <-time.After(callsLook):
 		}
 		if left, err = o.Store.CallsUnderWay(ctx, runID, callsEnd); left == 0 && err == nil {
-			left, err = o.tryUseSecret(ctx, runID, confirmed)
+			left, err = o.tryUseSecret(ctx, runID, confirmed, how)
 		}
 	}
 	return err
@@ -131,7 +159,7 @@ var errUnderWay = errors.New("calls are under way")
 
 // tryUseSecret is UseSecret, or changes nothing while calls are under way, which
 // last for no longer than left.
-func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed string) (left time.Duration, err error) {
+func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed string, how replace) (left time.Duration, err error) {
 	const what = "use-secret"
 	err = o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
@@ -149,12 +177,12 @@ func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed strin
 		if err != nil {
 			return err
 		}
-		err = tx.UseSecret(ctx, o.Actor, run)
+		err = how(tx, ctx, o.Actor, run)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
 		case errors.Is(err, store.ErrConflict):
-			return refuseConflict(what, err, snap)
+			return refuse(what, fmt.Sprintf("the platform made tokens with the new secret, version %d, so it was right; if it has leaked or was revoked since, say so with --lost: what was made with it counts as dead, and every shop is exchanged again", snap.NewSecret), snap)
 		case err == nil && under > 0:
 			left = under
 			return errUnderWay

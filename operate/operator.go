@@ -55,7 +55,7 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 	if err != nil {
 		return store.Run{}, err
 	}
-	from, to, why := choose(secrets)
+	from, to, why := choose(app.Name, secrets)
 	if why != "" {
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
@@ -102,10 +102,20 @@ func runIsOpen(breach bool) error {
 	return &Refused{What: "start", Why: why}
 }
 
+// LeavesSecret is the version of the secret that a rotation started now would leave, 0 if
+// it would be refused.
+func LeavesSecret(app string, secrets []store.Secret) int {
+	from, _, why := choose(app, secrets)
+	if why != "" {
+		return 0
+	}
+	return from.Version
+}
+
 // choose finds the secrets that a rotation goes between: from the active to the
 // pending one or, after a run that was cancelled once the app had switched, from
 // the retiring to the active one.
-func choose(secrets []store.Secret) (from, to store.Secret, why string) {
+func choose(app string, secrets []store.Secret) (from, to store.Secret, why string) {
 	by := map[store.SecretState]store.Secret{}
 	for _, s := range secrets {
 		by[s.State] = s
@@ -117,8 +127,9 @@ func choose(secrets []store.Secret) (from, to store.Secret, why string) {
 	case !hasActive:
 		return from, to, "the app's present secret is not stored: enter it with `rotator secret add`"
 	case hasRetiring && hasPending:
-		return from, to, fmt.Sprintf("version %d is not revoked yet: a rotation to version %d must be finished before one to version %d. Give that one up with `rotator secret discard %d`, then start: the run goes on to version %d",
-			retiring.Version, active.Version, pending.Version, pending.Version, active.Version)
+		return from, to, fmt.Sprintf("version %d is not revoked yet: a rotation to version %[2]d must be finished before one to version %[3]d. Give that one up with `rotator secret discard %[3]d --confirm %[4]s`, then start: the run goes on to version %[2]d. "+
+			"But if version %[2]d is the one that has leaked or is dead, revoke it and not version %[1]d, and say so with `rotator secret discard %[2]d --lost --confirm %[4]s`: then the run goes from version %[1]d to %[3]d",
+			retiring.Version, active.Version, pending.Version, app)
 	case hasRetiring:
 		return retiring, active, ""
 	case !hasPending:
@@ -306,6 +317,11 @@ func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) err
 		if err := mayCancel(snap, confirmed); err != nil {
 			return err
 		}
+		if rotation.WrongSecretRevoked(snap) {
+			if err := tx.Unrevoke(ctx, o.Actor, run); err != nil {
+				return err
+			}
+		}
 		err := tx.Cancel(ctx, o.Actor, run)
 		var beside *store.PendingError
 		if errors.As(err, &beside) {
@@ -332,6 +348,8 @@ func TooLateToCancel(s rotation.Snapshot) string {
 	switch {
 	case s.Kind == rotation.KindTokenMigration && !s.Phase.Before(rotation.PhaseCutover):
 		return "the app is switched to OAuth, and there is no way back: the run can only be finished"
+	case rotation.WrongSecretRevoked(s):
+		return ""
 	case s.Kind == rotation.KindRotation && rotation.Irrevocable(s.Mode, s.Phase):
 		return MustFinish(s)
 	}
@@ -350,6 +368,9 @@ func Leaves(s rotation.Snapshot) string {
 	words := rotation.SecretsLeft(s)
 	if words != "" {
 		words = "; " + words
+	}
+	if rotation.WrongSecretRevoked(s) {
+		return fmt.Sprintf("%d shops keep their new token, which is dead%s", s.Counts.Proven+s.Counts.Exchanged, words)
 	}
 	if s.Counts.Total == 0 { // not walked yet
 		return "every shop keeps the token that it has" + words

@@ -53,7 +53,7 @@ var breachText = map[Phase]string{
 func nextBreach(s Snapshot) (Step, bool) {
 	switch s.Phase {
 	case PhasePrepared:
-		return human(s, "confirm contained --confirm "+s.App, "revoke the old secret in the Partners dashboard now (`rotator secret identify` tells it from the new one): that ends the abuse, and every access token that was made with it; then say so at once"), true
+		return human(s, "confirm contained --confirm "+s.App, "revoke "+oldSecret(s)+" in the Partners dashboard now (`rotator secret identify` tells it from the new one): that ends the abuse, and every access token that was made with it; then say so at once"), true
 	case PhaseContained:
 		return human(s, "confirm oauth_switched", "make the app use only the new secret, for OAuth and for the signatures of webhooks (what the leaked one signed must not be believed from now on); deploy it everywhere, then say so: "+areDown(s)+" until they are exchanged"+loadSpared(s)), true
 	case PhaseOAuthSwitched:
@@ -110,6 +110,19 @@ const reportTimeline = "the incident's timeline is `rotator rotation report --ti
 // that the platform refuses.
 const refusedCredentials = "credentials"
 
+// lostSecret is the way out of a new secret that has made tokens, and is refused now.
+func lostSecret(s Snapshot, why string) (Step, bool) {
+	if !strings.Contains(s.HeldWhy, refusedCredentials) {
+		return Step{}, false
+	}
+	out := fmt.Sprintf("do not revoke the old one, then `%s`, %s", command(s, "cancel --confirm "+s.App), AfterLoss(s))
+	if s.Contained() {
+		out = fmt.Sprintf("`rotator secret add` with another, `%s`, then resume", command(s, "use-secret --lost --confirm "+s.App))
+	}
+	return human(s, "resume", why+fmt.Sprintf("; tokens were made with the new secret, version %d, so it was right: if it did not leak and was not revoked, check client id and hosts with `rotator doctor`, then resume; if it did or was: %s",
+		s.NewSecret, out)), true
+}
+
 // wrongSecret is the way out of a new secret that was entered wrongly. It is one
 // as long as the platform made no token with that secret and no other took its
 // place. A planned run is given up with the secret; a breach run cannot be
@@ -118,8 +131,10 @@ func wrongSecret(s Snapshot, why string) (Step, bool) {
 	switch {
 	case s.SecretReplaced:
 		return human(s, "resume", why+"; the run has had another new secret since: resume"), true
-	case s.Phase != PhaseExchanging || s.Counts.Exchanged+s.Counts.Proven > 0:
+	case s.Phase != PhaseExchanging:
 		return Step{}, false
+	case s.Counts.Exchanged+s.Counts.Proven+s.Spared > 0 || s.EarlierTokens:
+		return lostSecret(s, why)
 	}
 	if !s.Contained() {
 		if !strings.Contains(s.HeldWhy, refusedCredentials) {

@@ -54,7 +54,7 @@ func Next(s Snapshot) Step {
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "do not revoke yet: " + unmet(gate)}
 		}
-		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke the old secret in the Partners dashboard (`rotator secret identify` tells it from the new one), then say so")
+		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke "+oldSecret(s)+" in the Partners dashboard (`rotator secret identify` tells it from the new one), then say so")
 	case PhaseRevoked:
 		return nextRevoked(s)
 	case PhaseWebhooksSingle:
@@ -206,7 +206,7 @@ func nextBroken(s Snapshot) Step {
 // stillAlive says what old tokens that answer after the revoke mean.
 func stillAlive(s Snapshot) string {
 	r := s.Revocation
-	const revoke = "revoke the old secret in the Partners dashboard (it can take a while to bite)"
+	revoke := "revoke " + oldSecret(s) + " in the Partners dashboard (it can take a while to bite)"
 	n := fmt.Sprintf("%d old tokens still answer", r.OldAlive)
 	if len(s.AliveShops) > 0 {
 		n += " (" + strings.Join(s.AliveShops, ", ") + ")"
@@ -220,6 +220,8 @@ func stillAlive(s Snapshot) string {
 func nextRevoked(s Snapshot) Step {
 	r := s.Revocation
 	switch {
+	case WrongSecretRevoked(s):
+		return nextWrongRevoke(s)
 	case !r.Done():
 		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %d shops; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, r.Planned)}
 	case r.OldAlive > 0:

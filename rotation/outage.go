@@ -49,6 +49,8 @@ const tiersMost = 10
 // Outage is what a breach run is expected to cost. Times are seconds from the
 // revoke. A shop is back when its new token is proven.
 type Outage struct {
+	// Revokes is the version of the secret whose revoke it is of, 0 if there is none.
+	Revokes        int     `json:"revokes_version,omitempty"`
 	Shops          int     `json:"shops"`
 	LatencyMS      float64 `json:"latency_ms"`
 	InFlight       int     `json:"inflight"`

@@ -100,8 +100,8 @@ type Snapshot struct {
 
 	// SecretsDiffer is false when old and new secret are the same value.
 	SecretsDiffer bool
-	// NewSecret is the version of the new one.
-	NewSecret int
+	// OldSecret and NewSecret are their versions.
+	OldSecret, NewSecret int
 	// SecretReplaced tells that the new secret came to its place after the run was
 	// held.
 	SecretReplaced bool

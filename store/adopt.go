@@ -9,10 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// One shop may have several, of runs that were cancelled one after the other.
+// One shop may have several, of runs that were cancelled one after the other. A token
+// of a secret that is dead is worth less than the one that the shop has; one that was
+// given up for another lives.
 var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(i.new_token_secret_id, r.new_secret_id, 0), coalesce(i.exchanged_at, 'epoch')
 	from rotator.items i join rotator.runs r on r.id = i.run_id
 	where r.app_id = $1 and r.kind = 'rotation' and r.cancelled_at is not null and i.new_token is not null and i.class is distinct from 'wrong_shop'
+		and not exists (select from rotator.secrets x where x.id = coalesce(i.new_token_secret_id, r.new_secret_id) and x.state = 'revoked' and x.activated_at is not null)
 	order by i.run_id, i.position`)
 
 // adoptLeft makes tokens current that a cancelled run's attempts stored and did

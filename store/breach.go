@@ -28,7 +28,9 @@ var (
 	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
 	// No token was made with it: it is discarded, and was never revoked anywhere.
 	giveUpSecret = sql(`update rotator.secrets set state = 'revoked', activated_at = null, revoked_at = now(), value = null where id = $1 and state = 'active'`)
-	takeSecret   = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
+	// It was used, and is dead at the platform.
+	loseSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null where id = $1 and state = 'active'`)
+	takeSecret = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
 	// A token of the secret that a breach would go to, or goes to, outlives the revoke:
 	// an earlier run, which was cancelled, or an install has made it.
 	readTiers = sql(`select priority, count(*) from rotator.shops s
@@ -77,6 +79,16 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 	if minted {
 		return fmt.Errorf("the platform made tokens with the new secret, so it is right: %w", ErrConflict)
 	}
+	return t.replaceSecret(ctx, actor, r, giveUpSecret, false)
+}
+
+// ReplaceLostSecret is UseSecret for a secret that was right and is dead by now: what
+// it minted is of another secret than the run's from now on, and due again.
+func (t *Tx) ReplaceLostSecret(ctx context.Context, actor string, r Run) error {
+	return t.replaceSecret(ctx, actor, r, loseSecret, true)
+}
+
+func (t *Tx) replaceSecret(ctx context.Context, actor string, r Run, giveUp string, lost bool) error {
 	var id int64
 	var version int
 	if err := t.tx.QueryRow(ctx, pendingSecret, r.AppID).Scan(&id, &version); err != nil {
@@ -87,7 +99,7 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 		what, statement string
 		args            []any
 	}{
-		{"give the wrong secret up", giveUpSecret, []any{r.NewSecretID}},
+		{"give the wrong secret up", giveUp, []any{r.NewSecretID}},
 		{"activate the right secret", activateSecret, []any{id}},
 		{"give the run the right secret", takeSecret, []any{r.ID, r.NewSecretID, id}},
 	} {
@@ -95,7 +107,7 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 			return err
 		}
 	}
-	return t.Log(ctx, actor, "run.secret_replaced", r.ID, map[string]any{"version": version})
+	return t.Log(ctx, actor, "run.secret_replaced", r.ID, map[string]any{"version": version, "lost": lost})
 }
 
 // newSecretMinted reports whether a token is stored that the run's new secret

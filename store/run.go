@@ -405,6 +405,15 @@ func (t *Tx) Cancel(ctx context.Context, actor string, r Run) error {
 	return t.Log(ctx, actor, "run.cancelled", r.ID, map[string]any{"phase": r.Phase})
 }
 
+// Unrevoke takes the old secret for living again, before a cancel: it was said to be
+// revoked, and the new one was. ErrConflict when it is not revoked, or is shredded.
+func (t *Tx) Unrevoke(ctx context.Context, actor string, r Run) error {
+	if err := t.exactlyOne(ctx, "take the old secret for living", unrevokeSecret, r.OldSecretID); err != nil {
+		return err
+	}
+	return t.Log(ctx, actor, "run.unrevoked", r.ID, nil)
+}
+
 // Certify writes the certificate of proof, once. ErrConflict when the run has one, was
 // cancelled, or has left the phase since r was read: what was proven then may not be all.
 func (t *Tx) Certify(ctx context.Context, actor string, r Run, certificate any) error {

@@ -40,6 +40,8 @@ var (
 		where app_id = $1 and access_token is not null and excluded_at is null order by md5(id::text) limit $2`)
 	sampleOthers = sql(`select id, domain, access_token from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null and secret_id is distinct from $3 order by md5(id::text) limit $2`)
+	sampleOf = sql(`select id, domain, access_token from rotator.shops
+		where app_id = $1 and access_token is not null and excluded_at is null and secret_id = $3 order by md5(id::text) limit $2`)
 	readShopToken = sql(`select id, access_token from rotator.shops where app_id = $1 and domain = $2 and access_token is not null`)
 )
 
@@ -83,6 +85,11 @@ func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error)
 // SampleBut is Sample of the shops whose token is not known to be of a secret.
 func (s *Store) SampleBut(ctx context.Context, appID, secretID int64, n int) ([]Token, error) {
 	return s.sample(ctx, sampleOthers, appID, n, secretID)
+}
+
+// SampleOf is Sample of the shops whose token is of a secret.
+func (s *Store) SampleOf(ctx context.Context, appID, secretID int64, n int) ([]Token, error) {
+	return s.sample(ctx, sampleOf, appID, n, secretID)
 }
 
 func (s *Store) sample(ctx context.Context, statement string, args ...any) ([]Token, error) {

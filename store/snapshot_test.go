@@ -20,7 +20,7 @@ func TestASnapshotOfAFreshRun(t *testing.T) {
 	s := r.snapshot(t, store.Counted)
 	want := rotation.Snapshot{
 		Now: s.Now, PhaseAt: s.PhaseAt, App: "shopbot", RunID: r.run.ID, Kind: rotation.KindRotation, Mode: rotation.ModePlanned,
-		Phase: rotation.PhasePrepared, SecretsDiffer: true, NewSecret: 2, KeyringOpens: true, Attested: map[rotation.Phase]rotation.Attestation{},
+		Phase: rotation.PhasePrepared, SecretsDiffer: true, OldSecret: 1, NewSecret: 2, KeyringOpens: true, Attested: map[rotation.Phase]rotation.Attestation{},
 		WavePolicy: rotation.DefaultWavePolicy, Workers: 1, Grace: 90 * time.Second,
 	}
 	if diff := cmp.Diff(want, s); diff != "" {

@@ -133,6 +133,11 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 			return err
 		}
 	}
+	if phase == rotation.PhaseRevoked && run.Mode != rotation.ModeBreach && confirmed == snap.App && snap.Phase == rotation.PhaseProven {
+		if err := c.lookIfNewLive(ctx, o, snap); err != nil {
+			return err
+		}
+	}
 	doing := "Shredding old tokens"
 	if phase == rotation.PhaseScrubbed {
 		doing = "Removing legacy credentials"

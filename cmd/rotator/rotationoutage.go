@@ -107,8 +107,29 @@ func (c *cli) expectOutage(ctx context.Context, o onRun, f planFlags, load rotat
 	load.Latency, load.Retries = latency, rotation.ExpectedRetries
 	load.Deploy, load.Arm = f.outage.deploy, f.outage.arm
 	outage := rotation.ExpectOutage(load)
+	if outage.Revokes, err = o.revokes(ctx); err != nil {
+		return nil, err
+	}
 	outage.Assumptions = append(outage.Assumptions, "latency: "+words)
 	return &outage, nil
+}
+
+// revokes is the version of the secret that a breach run is of: of the open one, or
+// of one that was started now.
+func (o onRun) revokes(ctx context.Context) (version int, err error) {
+	secrets, err := o.store.Secrets(ctx, o.app.ID)
+	if err != nil {
+		return 0, err
+	}
+	if !o.run.Open() {
+		return operate.LeavesSecret(o.app.Name, secrets), nil
+	}
+	for _, v := range secrets {
+		if v.ID == o.run.OldSecretID {
+			version = v.Version
+		}
+	}
+	return version, nil
 }
 
 // containedSample is how many shops are asked whether the revoke has bitten.
@@ -134,8 +155,34 @@ func (c *cli) lookIfContained(ctx context.Context, o onRun) {
 	}
 }
 
+// lookIfNewLive refuses to go on when the new tokens are dead: somebody revoked the
+// wrong secret, and would be told to revoke the other one, too.
+func (c *cli) lookIfNewLive(ctx context.Context, o onRun, snap rotation.Snapshot) error {
+	client, err := c.client(o.app)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdle()
+	c.waiting("asking %s for their new token", plural(containedSample, "shop"))
+	defer c.came()
+	refused, asked, err := operate.NewRefused(ctx, o.store, client, o.run, containedSample)
+	switch {
+	case err != nil:
+		c.notef("warning: whether new tokens live could not be seen: %s", inline(err.Error()))
+	case asked > 0 && refused == asked:
+		return &operate.Refused{What: "confirm revoked", Why: fmt.Sprintf(
+			"not one of %s asked accepts its new token: it seems that the new secret was revoked instead of the old one: %s. "+
+				"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", plural(asked, "shop"), rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}
+	}
+	return nil
+}
+
 func (c *cli) printOutage(o rotation.Outage) error {
-	facts := []fact{{"outage", o.Words()}, {"order", "by priority, the highest first, then in the order of the import"}}
+	facts := []fact{{"outage", o.Words()}}
+	if o.Revokes > 0 {
+		facts = append(facts, fact{"revoke", fmt.Sprintf("of secret version %d; see that it is the one that has leaked (`rotator secret list`, `rotator secret identify`)", o.Revokes)})
+	}
+	facts = append(facts, fact{"order", "by priority, the highest first, then in the order of the import"})
 	for _, t := range o.Tiers {
 		name := fmt.Sprintf("priority %d", t.Priority)
 		if t.Lower {

@@ -130,27 +130,35 @@ func (c *cli) listSecretsOf(ctx context.Context, s *store.Store, a store.App) er
 
 func newSecretDiscard(c *cli) *cobra.Command {
 	var confirm string
+	var lost bool
 	cmd := &cobra.Command{
-		Use: "discard VERSION --confirm APP", Short: "Give up a pending version that was entered wrongly",
+		Use: "discard VERSION --confirm APP", Short: "Give up a version that was entered wrongly, or is lost",
 		Long: `Give up a pending version of the app's shared secret, e.g. one that was entered
 wrongly. Its value is shredded and its number is not used again. A version that
-a rotation has put to use cannot be discarded; cancel the rotation first.`,
-		Example: `  rotator secret discard 2 --confirm shopzy`,
-		Args:    takes("VERSION"),
+a rotation has put to use cannot be discarded; cancel the rotation first.
+
+With --lost the version that is in use is given up, because it has leaked or was
+revoked by mistake while the one before still lives: after a rotation that was
+cancelled. The one before is in use again, and what was made with the lost one
+counts as dead; the next rotation exchanges it.`,
+		Example: `  rotator secret discard 2 --confirm shopzy
+  rotator secret discard 3 --lost --confirm shopzy`,
+		Args: takes("VERSION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version, err := strconv.Atoi(args[0])
 			if err != nil || version < 1 {
 				return usagef(cmd, "VERSION is a number as `rotator secret list` shows it")
 			}
-			return c.discardSecret(cmd.Context(), cmd, version, confirm)
+			return c.discardSecret(cmd.Context(), cmd, version, confirm, lost)
 		},
 	}
 	cmd.Flags().StringVar(&confirm, "confirm", "", "the app's name, since this cannot be undone")
+	cmd.Flags().BoolVar(&lost, "lost", false, "give up the version in use: it has leaked, or is dead at the platform")
 	c.appFlag(cmd)
 	return cmd
 }
 
-func (c *cli) discardSecret(ctx context.Context, cmd *cobra.Command, version int, confirm string) error {
+func (c *cli) discardSecret(ctx context.Context, cmd *cobra.Command, version int, confirm string, lost bool) error {
 	s, a, done, err := c.openApp(ctx)
 	if err != nil {
 		return err
@@ -158,6 +166,9 @@ func (c *cli) discardSecret(ctx context.Context, cmd *cobra.Command, version int
 	defer done()
 	if confirm != a.Name {
 		return usagef(cmd, "this cannot be undone: repeat the app's name with --confirm %s", a.Name)
+	}
+	if lost {
+		return c.loseSecret(ctx, s, a, version)
 	}
 	err = s.DiscardSecret(ctx, c.actor, a, version)
 	if errors.Is(err, store.ErrConflict) {

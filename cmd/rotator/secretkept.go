@@ -39,6 +39,9 @@ func (c *cli) notDiscarded(ctx context.Context, s *store.Store, a store.App, ver
 	case open && (run.NewSecretID == v.ID || run.OldSecretID == v.ID && v.State == store.SecretPending):
 		return refuse(fmt.Sprintf("if it was entered wrongly: `rotator %s cancel --confirm %s`, which says what it leaves behind, then discard it", run.Kind.Noun(), a.Name),
 			"it is %s, and run %d, which is open, works with it", v.State, run.ID)
+	case v.State == store.SecretActive && slices.ContainsFunc(secrets, func(o store.Secret) bool { return o.State == store.SecretRetiring }):
+		return refuse(fmt.Sprintf("`rotator rotation start` goes on with it; if it has leaked or is dead at the platform: `rotator secret discard %d --lost --confirm %s`; "+
+			"if two were entered as each other, `rotator secret swap` mends that", version, a.Name), "it is active: it is the one in use")
 	case v.State == store.SecretActive:
 		return refuse("another takes its place by `rotator secret add` and a rotation; if two were entered as each other, `rotator secret swap` mends that", "it is active: it is the one in use")
 	}

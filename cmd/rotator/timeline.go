@@ -150,6 +150,7 @@ func eventWords(e store.Entry) string {
 		Shop, Wire, Words                                              string
 		Measured                                                       rotation.Measured
 		Wave, Shops, Late, Again, Items, Version                       int
+		Lost                                                           bool
 		ExpiresAt                                                      time.Time `json:"expires_at"`
 		Mode                                                           rotation.Mode
 		Settings                                                       store.RunSettings
@@ -186,9 +187,14 @@ func eventWords(e store.Entry) string {
 	case "run.resumed":
 		return fmt.Sprintf("resumed; it was held (%s): %s", d.Was, d.Why)
 	case "run.secret_replaced":
+		if d.Lost {
+			return fmt.Sprintf("the new secret, which is lost, is replaced by version %d", d.Version)
+		}
 		return fmt.Sprintf("the new secret, entered wrongly, is replaced by version %d", d.Version)
 	case "run.certified":
 		return "the certificate is written: nothing needs the old secret"
+	case "run.unrevoked":
+		return "the old secret counts as alive again: the new one was revoked instead"
 	case "run.cancelled":
 		return "the run is cancelled"
 	case "run.tuned":

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// loseSecret gives up the version in use and goes back to the one before.
+func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, version int) error {
+	active, err := s.LoseSecret(ctx, c.actor, a, version)
+	if errors.Is(err, store.ErrConflict) {
+		return c.notLost(ctx, s, a, version)
+	}
+	if err != nil {
+		return err
+	}
+	c.notef("Now make the app use version %d, enter another new secret with `rotator secret add` unless one is pending, and start a rotation.", active)
+	return c.printFacts(fact{"version", strconv.Itoa(version)}, fact{"state", string(store.SecretRevoked)}, fact{"in use", fmt.Sprintf("version %d", active)})
+}
+
+// notLost says why a version is kept, as things stand now.
+func (c *cli) notLost(ctx context.Context, s *store.Store, a store.App, version int) error {
+	refuse := func(next, format string, args ...any) error {
+		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not given up: "+format, append([]any{version, a.Name}, args...)...), next)
+	}
+	secrets, err := s.Secrets(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	var active, before bool
+	for _, v := range secrets {
+		active = active || v.Version == version && v.State == store.SecretActive
+		before = before || v.State == store.SecretRetiring
+	}
+	run, open, err := openRunOf(ctx, s, a)
+	switch {
+	case err != nil:
+		return err
+	case !active:
+		return refuse("`rotator secret list` shows the versions", "--lost is for the version that is in use")
+	case open && run.NewSecretID != 0:
+		return refuse(fmt.Sprintf("`rotator rotation cancel --confirm %s` and say it again; where the run cannot be cancelled: `rotator rotation use-secret --lost --confirm %[1]s`", a.Name),
+			"run %d, which is open, works with it", run.ID)
+	case open:
+		return refuse(fmt.Sprintf("finish or cancel run %d first", run.ID), "a run is open")
+	case !before:
+		return refuse("`rotator secret add` with a new one, then `rotator rotation start --breach`", "no other version lives")
+	}
+	return refuse("`rotator secret list` shows the versions; try again", "it changed meanwhile")
+}

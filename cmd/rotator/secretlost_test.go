@@ -1,0 +1,161 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/haravan-rotator/rotator/haravan/haravansim"
+)
+
+// says wants words in what a command printed.
+func (r *rig) says(got result, want ...string) {
+	r.t.Helper()
+	for _, w := range want {
+		if !strings.Contains(got.stdout+got.stderr, w) {
+			r.t.Errorf("no word of %q:\n%s%s", w, got.stdout, got.stderr)
+		}
+	}
+}
+
+// anotherSecret creates a secret at the platform and stores it.
+func (r *rig) anotherSecret(sim *haravansim.Server) {
+	r.t.Helper()
+	fresh, err := sim.CreateSecret()
+	must(r.t, err)
+	r.ok(fresh.Value, "secret", "add")
+}
+
+// half has a first run exchange some of 20 shops, and be cancelled.
+func (r *rig) half(sim *haravansim.Server) {
+	r.t.Helper()
+	var left []string
+	for s := range sim.Shops {
+		if len(left) < 12 {
+			left = append(left, s.Domain)
+			r.ok("", "shop", "exclude", s.Domain, "--reason", "later")
+		}
+	}
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.ok("", "rotation", "cancel", "--confirm", "main")
+	for _, domain := range left {
+		r.ok("", "shop", "exclude", domain, "--undo")
+	}
+}
+
+// revokesAndCloses ends a run that is proven, of the secret that is dead then.
+func (r *rig) revokesAndCloses(sim *haravansim.Server, old int) {
+	r.t.Helper()
+	must(r.t, discard(sim, old))
+	r.ok("", "rotation", "confirm", "revoked", "--note", "n", "--confirm", "main")
+	r.closes(sim)
+}
+
+// closes ends a run whose old secret is dead, and wants every shop's token to live.
+func (r *rig) closes(sim *haravansim.Server) {
+	r.t.Helper()
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.ok("", "rotation", "confirm", "webhooks_single", "--note", "n")
+	r.ok("", "rotation", "confirm", "closed", "--confirm", "main")
+	alive := map[string]bool{}
+	for s := range sim.Shops {
+		alive[s.Domain+","+s.AccessToken] = true
+	}
+	live := 0
+	for _, line := range strings.Split(r.ok("", "shop", "export").stdout, "\n") {
+		if f := strings.Split(line, ","); len(f) > 1 && alive[f[0]+","+f[1]] {
+			live++
+		}
+	}
+	if live != len(alive) {
+		r.t.Errorf("%d of %d stored tokens live", live, len(alive))
+	}
+}
+
+// The new secret is revoked where the old one was to be: nothing may lead to the
+// revoke of the other one, and something must lead out.
+func TestTheWrongSecretIsRevoked(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"before it is said": true, "after it is said": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, sim := newFleet(t, haravansim.Options{Shops: 12})
+			r.toArmed(sim)
+			r.exits(exitWaiting, "", "worker", "--once")
+			confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
+			if before {
+				must(t, discard(sim, 2))
+				r.says(r.exits(exitRefused, "", confirm...), "not one of 5 shops asked accepts its new token", "revoke nothing more", "`rotator rotation cancel --confirm main`", "`rotator secret discard 2 --lost --confirm main`")
+			} else {
+				r.ok("", confirm...)
+				must(t, discard(sim, 2))
+				r.exits(exitExceptions, "", "worker", "--once")
+				r.says(r.exits(exitWaiting, "", "rotation", "next"), "12 new tokens are dead and 12 old ones answer: the new secret, version 2, was revoked instead of the old one", "revoke nothing more", "rotator rotation cancel --confirm main")
+			}
+			r.ok("", "rotation", "cancel", "--confirm", "main")
+			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "in use:   version 1")
+			r.anotherSecret(sim)
+			r.toArmed(sim)
+			r.exits(exitWaiting, "", "worker", "--once")
+			r.revokesAndCloses(sim, 1)
+			r.ok("", "journal", "verify")
+		})
+	}
+}
+
+// A run was cancelled half-way, and the secret that it went to has leaked.
+func TestTheNewSecretOfACancelledRunLeaks(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 20})
+	r.half(sim)
+	must(t, discard(sim, 2))
+	r.anotherSecret(sim)
+	r.says(r.exits(exitRefused, "", "rotation", "start"), "if version 2 is the one that has leaked or is dead, revoke it and not version 1, and say so with `rotator secret discard 2 --lost --confirm main`")
+	r.says(r.exits(exitRefused, "", "secret", "discard", "2", "--confirm", "main"), "`rotator secret discard 2 --lost --confirm main`")
+	r.says(r.exits(exitRefused, "", "secret", "discard", "1", "--lost", "--confirm", "main"), "--lost is for the version that is in use")
+	r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main")
+	r.says(r.exits(exitRefused, "", "secret", "discard", "1", "--lost", "--confirm", "main"), "no other version lives")
+	r.toArmed(sim)
+	r.says(r.exits(exitRefused, "", "secret", "discard", "3", "--lost", "--confirm", "main"), "run 2, which is open, works with it")
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.revokesAndCloses(sim, 1)
+}
+
+// A breach run goes to a secret of which tokens were made, and which is dead, too.
+func TestTheNewSecretOfABreachIsLost(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 20})
+	r.half(sim)
+	r.ok("", "rotation", "start", "--breach", "--confirm", "main")
+	must(t, discard(sim, 1))
+	must(t, discard(sim, 2))
+	r.ok("", "rotation", "confirm", "contained", "--note", "n", "--confirm", "main")
+	r.ok("", "rotation", "confirm", "oauth_switched", "--note", "n")
+	r.ok(sim.CreateRefreshToken().Value, "rotation", "arm", "--no-plan")
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.says(r.exits(exitWaiting, "", "rotation", "next"), "rotator rotation use-secret --lost --confirm main", "tokens were made with the new secret, version 2, so it was right")
+	r.anotherSecret(sim)
+	r.says(r.exits(exitRefused, "", "rotation", "use-secret", "--confirm", "main"), "say so with --lost")
+	r.ok("", "rotation", "use-secret", "--lost", "--confirm", "main")
+	r.ok("", "rotation", "resume")
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.says(r.ok("", "rotation", "report", "--timeline"), "the new secret, which is lost, is replaced by version 3")
+	r.closes(sim)
+}
+
+// A planned run's new secret dies while shops are exchanged.
+func TestTheNewSecretOfAPlannedRunIsLost(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 20})
+	r.half(sim)
+	must(t, discard(sim, 2))
+	r.toArmed(sim)
+	r.run("", "worker", "--once")
+	r.says(r.exits(exitWaiting, "", "rotation", "next"), "rotator rotation cancel --confirm main", "`rotator secret discard 2 --lost --confirm main`")
+	r.ok("", "rotation", "cancel", "--confirm", "main")
+	r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main")
+	r.anotherSecret(sim)
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.revokesAndCloses(sim, 1)
+}
