@@ -182,7 +182,7 @@ func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed strin
 		case errors.Is(err, store.ErrNotFound):
 			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
 		case errors.Is(err, store.ErrConflict):
-			return refuse(what, fmt.Sprintf("the platform made tokens with the new secret, version %d, so it was right; if it has leaked or was revoked since, say so with --lost: what was made with it counts as dead, and every shop is exchanged again", snap.NewSecret), snap)
+			return refuse(what, fmt.Sprintf("the platform made tokens with the new secret, version %d, so it is right; if it has leaked or was revoked since, say so with --lost: what was made with it counts as dead, and every shop is exchanged again", snap.NewSecret), snap)
 		case err == nil && under > 0:
 			left = under
 			return errUnderWay

@@ -14,7 +14,7 @@ import (
 )
 
 // outageJSON documents the outage in help texts.
-const outageJSON = `outage{shops, latency_ms,
+const outageJSON = `outage{revokes_version, shops, latency_ms,
 inflight, calls_per_second, human_seconds, exchange_seconds, first_back_seconds,
 half_back_seconds, last_back_seconds, windows, tiers[{priority, shops, and_lower,
 first_back_seconds, last_back_seconds}], assumptions}, in seconds from the revoke`
