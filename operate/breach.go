@@ -90,18 +90,29 @@ func StillAnswer(ctx context.Context, s *store.Store, client Identifier, run sto
 	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], total(p.Sampled), nil
 }
 
-// NewRefused counts how many of a few shops are refused under the token that the run
-// gave them.
-func NewRefused(ctx context.Context, s *store.Store, client Identifier, run store.Run, n int) (refused, asked int, err error) {
-	p := Plan{Sampled: map[string]int{}}
-	tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
-	if err != nil {
-		return 0, 0, err
+// Few and many shops are asked whether the tokens of a run live: a few of which
+// none does may have left by themselves.
+const newAskedFew, newAskedMany = 5, 25
+
+// NewDead reports whether, of some shops that are asked under the token that the run
+// gave them, none accepts it and some refuse it; asked is how many were.
+func NewDead(ctx context.Context, s *store.Store, client Identifier, run store.Run) (dead bool, asked int, err error) {
+	for _, n := range []int{newAskedFew, newAskedMany} {
+		p := Plan{Sampled: map[string]int{}}
+		tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
+		if err != nil {
+			return false, 0, err
+		}
+		if _, err := p.ask(ctx, client, tokens); err != nil {
+			return false, 0, err
+		}
+		asked = total(p.Sampled)
+		dead = p.Sampled["alive"]+p.Sampled[string(rotation.ClassScope)] == 0 && p.Sampled[string(rotation.ClassUnauthorized)] > 0
+		if !dead || asked < n {
+			break
+		}
 	}
-	if _, err := p.ask(ctx, client, tokens); err != nil {
-		return 0, 0, err
-	}
-	return p.Sampled[string(rotation.ClassUnauthorized)], total(p.Sampled), nil
+	return dead, asked, nil
 }
 
 // MustFinish says why a run is past being cancelled.

@@ -163,13 +163,13 @@ func (c *cli) lookIfNewLive(ctx context.Context, o onRun, snap rotation.Snapshot
 		return err
 	}
 	defer client.CloseIdle()
-	c.waiting("asking %s for their new token", plural(containedSample, "shop"))
+	c.waiting("asking some shops under their new tokens")
 	defer c.came()
-	refused, asked, err := operate.NewRefused(ctx, o.store, client, o.run, containedSample)
+	dead, asked, err := operate.NewDead(ctx, o.store, client, o.run)
 	switch {
 	case err != nil:
 		c.notef("warning: whether new tokens live could not be seen: %s", inline(err.Error()))
-	case asked > 0 && refused == asked:
+	case dead:
 		return &operate.Refused{What: "confirm revoked", Why: fmt.Sprintf(
 			"not one of %s asked accepts its new token: it seems that the new secret was revoked instead of the old one: %s. "+
 				"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", plural(asked, "shop"), rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}

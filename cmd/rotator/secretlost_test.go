@@ -85,7 +85,7 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 			confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
 			if before {
 				must(t, discard(sim, 2))
-				r.says(r.exits(exitRefused, "", confirm...), "not one of 5 shops asked accepts its new token", "revoke nothing more", "`rotator rotation cancel --confirm main`", "`rotator secret discard 2 --lost --confirm main`")
+				r.says(r.exits(exitRefused, "", confirm...), "not one of 12 shops asked accepts its new token", "revoke nothing more", "`rotator rotation cancel --confirm main`", "`rotator secret discard 2 --lost --confirm main`")
 			} else {
 				r.ok("", confirm...)
 				must(t, discard(sim, 2))
