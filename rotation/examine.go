@@ -112,6 +112,11 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		add(CodeNoWorker, SeverityCritical, "rotator worker", "no worker is alive, and %s of the window are left", span(s.Window.Left(s.Now)))
 	case s.Workers == 0:
 		add(CodeNoWorker, SeverityWarning, "rotator worker", "no worker is alive, and the run has work for one in phase %s", s.Phase)
+	case s.unwritable():
+		// A moment's stop is no finding, and never hidden behind the one below.
+		if still >= unwritablePatience {
+			add(CodeDatabaseWrites, SeverityCritical, next, "%s for %s in phase %s", unwritableWords, span(still), s.Phase)
+		}
 	case still >= p.StalledAfter:
 		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
 	}
@@ -133,6 +138,10 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		add(CodeOldTokens, SeverityCritical, next, "the old secret was said to be revoked: %s; %swaive a shop whose former token was of the new secret already", stillAlive(s), again)
 	}
 }
+
+// unwritablePatience is how long the database may take no writes before somebody is
+// called.
+const unwritablePatience = 15 * time.Second
 
 // windowRuns reports whether the refresh token's hour is being used.
 func windowRuns(s Snapshot) bool {

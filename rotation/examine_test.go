@@ -67,9 +67,17 @@ func TestExamine(t *testing.T) {
 		"held long without a worker": {exchangingFacts(func(f facts, s snap) {
 			s.Held, s.Workers, f.ProgressAt, f.Rate = rotation.HeldPaused, 0, checkedAt.Add(-day), 0
 		}), []string{"warning run_held rotator rotation resume"}},
-		"stalled":          {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10 * time.Minute) }), []string{"critical run_stalled rotator rotation explain"}},
-		"not stalled yet":  {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10*time.Minute + 1) }), nil},
-		"dead in its hour": {exchangingFacts(func(_ facts, s snap) { s.Workers = 0 }), []string{"critical no_worker rotator worker"}},
+		"stalled":         {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10 * time.Minute) }), []string{"critical run_stalled rotator rotation explain"}},
+		"not stalled yet": {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10*time.Minute + 1) }), nil},
+		"a full disk": {exchangingFacts(func(f facts, s snap) {
+			s.Unwriting, f.ProgressAt = 2, checkedAt.Add(-15*time.Second)
+		}), []string{"critical database_writes rotator doctor"}},
+		"a full disk for long": {exchangingFacts(func(f facts, s snap) {
+			s.Unwriting, f.ProgressAt = 2, checkedAt.Add(-time.Hour)
+		}), []string{"critical database_writes rotator doctor"}},
+		"writes stopped a moment ago":  {exchangingFacts(func(f facts, s snap) { s.Unwriting = 2 }), nil},
+		"another machine still writes": {exchangingFacts(func(f facts, s snap) { s.Unwriting, f.ProgressAt = 1, checkedAt.Add(-time.Minute) }), nil},
+		"dead in its hour":             {exchangingFacts(func(_ facts, s snap) { s.Workers = 0 }), []string{"critical no_worker rotator worker"}},
 		"no worker to walk": {exchangingFacts(func(_ facts, s snap) {
 			s.Phase, s.WalkDone, s.Workers = rotation.PhasePrepared, false, 0
 			s.Window = rotation.Window{}

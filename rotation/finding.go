@@ -23,6 +23,8 @@ type Code string
 const (
 	// CodeDatabase: the database does not answer, or answers wrongly.
 	CodeDatabase Code = "database"
+	// CodeDatabaseWrites: a run's workers can store nothing.
+	CodeDatabaseWrites Code = "database_writes"
 	// CodeSchema: the schema is not the one that this program works with.
 	CodeSchema Code = "schema"
 	// CodeKeyring: the keyring is missing, readable by others, damaged, or not
@@ -62,7 +64,7 @@ const (
 
 // Codes lists every code.
 var Codes = []Code{
-	CodeDatabase, CodeSchema, CodeKeyring, CodeKeyringCopy, CodeClock, CodeNothing, CodeSecretAge, CodeOldSecret,
+	CodeDatabase, CodeDatabaseWrites, CodeSchema, CodeKeyring, CodeKeyringCopy, CodeClock, CodeNothing, CodeSecretAge, CodeOldSecret,
 	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeOldTokens, CodeTokens, CodePlatform,
 }
 

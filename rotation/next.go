@@ -30,6 +30,9 @@ func Next(s Snapshot) Step {
 	if s.Workers == 0 && needsWorker(s) {
 		return Step{Command: "rotator worker", Why: "no worker is alive, so nothing moves", Human: true}
 	}
+	if s.unwritable() {
+		return Step{Command: "rotator doctor", Why: unwritableWords + ": see why and mend it; they go on by themselves then", Human: true}
+	}
 	if s.Kind == KindTokenMigration {
 		return nextMigration(s)
 	}
@@ -257,6 +260,16 @@ func needsWorker(s Snapshot) bool {
 func barren(s Snapshot) bool {
 	c := s.Counts
 	return s.WalkDone && c.Open()+c.Parked+c.Proven == 0 && s.LateInstalls+s.LateExchanges+s.OldVersionShops == 0
+}
+
+// ThrottledByDatabase is what a worker says that waits for the database.
+const ThrottledByDatabase = "database"
+
+const unwritableWords = "the workers cannot write to the database (a full disk, say, or a server that takes no writes), so nothing moves"
+
+// unwritable reports whether there is work, and no live worker can store any.
+func (s Snapshot) unwritable() bool {
+	return s.Unwriting > 0 && s.Unwriting >= s.Workers && needsWorker(s)
 }
 
 // unmet names the first condition that is not met.

@@ -31,8 +31,10 @@ var (
 			count(*) filter (where state in ('skipped', 'parked') and class is not null),
 			count(*) filter (where state = 'exchanged' and class is null and next_attempt_at is not null and detail like '` + rowLocked + `%')
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state, class`)
-	countWorkers = sql(`select count(*), coalesce(sum(cap), 0) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
-	noShops      = sql(`select not exists (select from rotator.shops where app_id = $1)`)
+	countWorkers = sql(`select count(*), coalesce(sum(cap), 0),
+			count(*) filter (where throttled_by = '` + rotation.ThrottledByDatabase + `' and inflight = 0 and shops_per_s = 0)
+		from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
+	noShops = sql(`select not exists (select from rotator.shops where app_id = $1)`)
 	// As long as the old secret is needed, too: after a revoke nothing is left to choose.
 	anyEarlierToken = sql(`select exists (select from rotator.secrets o where o.id = $2 and o.state = 'retiring')
 		and exists (select from rotator.shops where app_id = $1 and secret_id = $3 and rotated_at is not null)`)
@@ -145,7 +147,7 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 	if err := t.tx.QueryRow(ctx, readSecretPair, r.ID).Scan(&s.SecretsDiffer, &s.NewSecret, &s.SecretReplaced, &s.App); err != nil {
 		return fmt.Errorf("compare the secrets: %w", err)
 	}
-	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach); err != nil {
+	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach, &s.Unwriting); err != nil {
 		return fmt.Errorf("count workers: %w", err)
 	}
 	if s.Cancelled {

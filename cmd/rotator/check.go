@@ -33,6 +33,7 @@ that is stopped is started.
 
 What it can find, by code:
   database          critical  the database does not answer, or cannot be read
+  database_writes   critical  a run's workers can write nothing: a full disk, say
   schema            critical  the schema is missing, older or newer than the program
   keyring           critical  missing here, readable by others, damaged or foreign
   keyring_copy      warning   a run is open or due, and no second copy of the keyring
