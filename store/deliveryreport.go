@@ -14,7 +14,8 @@ import (
 type DeliveryState string
 
 const (
-	// DeliveryPending: not tried yet, or under way for the first time.
+	// DeliveryPending: not tried yet, or under way for the first time, since the token
+	// was made or an operator asked for it again.
 	DeliveryPending DeliveryState = "pending"
 	// DeliveryFailing: tried in vain, and tried again later.
 	DeliveryFailing DeliveryState = "failing"
@@ -46,7 +47,7 @@ type DeliveryInfo struct {
 
 const (
 	deliveryState = `case when d.acknowledged_generation >= d.generation then 'acknowledged' when d.stopped_at is not null then 'stopped'
-		when d.last_error is not null then 'failing' else 'pending' end`
+		when d.last_error is not null and d.tries > case when d.worker_id is null then 0 else 1 end then 'failing' else 'pending' end`
 	deliveryColumns = `s.id, s.domain, ` + deliveryState + ` as state, d.generation, d.run_id,
 		d.waived_generation >= d.generation and d.acknowledged_generation < d.generation, d.tries, d.swapped_at, d.next_attempt_at, d.acknowledged_at,
 		coalesce(d.last_status, 0), coalesce(d.last_error, '') from rotator.deliveries d join rotator.shops s on s.id = d.shop_id`
@@ -56,8 +57,8 @@ var (
 	readDeliveries = sql(`select ` + deliveryColumns + ` where d.app_id = $1 and s.id > $2 and ` + deliveryState + ` = any($3) order by s.id limit $4`)
 	readDelivery   = sql(`select ` + deliveryColumns + ` where d.app_id = $1 and s.domain = $2`)
 	// What is under way is left alone: its outcome says when it is due. The rest
-	// begins anew, without a failure.
-	retryDeliveries = sql(`update rotator.deliveries d set next_attempt_at = now(), tries = 0, stopped_at = null, last_status = null, last_error = null
+	// begins anew; what the app answered stays until it answers again.
+	retryDeliveries = sql(`update rotator.deliveries d set next_attempt_at = now(), tries = 0, stopped_at = null
 		from rotator.shops s where d.app_id = $1 and s.id = d.shop_id and d.acknowledged_generation < d.generation and not d.leased and ($2 = '' or s.domain = $2)`)
 	waiveDelivery = sql(`update rotator.deliveries d set waived_generation = d.generation
 		from rotator.shops s, rotator.items i, rotator.runs r
@@ -120,7 +121,8 @@ func (s *Store) RetryDeliveries(ctx context.Context, actor string, app App, doma
 	return n, err
 }
 
-// retryDeliveries also forgets that the receiver was down: somebody mended it.
+// retryDeliveries also sends at full speed again: somebody mended the receiver. Since
+// when it acknowledges nothing stays known until it does.
 // First the deliveries, as who writes answers does, lest both wait for each other.
 func (t *Tx) retryDeliveries(ctx context.Context, appID int64, domain string) (int64, error) {
 	tag, err := t.tx.Exec(ctx, retryDeliveries, appID, domain)
