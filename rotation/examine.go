@@ -40,6 +40,8 @@ type AppFacts struct {
 	ProgressAt time.Time
 	// Rate is the run's speed of late, in shops per second.
 	Rate float64
+	// Untold are the new tokens that the app, at its deliver URL, does not know.
+	Untold Untold
 	// Sampled is what sampled shops answered, by class; "" is alive. Refused
 	// names shops whose token was refused, Unsealed those whose token does not
 	// open.
@@ -61,6 +63,7 @@ func Examine(f AppFacts, p Policy) []Finding {
 	if f.Run != nil {
 		f.examineRun(p, add)
 	}
+	f.examineDeliveries(add)
 	f.examineSample(add)
 	return found
 }
@@ -117,6 +120,7 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		if still >= unwritablePatience {
 			add(CodeDatabaseWrites, SeverityCritical, next, "%s for %s in phase %s", unwritableWords, span(still), s.Phase)
 		}
+	case f.untold() && s.Counts.Open() == 0 && s.Deliveries.Required: // which says what it waits for
 	case still >= p.StalledAfter:
 		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
 	}

@@ -77,7 +77,29 @@ func TestExamine(t *testing.T) {
 		}), []string{"critical database_writes rotator doctor"}},
 		"writes stopped a moment ago":  {exchangingFacts(func(f facts, s snap) { s.Unwriting = 2 }), nil},
 		"another machine still writes": {exchangingFacts(func(f facts, s snap) { s.Unwriting, f.ProgressAt = 1, checkedAt.Add(-time.Minute) }), nil},
-		"dead in its hour":             {exchangingFacts(func(_ facts, s snap) { s.Workers = 0 }), []string{"critical no_worker rotator worker"}},
+		"the app is down": {quietFacts(func(f facts) {
+			f.Untold = rotation.Untold{Shops: 20, DownSince: checkedAt.Add(-time.Second)}
+		}), []string{"critical deliveries rotator delivery list"}},
+		"the app was down": {quietFacts(func(f facts) { f.Untold = rotation.Untold{DownSince: checkedAt.Add(-time.Hour)} }), nil},
+		"the app refuses one": {quietFacts(func(f facts) {
+			f.Untold = rotation.Untold{Shops: 1, Failing: 1, FailingSince: checkedAt.Add(-time.Minute)}
+		}), []string{"warning deliveries rotator delivery list"}},
+		"the app refused one just now": {quietFacts(func(f facts) {
+			f.Untold = rotation.Untold{Shops: 9, Failing: 1, FailingSince: checkedAt.Add(1 - time.Minute)}
+		}), nil},
+		"the app is being told": {quietFacts(func(f facts) { f.Untold = rotation.Untold{Shops: 9} }), nil},
+		"the run waits for the app": {exchangingFacts(func(f facts, s snap) {
+			s.Counts, s.Deliveries = rotation.Counts{Total: 9, Proven: 9}, rotation.Deliveries{Required: true, Failing: 9}
+			f.Untold, f.ProgressAt = rotation.Untold{Shops: 9, Failing: 9, FailingSince: checkedAt.Add(-time.Hour)}, checkedAt.Add(-time.Hour)
+		}), []string{"critical deliveries rotator delivery list"}},
+		"stalled, and the app refuses one": {exchangingFacts(func(f facts, s snap) {
+			s.Deliveries = rotation.Deliveries{Required: true, Failing: 1}
+			f.Untold, f.ProgressAt = rotation.Untold{Shops: 1, Failing: 1, FailingSince: checkedAt.Add(-time.Hour)}, checkedAt.Add(-time.Hour)
+		}), []string{"critical run_stalled rotator rotation explain", "critical deliveries rotator delivery list"}},
+		"the run waits, and has nowhere to tell it": {exchangingFacts(func(f facts, s snap) {
+			s.Counts, s.Deliveries = rotation.Counts{Total: 9, Proven: 9}, rotation.Deliveries{Required: true, Pending: 9, NoURL: true}
+		}), []string{"critical deliveries rotator app set --deliver-url URL"}},
+		"dead in its hour": {exchangingFacts(func(_ facts, s snap) { s.Workers = 0 }), []string{"critical no_worker rotator worker"}},
 		"no worker to walk": {exchangingFacts(func(_ facts, s snap) {
 			s.Phase, s.WalkDone, s.Workers = rotation.PhasePrepared, false, 0
 			s.Window = rotation.Window{}

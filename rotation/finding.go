@@ -56,6 +56,8 @@ const (
 	// CodeOldTokens: tokens of the old secret answer although it was said to be
 	// revoked.
 	CodeOldTokens Code = "old_tokens_alive"
+	// CodeDeliveries: the app does not acknowledge its new tokens.
+	CodeDeliveries Code = "deliveries"
 	// CodeTokens: sampled tokens are refused or do not open.
 	CodeTokens Code = "tokens"
 	// CodePlatform: the platform did not answer for sampled shops.
@@ -65,7 +67,8 @@ const (
 // Codes lists every code.
 var Codes = []Code{
 	CodeDatabase, CodeDatabaseWrites, CodeSchema, CodeKeyring, CodeKeyringCopy, CodeClock, CodeNothing, CodeSecretAge, CodeOldSecret,
-	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeOldTokens, CodeTokens, CodePlatform,
+	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeOldTokens,
+	CodeDeliveries, CodeTokens, CodePlatform,
 }
 
 // Finding is one thing that is wrong or due.

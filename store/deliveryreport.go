@@ -71,6 +71,15 @@ var (
 			coalesce(extract(epoch from now() - min(x.swapped_at) filter (where x.state <> 'acknowledged' and not x.waived)), 0)::float8
 		from (select ` + deliveryState + ` as state, d.waived_generation >= d.generation or i.state in ('waived', 'skipped') as waived, d.swapped_at
 			from rotator.deliveries d join rotator.items i on i.run_id = $1 and i.shop_id = d.shop_id where d.app_id = $2) x`)
+	// Of an app that is to be told, whatever run swapped them: tokens that nobody
+	// accepted as unknown to it.
+	readUntold = sql(`select count(*), count(*) filter (where x.state <> 'pending'), min(x.swapped_at) filter (where x.state <> 'pending'),
+			(select v.down_since from rotator.receivers v join rotator.apps a on a.id = v.app_id where a.id = $1 and a.settings ->> 'deliver_url' <> '')
+		from (select ` + deliveryState + ` as state, d.swapped_at from rotator.deliveries d
+			left join rotator.items i on i.run_id = d.run_id and i.shop_id = d.shop_id
+			where d.app_id = $1 and d.acknowledged_generation < d.generation and d.waived_generation < d.generation
+				and coalesce(i.state, '') not in ('waived', 'skipped')) x
+		where exists (select from rotator.apps where id = $1 and settings ->> 'deliver_url' <> '')`)
 	// As readExport has it: whose token runs replaced since, and nobody after them.
 	// What runs that were cancelled swapped dies with the same old secret.
 	countToLoad = sql(`with first as (select id, created_at from rotator.runs where app_id = $1 and kind = 'rotation' and id <= $2
@@ -104,6 +113,23 @@ func (s *Store) Delivery(ctx context.Context, appID int64, domain string) (Deliv
 
 func (s *Store) deliveries(ctx context.Context, statement string, args ...any) ([]DeliveryInfo, error) {
 	return collect(ctx, s.pool, "read deliveries", pgx.RowToStructByPos[DeliveryInfo], statement, args...)
+}
+
+// Untold counts the new tokens that an app with a deliver URL has not acknowledged,
+// whatever became of the runs that made them.
+func (s *Store) Untold(ctx context.Context, appID int64) (rotation.Untold, error) {
+	var u rotation.Untold
+	var failing, down *time.Time
+	if err := s.pool.QueryRow(ctx, readUntold, appID).Scan(&u.Shops, &u.Failing, &failing, &down); err != nil {
+		return u, fmt.Errorf("count the tokens that the app does not know: %w", err)
+	}
+	if failing != nil {
+		u.FailingSince = failing.UTC()
+	}
+	if down != nil {
+		u.DownSince = down.UTC()
+	}
+	return u, nil
 }
 
 // RetryDeliveries makes an app's unacknowledged tokens due now, also those that

@@ -162,6 +162,40 @@ func TestRetryForgetsNoAnswer(t *testing.T) {
 	}
 }
 
+func TestUntold(t *testing.T) {
+	t.Parallel()
+	r, claims := owing(t, 6)
+	untold := func() rotation.Untold {
+		t.Helper()
+		u, err := r.Untold(t.Context(), r.app.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	if diff := cmp.Diff(rotation.Untold{Shops: 6}, untold()); diff != "" {
+		t.Error(diff)
+	}
+	d := r.deliveries(t, 4)
+	r.answer(t, acknowledged(d[0]), refused(d[1], time.Hour), store.DeliveryOutcome{Delivery: d[2], Stop: true, Status: 410, Problem: "gone"}, refused(d[3], time.Hour))
+	exec(t, r.DB, "update rotator.items set state = 'waived', detail = 'gone' where shop_id = $1", d[3].ShopID)
+	since := ask[time.Time](t, r.DB, "update rotator.deliveries set swapped_at = now() - interval '1 hour' where shop_id = $1 returning swapped_at", d[2].ShopID)[0].UTC()
+	if diff := cmp.Diff(rotation.Untold{Shops: 4, Failing: 2, FailingSince: since}, untold()); diff != "" {
+		t.Error(diff)
+	}
+	// Of a run that is over, too.
+	exec(t, r.DB, "update rotator.runs set cancelled_at = now()")
+	exec(t, r.DB, "update rotator.deliveries set waived_generation = generation from rotator.shops s where s.id = shop_id and s.domain = $1", claims[1].Domain)
+	down := ask[time.Time](t, r.DB, "update rotator.receivers set failures = 16, down_since = now() returning down_since")[0].UTC()
+	if diff := cmp.Diff(rotation.Untold{Shops: 3, Failing: 1, FailingSince: since, DownSince: down}, untold()); diff != "" {
+		t.Error(diff)
+	}
+	exec(t, r.DB, "update rotator.apps set settings = settings - 'deliver_url'")
+	if diff := cmp.Diff(rotation.Untold{}, untold()); diff != "" {
+		t.Errorf("an app that is told of nothing: %s", diff)
+	}
+}
+
 // Answers come in any order, in one group or in the next: what a receiver that is
 // down asked for stands until it is over, or the receiver is up again.
 func TestReceiverThatIsDownIsObeyedToTheEndOfItsLongestPause(t *testing.T) {

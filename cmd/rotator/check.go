@@ -50,6 +50,8 @@ What it can find, by code:
   shops_parked      warning   shops wait for a person's look
   shops_broken      critical  shops have no working token since the revoke
   old_tokens_alive  critical  tokens of a secret that was said to be revoked answer
+  deliveries        both      the app does not acknowledge its new tokens; critical
+                              when it acknowledges none, or the run waits for it
   tokens            both      sampled tokens are refused or do not open; critical when
                               it is most of them
   platform          critical  most sampled shops got no proper answer

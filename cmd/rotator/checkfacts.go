@@ -212,6 +212,9 @@ func appFacts(ctx context.Context, s *store.Store, a store.App) (rotation.AppFac
 			f.RetiringAt = *v.RetiringAt
 		}
 	}
+	if f.Untold, err = s.Untold(ctx, a.ID); err != nil {
+		return f, err
+	}
 	runs, err := s.Runs(ctx, a.ID)
 	if err != nil {
 		return f, err
