@@ -152,7 +152,41 @@ func windowRuns(s Snapshot) bool {
 	return (s.Phase == PhaseArmed || s.Phase == PhaseExchanging) && s.Window.Left(s.Now) > 0
 }
 
-const refusedTokens = "%d of %d sampled tokens are refused: %s; a shop that removed the app can be left out with `rotator shop exclude`"
+// examineRefused judges the tokens that were refused of those that got a clear answer.
+func (f AppFacts) examineRefused(asked, answered int, add adder) {
+	n := len(f.Refused)
+	words := fmt.Sprintf("%d of %s refused: %s", n, sampled(asked), naming(f.Refused))
+	switch {
+	case n == 0:
+	case n > 1 && n == answered:
+		add(CodeTokens, SeverityCritical, "rotator doctor", "not one of %d sampled tokens is accepted: is it this app's list, and the right platform? A secret that was revoked looks the same: `%s`", n, f.afterRevoke())
+	case n > 1 && n*2 > answered: // not one merchant's doing
+		add(CodeTokens, SeverityCritical, f.afterRevoke(), "%s; so many at once look like a secret that was revoked: if it was, its shops are down until they are exchanged", words)
+	default:
+		severity := SeverityWarning
+		if n*2 > answered {
+			severity = SeverityCritical
+		}
+		shop := slices.Min(f.Refused)
+		add(CodeTokens, severity, "rotator shop show "+shop, "%s; a shop that removed the app can be left out: `rotator shop exclude %s --reason \"removed the app\"`", words, shop)
+	}
+}
+
+func sampled(n int) string {
+	if n == 1 {
+		return "1 sampled token is"
+	}
+	return fmt.Sprintf("%d sampled tokens are", n)
+}
+
+// afterRevoke is what to look at when a secret seems to be revoked: the run that is
+// open gives its shops other tokens, else one that begins with the revoke does.
+func (f AppFacts) afterRevoke() string {
+	if f.Run != nil {
+		return command(*f.Run, "next")
+	}
+	return "rotator rotation plan --breach"
+}
 
 func (f AppFacts) examineSample(add adder) {
 	if len(f.Unsealed) > 0 {
@@ -165,16 +199,7 @@ func (f AppFacts) examineSample(add adder) {
 			silent += n
 		}
 	}
-	if n := len(f.Refused); n > 0 {
-		switch {
-		case n > 1 && n == asked-silent:
-			add(CodeTokens, SeverityCritical, "rotator doctor", "not one of %d sampled tokens is accepted: is it this app's list, and the right platform?", n)
-		case n*2 > asked-silent: // not one merchant's doing
-			add(CodeTokens, SeverityCritical, "rotator shop show "+f.Refused[0], refusedTokens, n, asked, naming(f.Refused))
-		default:
-			add(CodeTokens, SeverityWarning, "rotator shop show "+f.Refused[0], refusedTokens, n, asked, naming(f.Refused))
-		}
-	}
+	f.examineRefused(asked, asked-silent, add)
 	switch alive := f.Sampled[""] + f.Sampled[ClassScope]; {
 	case alive+silent+len(f.Refused) == 0 && asked >= allGone:
 		add(CodePlatform, SeverityCritical, "rotator doctor", "not one of %d sampled shops is there: a wrong host or path says the same of every shop", asked)

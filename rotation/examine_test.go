@@ -140,6 +140,12 @@ func TestExamine(t *testing.T) {
 		"a few merchants who left": {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassUninstalled: 4} }), nil},
 		"somebody revoked": {quietFacts(func(f facts) {
 			f.Sampled, f.Refused = map[rotation.Class]int{"": 1, rotation.ClassUnauthorized: 2}, []string{"b", "a"}
+		}), []string{"critical tokens rotator rotation plan --breach"}},
+		"somebody revoked in mid-run": {exchangingFacts(func(f facts, s snap) {
+			f.Sampled, f.Refused = map[rotation.Class]int{"": 1, rotation.ClassUnauthorized: 2}, []string{"b", "a"}
+		}), []string{"critical tokens rotator rotation next"}},
+		"the only shop removed the app": {quietFacts(func(f facts) {
+			f.Sampled, f.Refused = map[rotation.Class]int{rotation.ClassUnauthorized: 1}, []string{"b"}
 		}), []string{"critical tokens rotator shop show b"}},
 		"platform is away": {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassNetwork: 2, "": 1} }), []string{"critical platform rotator doctor"}},
 		"half of them":     {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassNetwork: 1, "": 1} }), nil},
@@ -248,6 +254,29 @@ func TestAnOldTokenThatIsFoundLateIsNotForConfirm(t *testing.T) {
 			if found.Code == rotation.CodeOldTokens && (strings.Contains(found.Words, "say so again") != again || !strings.Contains(found.Words, "waive")) {
 				t.Errorf("%s: %s", phase, found.Words)
 			}
+		}
+	}
+}
+
+// What a finding tells to type can be typed as it stands.
+func TestARefusedTokensAdviceCanBeTyped(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		alive   int
+		refused []string
+		want    string
+	}{
+		"one of many": {19, []string{"one"}, "1 of 20 sampled tokens are refused: one; a shop that removed the app can be left out: `rotator shop exclude one --reason \"removed the app\"`"},
+		"two of many": {18, []string{"two", "one"}, "`rotator shop exclude one --reason \"removed the app\"`"},
+		"most":        {2, []string{"a", "b", "c", "d"}, "so many at once look like a secret that was revoked"},
+		"all":         {0, []string{"a", "b"}, "A secret that was revoked looks the same: `rotator rotation plan --breach`"},
+	} {
+		f := quietFacts(func(f *rotation.AppFacts) {
+			f.Sampled, f.Refused = map[rotation.Class]int{"": tt.alive, rotation.ClassUnauthorized: len(tt.refused)}, tt.refused
+		})
+		found := rotation.Examine(f, rotation.DefaultPolicy)
+		if len(found) != 1 || !strings.Contains(found[0].Words, tt.want) {
+			t.Errorf("%s: %+v, want %q", name, found, tt.want)
 		}
 	}
 }
