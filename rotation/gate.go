@@ -59,10 +59,11 @@ func Gate(s Snapshot) []Condition {
 			condition("certificate written", s.Certificate, "in the journal and in `rotation report`", "not yet"))
 	case PhaseRevoked:
 		r := s.Revocation
+		looked := r.OldDead + r.OldAlive
 		gate := []Condition{
 			condition("old and new tokens checked after the revoke", r.Done(),
-				fmt.Sprintf("%d shops", r.Planned), fmt.Sprintf("%d of %d shops; a worker must be running", r.OldDead+r.OldAlive, r.Planned)),
-			condition("shops were checked", r.Planned > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", r.Planned), "none"),
+				fmt.Sprintf("%d shops", r.Planned), fmt.Sprintf("%d of %d shops; a worker must be running", looked, r.Planned)),
+			condition("shops were checked", looked > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", looked), "none"),
 			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: is the old secret revoked?", r.OldAlive)),
 			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
 		}
