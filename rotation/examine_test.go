@@ -182,6 +182,7 @@ func TestExamineKeyring(t *testing.T) {
 		"missing":                  {rotation.KeyringFacts{State: rotation.KeyringMissing, Sealed: true}, false, "critical keyring: the keyring  is missing"},
 		"missing and about needed": {rotation.KeyringFacts{State: rotation.KeyringMissing, Sealed: true}, true, "about to be needed"},
 		"readable by others":       {rotation.KeyringFacts{State: rotation.KeyringExposed}, false, "can be read by others"},
+		"a folder":                 {rotation.KeyringFacts{State: rotation.KeyringNoFile}, false, "is no file: point ROTATOR_KEYRING at the file"},
 		"damaged":                  {rotation.KeyringFacts{State: rotation.KeyringDamaged, Sealed: true}, true, "cannot be read"},
 		"foreign":                  {rotation.KeyringFacts{State: rotation.KeyringForeign, Sealed: true}, true, "not the one that sealed"},
 	} {

@@ -175,6 +175,11 @@ func TestCheckWithoutWhatItStandsOn(t *testing.T) {
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.dir+"/none.json")
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.file("damaged.json", "{}"))
 
+	folder := r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.dir)
+	if f := folder.Findings[0]; !strings.Contains(f.Words, "is no file") || f.Next != "rotator doctor" {
+		t.Errorf("a folder in the keyring's place: %+v", f)
+	}
+
 	r.env = append(r.env, "DATABASE_URL="+storetest.Migrated(t))
 	r.finds(exitExceptions, []string{"warning nothing_to_check"})
 	r.env = append(r.env, "DATABASE_URL="+storetest.Empty(t))

@@ -101,6 +101,8 @@ func (e *examiner) keyring(ctx context.Context, pool *pgxpool.Pool, path string)
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist):
 		facts.State = rotation.KeyringMissing
+	case statErr == nil && !info.Mode().IsRegular():
+		facts.State = rotation.KeyringNoFile
 	case statErr == nil && info.Mode().Perm()&0o077 != 0:
 		facts.State = rotation.KeyringExposed
 	default:
