@@ -88,7 +88,7 @@ func nextCutover(s Snapshot) Step {
 		return human(s, "report", fmt.Sprintf("not one of %d shops is proven, and nothing is left to try: see why, then retry them by class or by name; legacy credentials stay stored", c.Total))
 	}
 	return human(s, "confirm scrubbed --app "+s.App, fmt.Sprintf(
-		"%d shops are proven: remove the legacy credentials for good, also those of %d skipped and %d waived shops; drop the app's own legacy column afterwards (step 4)%s", c.Proven, c.Skipped, c.Waived, bereft(s.Migration)))
+		"%d shops are proven: remove the legacy credentials for good, also those of %d skipped and %d waived shops; drop the app's own legacy column afterwards%s", c.Proven, c.Skipped, c.Waived, bereft(s.Migration)))
 }
 
 // bereft warns of the shops that lose their only credential, and says how they
