@@ -62,6 +62,14 @@ func TestNext(t *testing.T) {
 		"nothing proven, one came":  {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts, s.LateInstalls = rotation.Counts{Total: 10, Skipped: 10}, 1 }, "", false, "working"},
 		"only parked are left":      {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", true, "3 shops are parked"},
 
+		"one shop is parked":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 1, Parked: 1} }, "rotator rotation retry", true, "1 shop is parked"},
+		"one shop is exchanged": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 1, Pending: 1} }, "", false, "0 of 1 shop settled"},
+		"one shop is proven": {rotation.PhaseProven, func(s *rotation.Snapshot) {
+			s.Counts, s.ToLoad = rotation.Counts{Total: 1, Proven: 1}, 1
+		}, "rotator rotation confirm revoked --confirm shopbot", true, "1 shop proven: load the new tokens of 1 shop into the app"},
+		"one token is not acknowledged": {rotation.PhaseExchanging, func(s *rotation.Snapshot) {
+			s.Counts, s.Deliveries = rotation.Counts{Total: 1, Proven: 1}, rotation.Deliveries{Required: true, Pending: 1}
+		}, "", false, "yet to acknowledge 1 new token"},
 		"proven, not certified":   {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Certificate = false }, "", false, "do not revoke yet: certificate written: not yet"},
 		"proven, a shop came":     {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 2 }, "", false, "do not revoke yet: late installs are swept: 2 shops came since the walk"},
 		"proven, nobody to sweep": {rotation.PhaseProven, func(s *rotation.Snapshot) { noWorker(s); s.LateInstalls = 2 }, "rotator worker", true, "no worker is alive"},

@@ -9,3 +9,11 @@ func plural(n int, noun string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
+
+// counted is plural with the verb that goes with it.
+func counted(n int, noun, one, more string) string {
+	if n == 1 {
+		more = one
+	}
+	return plural(n, noun) + " " + more
+}
