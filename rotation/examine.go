@@ -111,6 +111,8 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	working := s.Held == HeldNot && (needsWorker(s) || !s.WalkDone && s.Phase.Before(PhaseExchanging))
 	switch still := f.Now.Sub(f.ProgressAt); {
 	case !working:
+	case s.Workers == 0 && s.ReadOnly:
+		add(CodeDatabaseWrites, SeverityCritical, "rotator doctor", "%s in phase %s", unwritableWords, s.Phase)
 	case s.Workers == 0 && windowRuns(s):
 		add(CodeNoWorker, SeverityCritical, "rotator worker", "no worker is alive, and %s of the window are left", span(s.Window.Left(s.Now)))
 	case s.Workers == 0:

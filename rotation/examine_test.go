@@ -75,6 +75,9 @@ func TestExamine(t *testing.T) {
 		"a full disk for long": {exchangingFacts(func(f facts, s snap) {
 			s.Unwriting, f.ProgressAt = 2, checkedAt.Add(-time.Hour)
 		}), []string{"critical database_writes rotator doctor"}},
+		"a server that takes no writes": {exchangingFacts(func(f facts, s snap) {
+			s.Workers, s.ReadOnly = 0, true
+		}), []string{"critical database_writes rotator doctor"}},
 		"writes stopped a moment ago":  {exchangingFacts(func(f facts, s snap) { s.Unwriting = 2 }), nil},
 		"another machine still writes": {exchangingFacts(func(f facts, s snap) { s.Unwriting, f.ProgressAt = 1, checkedAt.Add(-time.Minute) }), nil},
 		"the app is down": {quietFacts(func(f facts) {

@@ -27,7 +27,7 @@ func Next(s Snapshot) Step {
 	if s.Held != HeldNot {
 		return nextHeld(s)
 	}
-	if s.Workers == 0 && needsWorker(s) {
+	if s.Workers == 0 && !s.ReadOnly && needsWorker(s) {
 		return Step{Command: "rotator worker", Why: "no worker is alive, so nothing moves", Human: true}
 	}
 	if s.unwritable() {
@@ -269,7 +269,7 @@ const unwritableWords = "the workers cannot write to the database (a full disk, 
 
 // unwritable reports whether there is work, and no live worker can store any.
 func (s Snapshot) unwritable() bool {
-	return s.Unwriting > 0 && s.Unwriting >= s.Workers && needsWorker(s)
+	return (s.ReadOnly || s.Unwriting > 0 && s.Unwriting >= s.Workers) && needsWorker(s)
 }
 
 // unmet names the first condition that is not met.

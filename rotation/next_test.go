@@ -97,6 +97,10 @@ func TestNext(t *testing.T) {
 			rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Workers, s.Unwriting = 2, 2 },
 			"rotator doctor", true, "the workers cannot write to the database",
 		},
+		"nobody could be alive": {
+			rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.ReadOnly = true },
+			"rotator doctor", true, "the workers cannot write to the database",
+		},
 		"a worker can write":                        {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Workers, s.Unwriting = 2, 1 }, "", false, "working"},
 		"nothing is to be written":                  {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Unwriting = s.Workers }, "rotator rotation confirm revoked --confirm shopbot", true, ""},
 		"held: paused":                              {rotation.PhaseExchanging, held(rotation.HeldPaused, "lunch"), "rotator rotation resume", true, "held (paused): lunch"},

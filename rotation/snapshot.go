@@ -172,6 +172,9 @@ type Snapshot struct {
 	// Workers is the number of live worker processes, Unwriting of those that the
 	// database lets store nothing, so that they have stopped their calls.
 	Workers, Unwriting int
+	// ReadOnly tells, while no worker is alive, that the server takes no writes: none
+	// could be.
+	ReadOnly bool
 	// Certificate tells that the certificate of proof is written.
 	Certificate bool
 	Revocation  Revocation

@@ -139,6 +139,10 @@ func TestCheckLooksAtTheRun(t *testing.T) {
 	}
 	alter(t, url, "update rotator.runs set held = 'breaker_open', held_why = 'half of them failed'")
 	r.finds(exitFailed, []string{"critical run_held"})
+	r.ok("", "rotation", "resume")
+	r.finds(exitExceptions, []string{"warning no_worker"})
+	readOnly(t, url)
+	r.finds(exitFailed, []string{"critical database_writes"})
 }
 
 // A typo in a crontab is no dead database.
