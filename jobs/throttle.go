@@ -19,7 +19,7 @@ const (
 	reasonRate      = "rate cap"
 	reasonShop      = "shop limit"
 	reasonWindow    = "window"
-	reasonDatabase  = "database"
+	reasonDatabase  = rotation.ThrottledByDatabase
 )
 
 // waits adds up what attempts waited for since the last heartbeat.

@@ -42,9 +42,9 @@ func (b Burn) Words() string {
 	case !b.Behind:
 		return fmt.Sprintf("%.1f shops/s are needed, %.1f are made", b.Needed, b.Rate)
 	case b.Needed == 0:
-		return fmt.Sprintf("no time is left for %d shops", b.Late)
+		return "no time is left for " + plural(b.Late, "shop")
 	}
-	return fmt.Sprintf("%.1f shops/s are needed, %.1f are made: %d shops will be left when the window ends", b.Needed, b.Rate, b.Late)
+	return fmt.Sprintf("%.1f shops/s are needed, %.1f are made: %s will be left when the window ends", b.Needed, b.Rate, plural(b.Late, "shop"))
 }
 
 // earlyWaves is how long a run is not held to its speed: the first waves are

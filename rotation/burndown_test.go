@@ -18,7 +18,7 @@ func TestBurnDown(t *testing.T) {
 	}{
 		"nothing open":        {0, time.Minute, 0, rotation.Burn{}, "0.0 shops/s are needed, 0.0 are made"},
 		"just enough":         {600, time.Minute, 10, rotation.Burn{Needed: 10, Rate: 10}, "10.0 shops/s are needed, 10.0 are made"},
-		"one shop too slow":   {601, time.Minute, 10, rotation.Burn{Needed: 601.0 / 60, Rate: 10, Late: 1, Behind: true}, "10.0 shops/s are needed, 10.0 are made: 1 shops will be left when the window ends"},
+		"one shop too slow":   {601, time.Minute, 10, rotation.Burn{Needed: 601.0 / 60, Rate: 10, Late: 1, Behind: true}, "10.0 shops/s are needed, 10.0 are made: 1 shop will be left when the window ends"},
 		"standing still":      {600, time.Minute, 0, rotation.Burn{Needed: 10, Late: 600, Behind: true}, "10.0 shops/s are needed, 0.0 are made: 600 shops will be left when the window ends"},
 		"no time left":        {7, 0, 100, rotation.Burn{Rate: 100, Late: 7, Behind: true}, "no time is left for 7 shops"},
 		"over long ago":       {7, -time.Hour, 100, rotation.Burn{Rate: 100, Late: 7, Behind: true}, "no time is left for 7 shops"},

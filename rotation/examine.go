@@ -40,6 +40,8 @@ type AppFacts struct {
 	ProgressAt time.Time
 	// Rate is the run's speed of late, in shops per second.
 	Rate float64
+	// Untold are the new tokens that the app, at its deliver URL, does not know.
+	Untold Untold
 	// Sampled is what sampled shops answered, by class; "" is alive. Refused
 	// names shops whose token was refused, Unsealed those whose token does not
 	// open.
@@ -61,6 +63,7 @@ func Examine(f AppFacts, p Policy) []Finding {
 	if f.Run != nil {
 		f.examineRun(p, add)
 	}
+	f.examineDeliveries(add)
 	f.examineSample(add)
 	return found
 }
@@ -108,22 +111,30 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	working := s.Held == HeldNot && (needsWorker(s) || !s.WalkDone && s.Phase.Before(PhaseExchanging))
 	switch still := f.Now.Sub(f.ProgressAt); {
 	case !working:
+	case s.Workers == 0 && s.ReadOnly:
+		add(CodeDatabaseWrites, SeverityCritical, "rotator doctor", "%s in phase %s", unwritableWords, s.Phase)
 	case s.Workers == 0 && windowRuns(s):
 		add(CodeNoWorker, SeverityCritical, "rotator worker", "no worker is alive, and %s of the window are left", span(s.Window.Left(s.Now)))
 	case s.Workers == 0:
 		add(CodeNoWorker, SeverityWarning, "rotator worker", "no worker is alive, and the run has work for one in phase %s", s.Phase)
+	case s.unwritable():
+		// A moment's stop is no finding, and never hidden behind the one below.
+		if still >= unwritablePatience {
+			add(CodeDatabaseWrites, SeverityCritical, next, "%s for %s in phase %s", unwritableWords, span(still), s.Phase)
+		}
+	case f.untold() && s.Counts.Open() == 0 && s.Deliveries.Required: // which says what it waits for
 	case still >= p.StalledAfter:
-		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %d shops open and workers alive", span(still), s.Phase, s.Counts.Open())
+		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %s open and workers alive", span(still), s.Phase, plural(s.Counts.Open(), "shop"))
 	}
 	if b, ok := Burning(s, f.Rate); ok && b.Behind {
 		add(CodeWindow, SeverityCritical, command(s, "status"), "%s are left of the window: %s; raise --inflight with `rotator rotation tune`, or have another refresh token ready",
 			span(s.Window.Left(s.Now)), b.Words())
 	}
 	if n := s.Counts.Parked; n > 0 {
-		add(CodeParked, SeverityWarning, command(s, "report"), "%d shops are parked: retry them, or waive them by name", n)
+		add(CodeParked, SeverityWarning, command(s, "report"), "%s parked: retry, or waive by name", counted(n, "shop", "is", "are"))
 	}
 	if n := s.Revocation.NewDead; n > 0 {
-		add(CodeBroken, SeverityCritical, "rotator rotation report", "%d shops have no working token since the revoke: send the re-install links of the report", n)
+		add(CodeBroken, SeverityCritical, "rotator rotation report", "%s no working token since the revoke: send the re-install links of the report", counted(n, "shop", "has", "have"))
 	}
 	if n := s.Revocation.OldAlive; n > 0 && s.Revocation.Done() {
 		again := "then say so again, or "
@@ -134,12 +145,50 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	}
 }
 
+// unwritablePatience is how long the database may take no writes before somebody is
+// called.
+const unwritablePatience = 15 * time.Second
+
 // windowRuns reports whether the refresh token's hour is being used.
 func windowRuns(s Snapshot) bool {
 	return (s.Phase == PhaseArmed || s.Phase == PhaseExchanging) && s.Window.Left(s.Now) > 0
 }
 
-const refusedTokens = "%d of %d sampled tokens are refused: %s; a shop that removed the app can be left out with `rotator shop exclude`"
+// examineRefused judges the tokens that were refused of those that got a clear answer.
+func (f AppFacts) examineRefused(asked, answered int, add adder) {
+	n := len(f.Refused)
+	words := fmt.Sprintf("%d of %s refused: %s", n, sampled(asked), naming(f.Refused))
+	switch {
+	case n == 0:
+	case n > 1 && n == answered:
+		add(CodeTokens, SeverityCritical, "rotator doctor", "not one of %d sampled tokens is accepted: is it this app's list, and the right platform? A secret that was revoked looks the same: `%s`", n, f.afterRevoke())
+	case n > 1 && n*2 > answered: // not one merchant's doing
+		add(CodeTokens, SeverityCritical, f.afterRevoke(), "%s; so many at once look like a secret that was revoked: if it was, its shops are down until they are exchanged", words)
+	default:
+		severity := SeverityWarning
+		if n*2 > answered {
+			severity = SeverityCritical
+		}
+		shop := slices.Min(f.Refused)
+		add(CodeTokens, severity, "rotator shop show "+shop, "%s; a shop that removed the app can be left out: `rotator shop exclude %s --reason \"removed the app\"`", words, shop)
+	}
+}
+
+func sampled(n int) string {
+	if n == 1 {
+		return "1 sampled token is"
+	}
+	return fmt.Sprintf("%d sampled tokens are", n)
+}
+
+// afterRevoke is what to look at when a secret seems to be revoked: the run that is
+// open gives its shops other tokens, else one that begins with the revoke does.
+func (f AppFacts) afterRevoke() string {
+	if f.Run != nil {
+		return command(*f.Run, "next")
+	}
+	return "rotator rotation plan --breach"
+}
 
 func (f AppFacts) examineSample(add adder) {
 	if len(f.Unsealed) > 0 {
@@ -152,16 +201,7 @@ func (f AppFacts) examineSample(add adder) {
 			silent += n
 		}
 	}
-	if n := len(f.Refused); n > 0 {
-		switch {
-		case n > 1 && n == asked-silent:
-			add(CodeTokens, SeverityCritical, "rotator doctor", "not one of %d sampled tokens is accepted: is it this app's list, and the right platform?", n)
-		case n*2 > asked-silent: // not one merchant's doing
-			add(CodeTokens, SeverityCritical, "rotator shop show "+f.Refused[0], refusedTokens, n, asked, naming(f.Refused))
-		default:
-			add(CodeTokens, SeverityWarning, "rotator shop show "+f.Refused[0], refusedTokens, n, asked, naming(f.Refused))
-		}
-	}
+	f.examineRefused(asked, asked-silent, add)
 	switch alive := f.Sampled[""] + f.Sampled[ClassScope]; {
 	case alive+silent+len(f.Refused) == 0 && asked >= allGone:
 		add(CodePlatform, SeverityCritical, "rotator doctor", "not one of %d sampled shops is there: a wrong host or path says the same of every shop", asked)

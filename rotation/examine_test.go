@@ -67,8 +67,41 @@ func TestExamine(t *testing.T) {
 		"held long without a worker": {exchangingFacts(func(f facts, s snap) {
 			s.Held, s.Workers, f.ProgressAt, f.Rate = rotation.HeldPaused, 0, checkedAt.Add(-day), 0
 		}), []string{"warning run_held rotator rotation resume"}},
-		"stalled":          {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10 * time.Minute) }), []string{"critical run_stalled rotator rotation explain"}},
-		"not stalled yet":  {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10*time.Minute + 1) }), nil},
+		"stalled":         {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10 * time.Minute) }), []string{"critical run_stalled rotator rotation explain"}},
+		"not stalled yet": {exchangingFacts(func(f facts, _ snap) { f.ProgressAt = checkedAt.Add(-10*time.Minute + 1) }), nil},
+		"a full disk": {exchangingFacts(func(f facts, s snap) {
+			s.Unwriting, f.ProgressAt = 2, checkedAt.Add(-15*time.Second)
+		}), []string{"critical database_writes rotator doctor"}},
+		"a full disk for long": {exchangingFacts(func(f facts, s snap) {
+			s.Unwriting, f.ProgressAt = 2, checkedAt.Add(-time.Hour)
+		}), []string{"critical database_writes rotator doctor"}},
+		"a server that takes no writes": {exchangingFacts(func(f facts, s snap) {
+			s.Workers, s.ReadOnly = 0, true
+		}), []string{"critical database_writes rotator doctor"}},
+		"writes stopped a moment ago":  {exchangingFacts(func(f facts, s snap) { s.Unwriting = 2 }), nil},
+		"another machine still writes": {exchangingFacts(func(f facts, s snap) { s.Unwriting, f.ProgressAt = 1, checkedAt.Add(-time.Minute) }), nil},
+		"the app is down": {quietFacts(func(f facts) {
+			f.Untold = rotation.Untold{Shops: 20, DownSince: checkedAt.Add(-time.Second)}
+		}), []string{"critical deliveries rotator delivery list"}},
+		"the app was down": {quietFacts(func(f facts) { f.Untold = rotation.Untold{DownSince: checkedAt.Add(-time.Hour)} }), nil},
+		"the app refuses one": {quietFacts(func(f facts) {
+			f.Untold = rotation.Untold{Shops: 1, Failing: 1, FailingSince: checkedAt.Add(-time.Minute)}
+		}), []string{"warning deliveries rotator delivery list"}},
+		"the app refused one just now": {quietFacts(func(f facts) {
+			f.Untold = rotation.Untold{Shops: 9, Failing: 1, FailingSince: checkedAt.Add(1 - time.Minute)}
+		}), nil},
+		"the app is being told": {quietFacts(func(f facts) { f.Untold = rotation.Untold{Shops: 9} }), nil},
+		"the run waits for the app": {exchangingFacts(func(f facts, s snap) {
+			s.Counts, s.Deliveries = rotation.Counts{Total: 9, Proven: 9}, rotation.Deliveries{Required: true, Failing: 9}
+			f.Untold, f.ProgressAt = rotation.Untold{Shops: 9, Failing: 9, FailingSince: checkedAt.Add(-time.Hour)}, checkedAt.Add(-time.Hour)
+		}), []string{"critical deliveries rotator delivery list"}},
+		"stalled, and the app refuses one": {exchangingFacts(func(f facts, s snap) {
+			s.Deliveries = rotation.Deliveries{Required: true, Failing: 1}
+			f.Untold, f.ProgressAt = rotation.Untold{Shops: 1, Failing: 1, FailingSince: checkedAt.Add(-time.Hour)}, checkedAt.Add(-time.Hour)
+		}), []string{"critical run_stalled rotator rotation explain", "critical deliveries rotator delivery list"}},
+		"the run waits, and has nowhere to tell it": {exchangingFacts(func(f facts, s snap) {
+			s.Counts, s.Deliveries = rotation.Counts{Total: 9, Proven: 9}, rotation.Deliveries{Required: true, Pending: 9, NoURL: true}
+		}), []string{"critical deliveries rotator app set --deliver-url URL"}},
 		"dead in its hour": {exchangingFacts(func(_ facts, s snap) { s.Workers = 0 }), []string{"critical no_worker rotator worker"}},
 		"no worker to walk": {exchangingFacts(func(_ facts, s snap) {
 			s.Phase, s.WalkDone, s.Workers = rotation.PhasePrepared, false, 0
@@ -110,6 +143,12 @@ func TestExamine(t *testing.T) {
 		"a few merchants who left": {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassUninstalled: 4} }), nil},
 		"somebody revoked": {quietFacts(func(f facts) {
 			f.Sampled, f.Refused = map[rotation.Class]int{"": 1, rotation.ClassUnauthorized: 2}, []string{"b", "a"}
+		}), []string{"critical tokens rotator rotation plan --breach"}},
+		"somebody revoked in mid-run": {exchangingFacts(func(f facts, s snap) {
+			f.Sampled, f.Refused = map[rotation.Class]int{"": 1, rotation.ClassUnauthorized: 2}, []string{"b", "a"}
+		}), []string{"critical tokens rotator rotation next"}},
+		"the only shop removed the app": {quietFacts(func(f facts) {
+			f.Sampled, f.Refused = map[rotation.Class]int{rotation.ClassUnauthorized: 1}, []string{"b"}
 		}), []string{"critical tokens rotator shop show b"}},
 		"platform is away": {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassNetwork: 2, "": 1} }), []string{"critical platform rotator doctor"}},
 		"half of them":     {quietFacts(func(f facts) { f.Sampled = map[rotation.Class]int{rotation.ClassNetwork: 1, "": 1} }), nil},
@@ -146,6 +185,7 @@ func TestExamineKeyring(t *testing.T) {
 		"missing":                  {rotation.KeyringFacts{State: rotation.KeyringMissing, Sealed: true}, false, "critical keyring: the keyring  is missing"},
 		"missing and about needed": {rotation.KeyringFacts{State: rotation.KeyringMissing, Sealed: true}, true, "about to be needed"},
 		"readable by others":       {rotation.KeyringFacts{State: rotation.KeyringExposed}, false, "can be read by others"},
+		"a folder":                 {rotation.KeyringFacts{State: rotation.KeyringNoFile}, false, "is no file: point ROTATOR_KEYRING at the file"},
 		"damaged":                  {rotation.KeyringFacts{State: rotation.KeyringDamaged, Sealed: true}, true, "cannot be read"},
 		"foreign":                  {rotation.KeyringFacts{State: rotation.KeyringForeign, Sealed: true}, true, "not the one that sealed"},
 	} {
@@ -218,6 +258,29 @@ func TestAnOldTokenThatIsFoundLateIsNotForConfirm(t *testing.T) {
 			if found.Code == rotation.CodeOldTokens && (strings.Contains(found.Words, "say so again") != again || !strings.Contains(found.Words, "waive")) {
 				t.Errorf("%s: %s", phase, found.Words)
 			}
+		}
+	}
+}
+
+// What a finding tells to type can be typed as it stands.
+func TestARefusedTokensAdviceCanBeTyped(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		alive   int
+		refused []string
+		want    string
+	}{
+		"one of many": {19, []string{"one"}, "1 of 20 sampled tokens are refused: one; a shop that removed the app can be left out: `rotator shop exclude one --reason \"removed the app\"`"},
+		"two of many": {18, []string{"two", "one"}, "`rotator shop exclude one --reason \"removed the app\"`"},
+		"most":        {2, []string{"a", "b", "c", "d"}, "so many at once look like a secret that was revoked"},
+		"all":         {0, []string{"a", "b"}, "A secret that was revoked looks the same: `rotator rotation plan --breach`"},
+	} {
+		f := quietFacts(func(f *rotation.AppFacts) {
+			f.Sampled, f.Refused = map[rotation.Class]int{"": tt.alive, rotation.ClassUnauthorized: len(tt.refused)}, tt.refused
+		})
+		found := rotation.Examine(f, rotation.DefaultPolicy)
+		if len(found) != 1 || !strings.Contains(found[0].Words, tt.want) {
+			t.Errorf("%s: %+v, want %q", name, found, tt.want)
 		}
 	}
 }

@@ -15,6 +15,8 @@ const (
 	KeyringMissing KeyringState = "missing"
 	// KeyringExposed: others than its owner can reach the file.
 	KeyringExposed KeyringState = "exposed"
+	// KeyringNoFile: there is something else in its place, a folder say.
+	KeyringNoFile KeyringState = "no_file"
 	// KeyringDamaged: the file cannot be read as a keyring.
 	KeyringDamaged KeyringState = "damaged"
 	// KeyringForeign: it is not the one that sealed the database.
@@ -53,6 +55,8 @@ func ExamineKeyring(k KeyringFacts, due bool) []Finding {
 		return critical(look, words, k.Path)
 	case KeyringExposed:
 		return critical("chmod 600 "+k.Path, "the keyring %s can be read by others: who has it and the database has every token; close it, and think of it as leaked", k.Path)
+	case KeyringNoFile:
+		return critical(look, "the keyring %s is no file: point ROTATOR_KEYRING at the file itself", k.Path)
 	case KeyringDamaged:
 		return critical(look, "the keyring %s cannot be read: restore it from its copy", k.Path)
 	case KeyringForeign:

@@ -23,6 +23,8 @@ type Code string
 const (
 	// CodeDatabase: the database does not answer, or answers wrongly.
 	CodeDatabase Code = "database"
+	// CodeDatabaseWrites: a run's workers can store nothing.
+	CodeDatabaseWrites Code = "database_writes"
 	// CodeSchema: the schema is not the one that this program works with.
 	CodeSchema Code = "schema"
 	// CodeKeyring: the keyring is missing, readable by others, damaged, or not
@@ -54,6 +56,8 @@ const (
 	// CodeOldTokens: tokens of the old secret answer although it was said to be
 	// revoked.
 	CodeOldTokens Code = "old_tokens_alive"
+	// CodeDeliveries: the app does not acknowledge its new tokens.
+	CodeDeliveries Code = "deliveries"
 	// CodeTokens: sampled tokens are refused or do not open.
 	CodeTokens Code = "tokens"
 	// CodePlatform: the platform did not answer for sampled shops.
@@ -62,8 +66,9 @@ const (
 
 // Codes lists every code.
 var Codes = []Code{
-	CodeDatabase, CodeSchema, CodeKeyring, CodeKeyringCopy, CodeClock, CodeNothing, CodeSecretAge, CodeOldSecret,
-	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeOldTokens, CodeTokens, CodePlatform,
+	CodeDatabase, CodeDatabaseWrites, CodeSchema, CodeKeyring, CodeKeyringCopy, CodeClock, CodeNothing, CodeSecretAge, CodeOldSecret,
+	CodeHeld, CodeStalled, CodeWindow, CodeNoWorker, CodeParked, CodeBroken, CodeOldTokens,
+	CodeDeliveries, CodeTokens, CodePlatform,
 }
 
 // Finding is one thing that is wrong or due.

@@ -55,11 +55,12 @@ func TestGateNamesEachConditionThatIsNotMet(t *testing.T) {
 		"one shop open":         {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Proven: 9, Retrying: 1} }, "every shop is proven, skipped or waived: 1 open, 0 parked\nno stored token needs the old secret: not known before every shop is done"},
 		"one shop parked":       {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Proven: 9, Parked: 1} }, "every shop is proven, skipped or waived: 0 open, 1 parked\nno stored token needs the old secret: not known before every shop is done"},
 		"late install":          {rotation.PhaseExchanging, func(s *rotation.Snapshot) { proven(s); s.LateInstalls = 2 }, "late installs are swept: 2 shops came since the walk"},
-		"late exchange":         {rotation.PhaseExchanging, func(s *rotation.Snapshot) { proven(s); s.LateExchanges = 1 }, "no answer of a superseded worker is unproven: 1 tokens to prove again"},
+		"late exchange":         {rotation.PhaseExchanging, func(s *rotation.Snapshot) { proven(s); s.LateExchanges = 1 }, "no answer of a superseded worker is unproven: 1 token to prove again"},
 		"old version":           {rotation.PhaseExchanging, func(s *rotation.Snapshot) { proven(s); s.OldVersionShops = 3 }, "no stored token needs the old secret: 3 shops"},
 		"no certificate":        {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Certificate = false }, "certificate written: not yet"},
-		"late install, proven":  {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 1 }, "late installs are swept: 1 shops came since the walk"},
+		"late install, proven":  {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 1 }, "late installs are swept: 1 shop came since the walk"},
 		"check unfinished":      {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead = 9 }, "old and new tokens checked after the revoke: 9 of 10 shops; a worker must be running"},
+		"check not begun":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation = rotation.Revocation{Planned: 10} }, "old and new tokens checked after the revoke: 0 of 10 shops; a worker must be running\nshops were checked: none"},
 		"old token lives":       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 9, 1 }, "old tokens are dead: 1 still answer: is the old secret revoked?"},
 		"new token dead":        {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "new tokens live: 1 broke: see `rotation report`"},
 		"nothing proven":        {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Skipped: 7, Waived: 3} }, "shops are proven: none of 10: a run that exchanged nothing proves nothing"},
@@ -144,6 +145,18 @@ func TestGatesThatDoNotCountAreTheSameWithoutCounts(t *testing.T) {
 			if diff := cmp.Diff(rotation.Gate(bare), rotation.Gate(counted)); diff != "" && !rotation.GateCounts(phase) {
 				t.Errorf("%s, %s, %s: %s", of.kind, of.mode, phase, diff)
 			}
+		}
+	}
+}
+
+// The conditions of the check do not contradict each other while it goes on.
+func TestTheGateAfterTheRevokeCountsWhatWasLookedAt(t *testing.T) {
+	t.Parallel()
+	s := snapshot(rotation.PhaseRevoked)
+	s.Revocation = rotation.Revocation{Planned: 10, OldDead: 6, OldAlive: 1, NewAlive: 7}
+	for _, c := range rotation.Gate(s) {
+		if c.Name == "shops were checked" && (!c.Met || c.Evidence != "7") {
+			t.Errorf("%+v, want 7", c)
 		}
 	}
 }

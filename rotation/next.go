@@ -27,8 +27,11 @@ func Next(s Snapshot) Step {
 	if s.Held != HeldNot {
 		return nextHeld(s)
 	}
-	if s.Workers == 0 && needsWorker(s) {
+	if s.Workers == 0 && !s.ReadOnly && needsWorker(s) {
 		return Step{Command: "rotator worker", Why: "no worker is alive, so nothing moves", Human: true}
+	}
+	if s.unwritable() {
+		return Step{Command: "rotator doctor", Why: unwritableWords + ": see why and mend it; they go on by themselves then", Human: true}
 	}
 	if s.Kind == KindTokenMigration {
 		return nextMigration(s)
@@ -139,15 +142,15 @@ func tableWords(s Snapshot) string {
 func nextExchanging(s Snapshot) Step {
 	c := s.Counts
 	if barren(s) {
-		return human(s, "report", fmt.Sprintf("not one of %d shops is proven, and nothing is left to try: see why, then retry them by class or by name, or cancel the run", c.Total))
+		return human(s, "report", fmt.Sprintf("not one of %s is proven, and nothing is left to try: see why, then retry them by class or by name, or cancel the run", plural(c.Total, "shop")))
 	}
 	if c.Open() == 0 && c.Parked == 0 && s.Deliveries.Required && s.Deliveries.Undelivered() > 0 {
 		return nextDelivery(s.Deliveries)
 	}
 	if c.Open() > 0 || c.Parked == 0 {
-		return Step{Why: fmt.Sprintf("working: %d of %d shops settled", c.Settled(), c.Total)}
+		return Step{Why: fmt.Sprintf("working: %d of %s settled", c.Settled(), plural(c.Total, "shop"))}
 	}
-	return human(s, "retry", fmt.Sprintf("%d shops are parked: see `rotator rotation report`, then retry them or waive them by name (`rotator rotation waive DOMAIN --reason …`)", c.Parked))
+	return human(s, "retry", counted(c.Parked, "shop", "is", "are")+" parked: see `rotator rotation report`, then retry or waive by name (`rotator rotation waive DOMAIN --reason …`)")
 }
 
 // deliveryPatience is how long a token may be underway to the app before
@@ -155,7 +158,7 @@ func nextExchanging(s Snapshot) Step {
 const deliveryPatience = time.Minute
 
 func nextDelivery(d Deliveries) Step {
-	why := fmt.Sprintf("the app is yet to acknowledge %d new tokens", d.Undelivered())
+	why := "the app is yet to acknowledge " + plural(d.Undelivered(), "new token")
 	if d.NoURL {
 		return Step{Command: "rotator app set --deliver-url URL", Human: true, Why: why + ", but has no URL any more: set one, or give it up with `rotator rotation tune --require-delivery=false`"}
 	}
@@ -179,10 +182,10 @@ func exportCommand(s Snapshot) string {
 func beforeRevoke(s Snapshot) string {
 	words := ""
 	if n := s.Deliveries.Undelivered(); n > 0 {
-		words = fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`); when it has, ", n)
+		words = fmt.Sprintf("the app has not acknowledged %s yet (`rotator delivery list`); when it has, ", plural(n, "new token"))
 	}
 	if n := s.ToLoad - s.Deliveries.Undelivered(); n > 0 {
-		words += fmt.Sprintf("load the new tokens of %d shops into the app (`%s`), whose old ones die with the old secret; then ", n, exportCommand(s))
+		words += fmt.Sprintf("load the new tokens of %s into the app (`%s`), whose old ones die with the old secret; then ", plural(n, "shop"), exportCommand(s))
 	}
 	return words
 }
@@ -259,6 +262,16 @@ func needsWorker(s Snapshot) bool {
 func barren(s Snapshot) bool {
 	c := s.Counts
 	return s.WalkDone && c.Open()+c.Parked+c.Proven == 0 && s.LateInstalls+s.LateExchanges+s.OldVersionShops == 0
+}
+
+// ThrottledByDatabase is what a worker says that waits for the database.
+const ThrottledByDatabase = "database"
+
+const unwritableWords = "the workers cannot write to the database (a full disk, say, or a server that takes no writes), so nothing moves"
+
+// unwritable reports whether there is work, and no live worker can store any.
+func (s Snapshot) unwritable() bool {
+	return (s.ReadOnly || s.Unwriting > 0 && s.Unwriting >= s.Workers) && needsWorker(s)
 }
 
 // unmet names the first condition that is not met.

@@ -62,6 +62,14 @@ func TestNext(t *testing.T) {
 		"nothing proven, one came":  {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts, s.LateInstalls = rotation.Counts{Total: 10, Skipped: 10}, 1 }, "", false, "working"},
 		"only parked are left":      {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 10, Parked: 3, Proven: 7} }, "rotator rotation retry", true, "3 shops are parked"},
 
+		"one shop is parked":    {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 1, Parked: 1} }, "rotator rotation retry", true, "1 shop is parked"},
+		"one shop is exchanged": {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Counts = rotation.Counts{Total: 1, Pending: 1} }, "", false, "0 of 1 shop settled"},
+		"one shop is proven": {rotation.PhaseProven, func(s *rotation.Snapshot) {
+			s.Counts, s.ToLoad = rotation.Counts{Total: 1, Proven: 1}, 1
+		}, "rotator rotation confirm revoked --confirm shopbot", true, "1 shop proven: load the new tokens of 1 shop into the app"},
+		"one token is not acknowledged": {rotation.PhaseExchanging, func(s *rotation.Snapshot) {
+			s.Counts, s.Deliveries = rotation.Counts{Total: 1, Proven: 1}, rotation.Deliveries{Required: true, Pending: 1}
+		}, "", false, "yet to acknowledge 1 new token"},
 		"proven, not certified":   {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Certificate = false }, "", false, "do not revoke yet: certificate written: not yet"},
 		"proven, a shop came":     {rotation.PhaseProven, func(s *rotation.Snapshot) { s.LateInstalls = 2 }, "", false, "do not revoke yet: late installs are swept: 2 shops came since the walk"},
 		"proven, nobody to sweep": {rotation.PhaseProven, func(s *rotation.Snapshot) { noWorker(s); s.LateInstalls = 2 }, "rotator worker", true, "no worker is alive"},
@@ -77,14 +85,24 @@ func TestNext(t *testing.T) {
 		"revoked again, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
 			s.Attested[rotation.PhaseRevoked] = rotation.Attestation{Actor: "operator", At: noon.Add(-time.Minute)}
 		}, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:59:00Z"},
-		"no worker, walk open":                      {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator rotation confirm webhooks_dual", true, "start `rotator worker` meanwhile"},
-		"no worker, walk done":                      {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
-		"no worker, armed":                          {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},
-		"no worker, exchanging":                     {rotation.PhaseExchanging, noWorker, "rotator worker", true, "no worker is alive"},
-		"no worker, proven":                         {rotation.PhaseProven, noWorker, "rotator rotation confirm revoked --confirm shopbot", true, ""},
-		"no worker, checking":                       {rotation.PhaseRevoked, func(s *rotation.Snapshot) { noWorker(s); s.Revocation.OldDead = 0 }, "rotator worker", true, "no worker is alive"},
-		"no worker, checked":                        {rotation.PhaseRevoked, noWorker, "rotator rotation confirm webhooks_single", true, ""},
-		"no worker, but held":                       {rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.Held = rotation.HeldPaused }, "rotator rotation resume", true, ""},
+		"no worker, walk open":  {rotation.PhasePrepared, func(s *rotation.Snapshot) { noWorker(s); s.WalkDone = false }, "rotator rotation confirm webhooks_dual", true, "start `rotator worker` meanwhile"},
+		"no worker, walk done":  {rotation.PhasePrepared, noWorker, "rotator rotation confirm webhooks_dual", true, ""},
+		"no worker, armed":      {rotation.PhaseArmed, noWorker, "rotator worker", true, "no worker is alive"},
+		"no worker, exchanging": {rotation.PhaseExchanging, noWorker, "rotator worker", true, "no worker is alive"},
+		"no worker, proven":     {rotation.PhaseProven, noWorker, "rotator rotation confirm revoked --confirm shopbot", true, ""},
+		"no worker, checking":   {rotation.PhaseRevoked, func(s *rotation.Snapshot) { noWorker(s); s.Revocation.OldDead = 0 }, "rotator worker", true, "no worker is alive"},
+		"no worker, checked":    {rotation.PhaseRevoked, noWorker, "rotator rotation confirm webhooks_single", true, ""},
+		"no worker, but held":   {rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.Held = rotation.HeldPaused }, "rotator rotation resume", true, ""},
+		"no worker can write": {
+			rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Workers, s.Unwriting = 2, 2 },
+			"rotator doctor", true, "the workers cannot write to the database",
+		},
+		"nobody could be alive": {
+			rotation.PhaseExchanging, func(s *rotation.Snapshot) { noWorker(s); s.ReadOnly = true },
+			"rotator doctor", true, "the workers cannot write to the database",
+		},
+		"a worker can write":                        {rotation.PhaseExchanging, func(s *rotation.Snapshot) { s.Workers, s.Unwriting = 2, 1 }, "", false, "working"},
+		"nothing is to be written":                  {rotation.PhaseProven, func(s *rotation.Snapshot) { s.Unwriting = s.Workers }, "rotator rotation confirm revoked --confirm shopbot", true, ""},
 		"held: paused":                              {rotation.PhaseExchanging, held(rotation.HeldPaused, "lunch"), "rotator rotation resume", true, "held (paused): lunch"},
 		"held: window expired":                      {rotation.PhaseExchanging, held(rotation.HeldWindowExpired, "the hour ended"), "rotator rotation arm", true, "another refresh token"},
 		"held: breaker open":                        {rotation.PhaseExchanging, held(rotation.HeldBreakerOpen, "half failed"), "rotator rotation resume", true, "mend the cause"},

@@ -19,7 +19,7 @@ func nextMigration(s Snapshot) Step {
 		return nextCutover(s)
 	case PhaseScrubbed:
 		if n := s.Migration.LegacyLeft; n > 0 {
-			return human(s, "confirm scrubbed --app "+s.App, fmt.Sprintf("%d shops still have a legacy credential: scrub once more", n))
+			return human(s, "confirm scrubbed --app "+s.App, counted(n, "shop", "still has", "still have")+" a legacy credential: scrub once more")
 		}
 		return human(s, "confirm closed", "nothing of the legacy credentials is stored any more: the copies of tokens that the run kept can be shredded and the run closed")
 	}
@@ -38,13 +38,13 @@ func nextDeriving(s Snapshot) Step {
 	c := s.Counts
 	switch {
 	case !deriveSettled(s):
-		return Step{Why: fmt.Sprintf("deriving: %d of %d shops done", c.Total-underived(s), c.Total)}
+		return Step{Why: fmt.Sprintf("deriving: %d of %s done", c.Total-underived(s), plural(c.Total, "shop"))}
 	case c.Exchanged > 0:
-		return Step{Why: fmt.Sprintf("derived: %d of %d shops; the worker goes on", c.Exchanged, c.Total)}
+		return Step{Why: fmt.Sprintf("derived: %d of %s; the worker goes on", c.Exchanged, plural(c.Total, "shop"))}
 	case c.Parked > 0:
 		return human(s, "report", fmt.Sprintf("not one token could be derived: %d legacy tokens are malformed; see which, import them again and retry, or cancel the run", c.Parked))
 	}
-	return human(s, "cancel --confirm "+s.App, fmt.Sprintf("none of %d shops has a legacy token to derive from: nothing is to be migrated", c.Total))
+	return human(s, "cancel --confirm "+s.App, fmt.Sprintf("none of %s has a legacy token to derive from: nothing is to be migrated", plural(c.Total, "shop")))
 }
 
 func nextDerived(s Snapshot) Step {
@@ -68,9 +68,9 @@ func nextDerived(s Snapshot) Step {
 func nextUnsettled(s Snapshot) (Step, bool) {
 	switch {
 	case !deriveSettled(s):
-		return Step{Why: fmt.Sprintf("%d shops are not derived yet, %d came late: the worker takes them in", underived(s), s.LateInstalls)}, true
+		return Step{Why: fmt.Sprintf("%s not derived yet, %d came late: the worker takes them in", counted(underived(s), "shop", "is", "are"), s.LateInstalls)}, true
 	case s.Counts.Parked > 0:
-		return human(s, "report", fmt.Sprintf("%d shops are parked: import their legacy tokens again and `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", s.Counts.Parked)), true
+		return human(s, "report", counted(s.Counts.Parked, "shop", "is", "are")+" parked: import their legacy tokens again and `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)"), true
 	}
 	return Step{}, false
 }
@@ -79,16 +79,16 @@ func nextCutover(s Snapshot) Step {
 	c := s.Counts
 	switch {
 	case c.Open() > 0 || s.LateInstalls > 0:
-		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %d shops settled", c.Settled(), c.Total)}
+		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %s settled", c.Settled(), plural(c.Total, "shop"))}
 	case c.Parked > 0:
-		return human(s, "report --exceptions", fmt.Sprintf("%d shops broke: send the re-install links that this lists, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", c.Parked))
+		return human(s, "report --exceptions", fmt.Sprintf("%s broke: send the re-install links that this lists, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", plural(c.Parked, "shop")))
 	case c.Proven > 0 && !GateMet(boundGate(s.Bound)):
 		return Step{Why: "a worker reads the app's own table once more: " + unmet(boundGate(s.Bound))}
 	case c.Proven == 0:
-		return human(s, "report", fmt.Sprintf("not one of %d shops is proven, and nothing is left to try: see why, then retry them by class or by name; legacy credentials stay stored", c.Total))
+		return human(s, "report", fmt.Sprintf("not one of %s is proven, and nothing is left to try: see why, then retry them by class or by name; legacy credentials stay stored", plural(c.Total, "shop")))
 	}
 	return human(s, "confirm scrubbed --app "+s.App, fmt.Sprintf(
-		"%d shops are proven: remove the legacy credentials for good, also those of %d skipped and %d waived shops; drop the app's own legacy column afterwards (step 4)%s", c.Proven, c.Skipped, c.Waived, bereft(s.Migration)))
+		"%s proven: remove the legacy credentials for good, also those of %d skipped and %d waived shops; drop the app's own legacy column afterwards%s", counted(c.Proven, "shop", "is", "are"), c.Skipped, c.Waived, bereft(s.Migration)))
 }
 
 // bereft warns of the shops that lose their only credential, and says how they

@@ -169,8 +169,12 @@ type Snapshot struct {
 	// Bound is the app's own table that the run works on.
 	Bound Bound
 
-	// Workers is the number of live worker processes.
-	Workers int
+	// Workers is the number of live worker processes, Unwriting of those that the
+	// database lets store nothing, so that they have stopped their calls.
+	Workers, Unwriting int
+	// ReadOnly tells, while no worker is alive, that the server takes no writes: none
+	// could be.
+	ReadOnly bool
 	// Certificate tells that the certificate of proof is written.
 	Certificate bool
 	Revocation  Revocation

@@ -58,7 +58,7 @@ var (
 			exists (select from rotator.deliveries d where d.app_id = a.id and d.leased)
 		from rotator.apps a join rotator.receivers v on v.app_id = a.id where a.settings ->> 'deliver_url' <> '' order by a.id`)
 	// Locked, so that two supervisors do not count the same room.
-	lockReceiver     = sql(`select down_since is not null, not_before <= now() from rotator.receivers where app_id = $1 for no key update`)
+	lockReceiver     = sql(`select failures >= $2, not_before <= now() from rotator.receivers where app_id = $1 for no key update`)
 	countLeased      = sql(`select count(*) from rotator.deliveries where app_id = $1 and leased and next_attempt_at > now()`)
 	dispatchDelivery = sql(`with due as (
 			select shop_id from rotator.deliveries where app_id = $1 and acknowledged_generation < generation and next_attempt_at <= now()
@@ -119,7 +119,7 @@ func (s *Store) Receivers(ctx context.Context) (due []int64, busy bool, err erro
 // lease.
 func (t *Tx) DispatchDeliveries(ctx context.Context, appID int64, most int, lease time.Duration) ([]DueDelivery, error) {
 	var down, may bool
-	if err := t.tx.QueryRow(ctx, lockReceiver, appID).Scan(&down, &may); err != nil {
+	if err := t.tx.QueryRow(ctx, lockReceiver, appID, DownAfter).Scan(&down, &may); err != nil {
 		return nil, one(err, "the receiver of app %d", appID)
 	}
 	// Asked after the lock: another supervisor may have dispatched meanwhile.

@@ -52,11 +52,12 @@ var (
 	// While it is down, a receiver is asked after a growing pause, of a minute at
 	// most unless it wants a longer one, which no later answer shortens.
 	writeReceiver = sql(`update rotator.receivers v set failures = ` + failuresNow + `,
-			down_since = case when ` + failuresNow + ` >= $5 then coalesce(v.down_since, now()) end,
+			down_since = case when ` + failuresNow + ` >= $5 then coalesce(case when not $2 then v.down_since end, now())
+				when not $2 then v.down_since end,
 			not_before = case when ` + failuresNow + ` < $5 then now()
 				else greatest(case when not $2 then v.not_before end,
 					now() + greatest($4::interval, least(60, power(2, least(` + failuresNow + ` - $5, 10))) * interval '1 second')) end
-		where v.app_id = $1 and (v.failures > 0 or $3 > 0)`)
+		where v.app_id = $1 and (v.failures > 0 or $3 > 0 or v.down_since is not null)`)
 )
 
 // WriteDeliveries commits a group of outcomes of one app, in the order in which

@@ -14,7 +14,8 @@ import (
 type DeliveryState string
 
 const (
-	// DeliveryPending: not tried yet, or under way for the first time.
+	// DeliveryPending: not tried yet, or under way for the first time, since the token
+	// was made or an operator asked for it again.
 	DeliveryPending DeliveryState = "pending"
 	// DeliveryFailing: tried in vain, and tried again later.
 	DeliveryFailing DeliveryState = "failing"
@@ -46,7 +47,7 @@ type DeliveryInfo struct {
 
 const (
 	deliveryState = `case when d.acknowledged_generation >= d.generation then 'acknowledged' when d.stopped_at is not null then 'stopped'
-		when d.last_error is not null then 'failing' else 'pending' end`
+		when d.last_error is not null and d.tries > case when d.worker_id is null then 0 else 1 end then 'failing' else 'pending' end`
 	deliveryColumns = `s.id, s.domain, ` + deliveryState + ` as state, d.generation, d.run_id,
 		d.waived_generation >= d.generation and d.acknowledged_generation < d.generation, d.tries, d.swapped_at, d.next_attempt_at, d.acknowledged_at,
 		coalesce(d.last_status, 0), coalesce(d.last_error, '') from rotator.deliveries d join rotator.shops s on s.id = d.shop_id`
@@ -56,8 +57,8 @@ var (
 	readDeliveries = sql(`select ` + deliveryColumns + ` where d.app_id = $1 and s.id > $2 and ` + deliveryState + ` = any($3) order by s.id limit $4`)
 	readDelivery   = sql(`select ` + deliveryColumns + ` where d.app_id = $1 and s.domain = $2`)
 	// What is under way is left alone: its outcome says when it is due. The rest
-	// begins anew, without a failure.
-	retryDeliveries = sql(`update rotator.deliveries d set next_attempt_at = now(), tries = 0, stopped_at = null, last_status = null, last_error = null
+	// begins anew; what the app answered stays until it answers again.
+	retryDeliveries = sql(`update rotator.deliveries d set next_attempt_at = now(), tries = 0, stopped_at = null
 		from rotator.shops s where d.app_id = $1 and s.id = d.shop_id and d.acknowledged_generation < d.generation and not d.leased and ($2 = '' or s.domain = $2)`)
 	waiveDelivery = sql(`update rotator.deliveries d set waived_generation = d.generation
 		from rotator.shops s, rotator.items i, rotator.runs r
@@ -70,6 +71,15 @@ var (
 			coalesce(extract(epoch from now() - min(x.swapped_at) filter (where x.state <> 'acknowledged' and not x.waived)), 0)::float8
 		from (select ` + deliveryState + ` as state, d.waived_generation >= d.generation or i.state in ('waived', 'skipped') as waived, d.swapped_at
 			from rotator.deliveries d join rotator.items i on i.run_id = $1 and i.shop_id = d.shop_id where d.app_id = $2) x`)
+	// Of an app that is to be told, whatever run swapped them: tokens that nobody
+	// accepted as unknown to it.
+	readUntold = sql(`select count(*), count(*) filter (where x.state <> 'pending'), min(x.swapped_at) filter (where x.state <> 'pending'),
+			(select v.down_since from rotator.receivers v join rotator.apps a on a.id = v.app_id where a.id = $1 and a.settings ->> 'deliver_url' <> '')
+		from (select ` + deliveryState + ` as state, d.swapped_at from rotator.deliveries d
+			left join rotator.items i on i.run_id = d.run_id and i.shop_id = d.shop_id
+			where d.app_id = $1 and d.acknowledged_generation < d.generation and d.waived_generation < d.generation
+				and coalesce(i.state, '') not in ('waived', 'skipped')) x
+		where exists (select from rotator.apps where id = $1 and settings ->> 'deliver_url' <> '')`)
 	// As readExport has it: whose token runs replaced since, and nobody after them.
 	// What runs that were cancelled swapped dies with the same old secret.
 	countToLoad = sql(`with first as (select id, created_at from rotator.runs where app_id = $1 and kind = 'rotation' and id <= $2
@@ -105,6 +115,23 @@ func (s *Store) deliveries(ctx context.Context, statement string, args ...any) (
 	return collect(ctx, s.pool, "read deliveries", pgx.RowToStructByPos[DeliveryInfo], statement, args...)
 }
 
+// Untold counts the new tokens that an app with a deliver URL has not acknowledged,
+// whatever became of the runs that made them.
+func (s *Store) Untold(ctx context.Context, appID int64) (rotation.Untold, error) {
+	var u rotation.Untold
+	var failing, down *time.Time
+	if err := s.pool.QueryRow(ctx, readUntold, appID).Scan(&u.Shops, &u.Failing, &failing, &down); err != nil {
+		return u, fmt.Errorf("count the tokens that the app does not know: %w", err)
+	}
+	if failing != nil {
+		u.FailingSince = failing.UTC()
+	}
+	if down != nil {
+		u.DownSince = down.UTC()
+	}
+	return u, nil
+}
+
 // RetryDeliveries makes an app's unacknowledged tokens due now, also those that
 // it answered 410 for: of one shop, or all when domain is empty. It returns how
 // many.
@@ -120,7 +147,8 @@ func (s *Store) RetryDeliveries(ctx context.Context, actor string, app App, doma
 	return n, err
 }
 
-// retryDeliveries also forgets that the receiver was down: somebody mended it.
+// retryDeliveries also sends at full speed again: somebody mended the receiver. Since
+// when it acknowledges nothing stays known until it does.
 // First the deliveries, as who writes answers does, lest both wait for each other.
 func (t *Tx) retryDeliveries(ctx context.Context, appID int64, domain string) (int64, error) {
 	tag, err := t.tx.Exec(ctx, retryDeliveries, appID, domain)

@@ -64,7 +64,8 @@ var (
 		where i.run_id = $1 and i.position = x.position and i.attempt = x.attempt and i.state = 'exchanged'
 			and (i.checked_at is null or i.next_attempt_at is not null or x.alive or x.refused or x.state = 'skipped')
 			and exists (select from rotator.runs r where r.id = $1 and r.phase in ('deriving', 'derived', 'checked'))`)
-	countDerivedChecks = sql(`select count(*) filter (where i.state <> 'exchanged' or (i.checked_at is not null and i.next_attempt_at is null)), count(*),
+	// A cancel clears what was derived: only what was looked at says that it was.
+	countDerivedChecks = sql(`select count(*) filter (where i.state <> 'exchanged' and r.cancelled_at is null or (i.checked_at is not null and i.next_attempt_at is null)), count(*),
 			count(*) filter (where i.new_alive), count(*) filter (where not i.new_alive)
 		from rotator.items i join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and i.position % r.check_stride = 0 and i.exchanged_at is not null`)

@@ -208,6 +208,25 @@ func TestTheCutoverBeginsAnew(t *testing.T) {
 	}
 }
 
+// What a cancel clears was not looked at by that.
+func TestACancelledMigrationCountsTheLooksThatWere(t *testing.T) {
+	t.Parallel()
+	r := newMigration(t, legacyFleet(3)...)
+	r.deriveAll(t)
+	r.enter(t, rotation.PhaseDerived)
+	checks, err := r.NextDerivedChecks(t.Context(), r.run.ID, 0, 1, false)
+	if err != nil || len(checks) != 1 {
+		t.Fatalf("%d checks: %v", len(checks), err)
+	}
+	if err := r.WriteDerivedChecks(t.Context(), r.run.ID, []store.DerivedChecked{{Of: checks[0], State: rotation.ItemExchanged, Alive: true}}); err != nil {
+		t.Fatal(err)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.Cancel(ctx, storetest.Actor, r.reread(t)) })
+	if m := r.snapshot(t, store.Counted).Migration; m.CheckPlanned != 3 || m.CheckDone != 1 || m.CheckAlive != 1 || m.CheckDead != 0 {
+		t.Errorf("%+v, want 1 of 3 looked at", m)
+	}
+}
+
 // A worker that was silent looked at a shop that another had looked at meanwhile.
 func TestAClearLookAtADerivedTokenStays(t *testing.T) {
 	t.Parallel()

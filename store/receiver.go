@@ -19,8 +19,8 @@ var (
 	addReceiver    = sql(`insert into rotator.receivers (app_id) values ($1) on conflict do nothing`)
 	setReceiverKey = sql(`update rotator.receivers set key = $2, key_fingerprint = $3 where app_id = $1`)
 	checkReceiver  = sql(`select coalesce(key_fingerprint, '') from rotator.receivers where app_id = $1`)
-	// Another place or key: what failed may work now.
-	resetReceiver = sql(`update rotator.receivers set failures = 0, down_since = null, not_before = now() where app_id = $1`)
+	// Another place or key: what failed may work now. Only an answer ends down_since.
+	resetReceiver = sql(`update rotator.receivers set failures = 0, not_before = now() where app_id = $1`)
 	readReceiver  = sql(`select a.name, coalesce(a.settings ->> 'deliver_url', ''), v.key, v.failures,
 			(select count(*) from rotator.workers k where k.stopped_at is null and k.heartbeat_at > now() - $2::interval)
 		from rotator.apps a join rotator.receivers v on v.app_id = a.id where a.id = $1`)
@@ -93,8 +93,8 @@ func (s *Store) Receiver(ctx context.Context, appID int64) (Receiver, error) {
 	return r, nil
 }
 
-// ReceiverDown is since when an app's receiver counts as down; nil if it does
-// not, or if there is none.
+// ReceiverDown is since when an app's receiver, which counted as down, acknowledges
+// nothing; nil if it is not so, or if there is none.
 func (s *Store) ReceiverDown(ctx context.Context, appID int64) (since *time.Time, err error) {
 	var noURL bool
 	if err := s.pool.QueryRow(ctx, readSending, appID).Scan(&since, &noURL); err != nil {

@@ -105,6 +105,97 @@ func TestReceiverThatIsDown(t *testing.T) {
 	}
 }
 
+// A retry gives what failed another start. What the app answered so far, and since when
+// it acknowledges nothing, is what whoever looks next has to know.
+func TestRetryForgetsNoAnswer(t *testing.T) {
+	t.Parallel()
+	const n = store.DownAfter + 1
+	r, claims := owing(t, n)
+	var group []store.DeliveryOutcome
+	for _, d := range r.deliveries(t, n) {
+		group = append(group, refused(d, time.Hour))
+	}
+	group[n-1] = store.DeliveryOutcome{Delivery: group[n-1].Delivery, Stop: true, Status: 410, Problem: "the app answered 410 Gone"}
+	r.answer(t, group[n-1])
+	r.answer(t, group[:n-1]...)
+	exec(t, r.DB, "update rotator.receivers set down_since = now() - interval '3 hours'")
+	since := func() *time.Time {
+		t.Helper()
+		at, err := r.ReceiverDown(t.Context(), r.app.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	before := since()
+	if done, err := r.RetryDeliveries(t.Context(), storetest.Actor, r.app, ""); err != nil || done != n {
+		t.Fatalf("%d are due again, want %d, %v", done, n, err)
+	}
+	for i, status := range map[int]int{0: 500, n - 1: 410} {
+		if d := r.delivery(t, claims[i].Domain); d.LastStatus != status || d.LastError == "" || d.State != store.DeliveryPending || d.Tries != 0 {
+			t.Errorf("after the retry: %+v, want it pending, and its last answer %d", d, status)
+		}
+	}
+	again := r.deliveries(t, n) // all at once: it does not count as down before it fails again
+	if len(again) != n {
+		t.Fatalf("%d of %d are tried at once after the retry", len(again), n)
+	}
+	if d := r.delivery(t, claims[0].Domain); d.State != store.DeliveryPending {
+		t.Errorf("under way after the retry: %+v", d)
+	}
+	r.answer(t, refused(again[0], time.Hour))
+	if d := r.delivery(t, again[0].Domain); d.State != store.DeliveryFailing {
+		t.Errorf("tried in vain after the retry: %+v", d)
+	}
+	for _, d := range again[1:store.DownAfter] {
+		r.answer(t, refused(d, time.Hour))
+	}
+	if at := since(); at == nil || before == nil || !at.Equal(*before) {
+		t.Errorf("down since %v, and after a retry in vain since %v", before, at)
+	}
+	if _, err := r.RetryDeliveries(t.Context(), storetest.Actor, r.app, again[1].Domain); err != nil {
+		t.Fatal(err)
+	}
+	r.answer(t, acknowledged(again[n-1]))
+	if at := since(); at != nil {
+		t.Errorf("it answered, and acknowledges nothing since %v", at)
+	}
+}
+
+func TestUntold(t *testing.T) {
+	t.Parallel()
+	r, claims := owing(t, 6)
+	untold := func() rotation.Untold {
+		t.Helper()
+		u, err := r.Untold(t.Context(), r.app.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	if diff := cmp.Diff(rotation.Untold{Shops: 6}, untold()); diff != "" {
+		t.Error(diff)
+	}
+	d := r.deliveries(t, 4)
+	r.answer(t, acknowledged(d[0]), refused(d[1], time.Hour), store.DeliveryOutcome{Delivery: d[2], Stop: true, Status: 410, Problem: "gone"}, refused(d[3], time.Hour))
+	exec(t, r.DB, "update rotator.items set state = 'waived', detail = 'gone' where shop_id = $1", d[3].ShopID)
+	since := ask[time.Time](t, r.DB, "update rotator.deliveries set swapped_at = now() - interval '1 hour' where shop_id = $1 returning swapped_at", d[2].ShopID)[0].UTC()
+	if diff := cmp.Diff(rotation.Untold{Shops: 4, Failing: 2, FailingSince: since}, untold()); diff != "" {
+		t.Error(diff)
+	}
+	// Of a run that is over, too.
+	exec(t, r.DB, "update rotator.runs set cancelled_at = now()")
+	exec(t, r.DB, "update rotator.deliveries set waived_generation = generation from rotator.shops s where s.id = shop_id and s.domain = $1", claims[1].Domain)
+	down := ask[time.Time](t, r.DB, "update rotator.receivers set failures = 16, down_since = now() returning down_since")[0].UTC()
+	if diff := cmp.Diff(rotation.Untold{Shops: 3, Failing: 1, FailingSince: since, DownSince: down}, untold()); diff != "" {
+		t.Error(diff)
+	}
+	exec(t, r.DB, "update rotator.apps set settings = settings - 'deliver_url'")
+	if diff := cmp.Diff(rotation.Untold{}, untold()); diff != "" {
+		t.Errorf("an app that is told of nothing: %s", diff)
+	}
+}
+
 // Answers come in any order, in one group or in the next: what a receiver that is
 // down asked for stands until it is over, or the receiver is up again.
 func TestReceiverThatIsDownIsObeyedToTheEndOfItsLongestPause(t *testing.T) {

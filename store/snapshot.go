@@ -31,8 +31,13 @@ var (
 			count(*) filter (where state in ('skipped', 'parked') and class is not null),
 			count(*) filter (where state = 'exchanged' and class is null and next_attempt_at is not null and detail like '` + rowLocked + `%')
 		from rotator.items where run_id = $1 and position between $2 and $3 group by state, class`)
-	countWorkers = sql(`select count(*), coalesce(sum(cap), 0) from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
-	noShops      = sql(`select not exists (select from rotator.shops where app_id = $1)`)
+	countWorkers = sql(`select count(*), coalesce(sum(cap), 0),
+			count(*) filter (where throttled_by = '` + rotation.ThrottledByDatabase + `' and inflight = 0 and shops_per_s = 0)
+		from rotator.workers where stopped_at is null and heartbeat_at > now() - $1::interval`)
+	// A connection of ours that must not write says so itself: that is no word of the server's.
+	refusesWrites = sql(`select pg_is_in_recovery() or exists (select from pg_settings
+		where name = 'default_transaction_read_only' and setting = 'on' and source not in ('client', 'session'))`)
+	noShops = sql(`select not exists (select from rotator.shops where app_id = $1)`)
 	// As long as the old secret is needed, too: after a revoke nothing is left to choose.
 	anyEarlierToken = sql(`select exists (select from rotator.secrets o where o.id = $2 and o.state = 'retiring')
 		and exists (select from rotator.shops where app_id = $1 and secret_id = $3 and rotated_at is not null)`)
@@ -145,8 +150,13 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 	if err := t.tx.QueryRow(ctx, readSecretPair, r.ID).Scan(&s.SecretsDiffer, &s.OldSecret, &s.NewSecret, &s.SecretReplaced, &s.App); err != nil {
 		return fmt.Errorf("compare the secrets: %w", err)
 	}
-	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach); err != nil {
+	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach, &s.Unwriting); err != nil {
 		return fmt.Errorf("count workers: %w", err)
+	}
+	if s.Workers == 0 {
+		if err := t.tx.QueryRow(ctx, refusesWrites).Scan(&s.ReadOnly); err != nil {
+			return fmt.Errorf("ask whether the database takes writes: %w", err)
+		}
 	}
 	if s.Cancelled {
 		if err := t.tx.QueryRow(ctx, readLater, r.ID).Scan(&s.LaterRun); err != nil {

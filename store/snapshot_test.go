@@ -49,6 +49,30 @@ func TestASnapshotTellsThatNoShopIsStored(t *testing.T) {
 	}
 }
 
+// A worker whose calls stand still for the database says so in its heartbeat; one that
+// is only slow for it does not count.
+func TestASnapshotTellsWhoCannotWrite(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	for name, tt := range map[string]struct {
+		beat store.WorkerInfo
+		want int
+	}{
+		"stuck":          {store.WorkerInfo{Limit: 8, ThrottledBy: rotation.ThrottledByDatabase}, 1},
+		"calls":          {store.WorkerInfo{Limit: 8, InFlight: 1, ThrottledBy: rotation.ThrottledByDatabase}, 0},
+		"slow":           {store.WorkerInfo{Limit: 8, ShopsPerS: 0.4, ThrottledBy: rotation.ThrottledByDatabase}, 0},
+		"another reason": {store.WorkerInfo{Limit: 8, ThrottledBy: "window"}, 0},
+	} {
+		tt.beat.ID = r.worker
+		if _, err := r.Beat(t.Context(), tt.beat); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.snapshot(t, store.Counted); s.Workers != 1 || s.Unwriting != tt.want {
+			t.Errorf("%s: %d of %d workers cannot write, want %d", name, s.Unwriting, s.Workers, tt.want)
+		}
+	}
+}
+
 func TestTheEngineCountsAWaveOnceItsBatchesAreSettled(t *testing.T) {
 	t.Parallel()
 	r := newRigWith(t, 12, store.RunSettings{BatchSize: 10, Waves: rotation.WavePolicy{Canary: 2, Budget: 0.25}})

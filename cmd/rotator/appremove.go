@@ -40,7 +40,7 @@ func (c *cli) removeApp(ctx context.Context, cmd *cobra.Command, confirm string)
 		return usagef(cmd, "the app's secrets and tokens are not stored any more then: repeat its name with --confirm %s", a.Name)
 	}
 	moves := c.moves()
-	removed, err := s.RemoveApp(ctx, c.actor, a, func(shops int64) { moves("%d shops removed so far…", shops) })
+	removed, err := s.RemoveApp(ctx, c.actor, a, func(shops int64) { moves("%s removed so far…", plural(int(shops), "shop")) })
 	var runs *store.AppHasRunsError
 	if errors.As(err, &runs) {
 		return exitWith(exitRefused, fmt.Errorf("remove app %s: %w", a.Name, runs), "another app is named with --app")

@@ -33,6 +33,7 @@ that is stopped is started.
 
 What it can find, by code:
   database          critical  the database does not answer, or cannot be read
+  database_writes   critical  a run's workers can write nothing: a full disk, say
   schema            critical  the schema is missing, older or newer than the program
   keyring           critical  missing here, readable by others, damaged or foreign
   keyring_copy      warning   a run is open or due, and no second copy of the keyring
@@ -49,6 +50,8 @@ What it can find, by code:
   shops_parked      warning   shops wait for a person's look
   shops_broken      critical  shops have no working token since the revoke
   old_tokens_alive  critical  tokens of a secret that was said to be revoked answer
+  deliveries        both      the app does not acknowledge its new tokens; critical
+                              when it acknowledges none, or the run waits for it
   tokens            both      sampled tokens are refused or do not open; critical when
                               it is most of them
   platform          critical  most sampled shops got no proper answer

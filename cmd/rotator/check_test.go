@@ -139,6 +139,10 @@ func TestCheckLooksAtTheRun(t *testing.T) {
 	}
 	alter(t, url, "update rotator.runs set held = 'breaker_open', held_why = 'half of them failed'")
 	r.finds(exitFailed, []string{"critical run_held"})
+	r.ok("", "rotation", "resume")
+	r.finds(exitExceptions, []string{"warning no_worker"})
+	readOnly(t, url)
+	r.finds(exitFailed, []string{"critical database_writes"})
 }
 
 // A typo in a crontab is no dead database.
@@ -174,6 +178,11 @@ func TestCheckWithoutWhatItStandsOn(t *testing.T) {
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", other)
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.dir+"/none.json")
 	r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.file("damaged.json", "{}"))
+
+	folder := r.finds(exitConfig, []string{"critical keyring", "warning secret_age"}, "--keyring", r.dir)
+	if f := folder.Findings[0]; !strings.Contains(f.Words, "is no file") || f.Next != "rotator doctor" {
+		t.Errorf("a folder in the keyring's place: %+v", f)
+	}
 
 	r.env = append(r.env, "DATABASE_URL="+storetest.Migrated(t))
 	r.finds(exitExceptions, []string{"warning nothing_to_check"})

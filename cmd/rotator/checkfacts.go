@@ -101,6 +101,8 @@ func (e *examiner) keyring(ctx context.Context, pool *pgxpool.Pool, path string)
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist):
 		facts.State = rotation.KeyringMissing
+	case statErr == nil && !info.Mode().IsRegular():
+		facts.State = rotation.KeyringNoFile
 	case statErr == nil && info.Mode().Perm()&0o077 != 0:
 		facts.State = rotation.KeyringExposed
 	default:
@@ -211,6 +213,9 @@ func appFacts(ctx context.Context, s *store.Store, a store.App) (rotation.AppFac
 		case v.State == store.SecretRetiring && v.RetiringAt != nil:
 			f.RetiringAt = *v.RetiringAt
 		}
+	}
+	if f.Untold, err = s.Untold(ctx, a.ID); err != nil {
+		return f, err
 	}
 	runs, err := s.Runs(ctx, a.ID)
 	if err != nil {

@@ -68,7 +68,11 @@ func (c *cli) migrate(ctx context.Context) error {
 	case !m.Changed:
 		return c.printf("Nothing to do: schema %d, River %d.\n", m.To, m.RiverTo)
 	}
-	return c.printf("Migrated: schema %d to %d, River %d to %d.\n", m.From, m.To, m.RiverFrom, m.RiverTo)
+	return c.printf("Migrated: %s.\n", schemaSteps(before))
+}
+
+func schemaSteps(before migrations.Status) string {
+	return fmt.Sprintf("schema %d to %d, River %d to %d", before.Version, before.Latest, before.RiverVersion, before.RiverLatest)
 }
 
 // dbStatus is the answer of `db status`. Pointers are null when nobody could be

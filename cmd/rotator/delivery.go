@@ -77,7 +77,7 @@ func (c *cli) listDeliveries(ctx context.Context, cmd *cobra.Command, states []s
 	} else if down, err := s.ReceiverDown(ctx, a.ID); err != nil {
 		return err
 	} else if down != nil {
-		c.notef("The app has acknowledged nothing since %s: it is asked with one shop at a time.", moment(down))
+		c.notef("The app has acknowledged nothing since %s: as long as it fails it is asked with one shop at a time.", moment(down))
 	}
 	var rows [][]string
 	var last string

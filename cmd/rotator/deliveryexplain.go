@@ -43,6 +43,9 @@ func deliveryWords(d *store.DeliveryInfo) string {
 	case store.DeliveryStopped:
 		return fmt.Sprintf("%s: %s", words, d.LastError)
 	default:
+		if d.LastError != "" {
+			words += ", to be sent again; the last time: " + d.LastError
+		}
 		return words
 	}
 }

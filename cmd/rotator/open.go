@@ -162,7 +162,12 @@ func (c *cli) storeOn(ctx context.Context, pool *pgxpool.Pool) (*store.Store, er
 	_, err = migrations.Check(ctx, pool)
 	if errors.Is(err, migrations.ErrNotMigrated) && cfg.DatabaseURL.IsZero() {
 		c.waiting("migrating the schema")
-		_, err = migrations.Up(ctx, pool)
+		var before migrations.Status
+		before, err = migrations.Up(ctx, pool)
+		// An older rotator refuses it from now on. A new one surprises nobody.
+		if err == nil && before.Version > 0 && !before.Current() && !c.quiet {
+			c.notef("Migrated the private database for this rotator: %s.", schemaSteps(before))
+		}
 		c.waiting("waiting for the database")
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,12 +70,26 @@ func (c *cli) withRun(ctx context.Context, want wantedRun, do func(onRun) error)
 	return c.withApp(ctx, want, func(o onRun) error {
 		switch run := o.run; {
 		case run.ID == 0:
-			return exitWith(exitFailed, fmt.Errorf("app %s has no %s yet", o.app.Name, want.kind.Words()), o.words.command(fmt.Sprintf("rotator %s start", want.kind.Noun())))
+			return o.noRun(ctx, want.kind)
 		case run.Kind != want.kind:
 			return exitWith(exitRefused, fmt.Errorf("run %d of app %s is a %s, not a %s", run.ID, o.app.Name, run.Kind.Words(), want.kind.Words()), o.otherNoun(want))
 		}
 		return do(o)
 	})
+}
+
+// noRun tells that the app has no run, and what comes before one.
+func (o onRun) noRun(ctx context.Context, kind rotation.Kind) error {
+	lacking, err := o.op.Lacking(ctx, o.app, kind)
+	if err != nil {
+		return err
+	}
+	lacking = slices.DeleteFunc(lacking, func(why string) bool { return why == "" })
+	hint := o.words.command(fmt.Sprintf("rotator %s start", kind.Noun()))
+	if len(lacking) > 0 {
+		hint = o.words.text(strings.Join(lacking, "; ")) + "; then `" + hint + "`"
+	}
+	return exitWith(exitFailed, fmt.Errorf("app %s has no %s yet", o.app.Name, kind.Words()), hint)
 }
 
 // otherNoun says where the run is to be looked at whose kind is not the wanted

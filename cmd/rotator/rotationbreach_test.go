@@ -128,7 +128,7 @@ func TestABreachAfterACancelledRunCountsWhoIsDown(t *testing.T) {
 	}
 	r.exits(exitWaiting, "", "worker", "--once")
 	got := r.ok("", "rotation", "report", "--timeline")
-	says(got, "8 shops, whose token was of the new secret already", "12 shops; the first after", "half of 12 shops are back", "the last of them is back; 0 shops still down")
+	says(got, "not exchanged: ", "8 shops, whose token was of the new secret already: down only as long as the app did not have it", "12 shops; the first after", "half of 12 shops are back", "the last of them is back; 0 shops still down")
 	says(r.ok("", "rotation", "report", "--timeline", "--json"), `"back":{"shops":12,"waiting":0,`, `"kept":8`)
 }
 

@@ -125,8 +125,8 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 			return usagef(cmd, "--note is missing: say how you know that the step is done; it is kept as evidence")
 		}
 	}
-	if strings.EqualFold(note, notePlaceholder) {
-		return usagef(cmd, "the note %q stands for yours: say how you know that the step is done; it is kept as evidence", notePlaceholder)
+	if isPlaceholder(note) {
+		return usagef(cmd, "the note %q stands for yours: say how you know that the step is done; it is kept as evidence", note)
 	}
 	if irreversible := t.To == phase && t.Irreversible; due && irreversible && confirmed == "" {
 		if confirmed, err = c.ask(ctx, fmt.Sprintf("%s cannot be undone. Type the app's name to go on", phase)); err != nil {

@@ -88,6 +88,8 @@ func (c *cli) retry(cmd *cobra.Command, o onRun, class rotation.Class, shop stri
 	return c.printf("%s due now\n", plural(int(n), "shop"))
 }
 
+const reasonPlaceholder = "the reason %q stands for yours: say why %s %s"
+
 func newRunWaive(c *cli, k rotation.Kind) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
@@ -112,6 +114,9 @@ JSON: one object ` + movedJSON + `.`,
 		}
 		if reason = sentence(reason); reason == "" {
 			return usagef(cmd, "--reason is missing: say why %s is accepted as it is", shop)
+		}
+		if isPlaceholder(reason) {
+			return usagef(cmd, reasonPlaceholder, reason, shop, "is accepted as it is")
 		}
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
 			if _, err := o.item(cmd.Context(), shop); err != nil {

@@ -29,7 +29,10 @@ JSON: one object ` + movedJSON + `.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return c.withRun(cmd.Context(), *run, func(o onRun) error {
 			// A pause is never refused for want of words.
-			if err := o.op.Pause(cmd.Context(), o.run.ID, cmp.Or(sentence(reason), noReason)); err != nil {
+			if reason = sentence(reason); isPlaceholder(reason) {
+				reason = noReason
+			}
+			if err := o.op.Pause(cmd.Context(), o.run.ID, cmp.Or(reason, noReason)); err != nil {
 				return err
 			}
 			return c.printMoved(cmd.Context(), o, "")

@@ -31,6 +31,9 @@ JSON: one object ` + shopJSON + `.`,
 			if reason = strings.TrimSpace(reason); (reason == "") == !undo {
 				return usagef(cmd, "say either why with --reason, or --undo")
 			}
+			if isPlaceholder(reason) {
+				return usagef(cmd, reasonPlaceholder, reason, "the shop", "is left out")
+			}
 			// What is stored can be written out as a list and read back.
 			text, err := shopfile.Reason(reason)
 			if err != nil {

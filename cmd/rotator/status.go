@@ -269,6 +269,12 @@ func typeable(step rotation.Step) rotation.Step {
 // notePlaceholder stands for what only the operator knows.
 const notePlaceholder = "HOW YOU KNOW"
 
+// isPlaceholder reports whether somebody pasted a command as it was printed, with what
+// stands in it for a note or a reason of theirs.
+func isPlaceholder(words string) bool {
+	return slices.ContainsFunc([]string{notePlaceholder, "TEXT", "…", "..."}, func(p string) bool { return strings.EqualFold(words, p) })
+}
+
 // noted completes a command line by the note that confirm wants.
 func noted(command string) string {
 	if strings.Contains(command, " confirm ") && !strings.Contains(command, " confirm closed") && !strings.Contains(command, " --note ") {

@@ -37,6 +37,22 @@ func situation() (rotation.Snapshot, store.Run, []store.WorkerInfo) {
 	}
 }
 
+// A worker's limit is for all its runs; a run that was tuned to less makes fewer calls.
+func TestStatusShowsTheRunsCap(t *testing.T) {
+	t.Parallel()
+	for want, calls := range map[string]struct{ runsCap, inFlight int }{
+		"in flight 2/3 ":   {3, 2},
+		"in flight 40/80 ": {3, 40}, // of other apps' runs, most of them
+		"in flight 7/80 ":  {256, 7},
+	} {
+		snap, run, workers := situation()
+		run.Settings.InFlight, workers[0].InFlight, workers[1].InFlight = calls.runsCap, calls.inFlight, 0
+		if got := (statusView{makeStatus(snap, run, workers, 0)}).Render(0); !strings.Contains(got, "shops/s, "+want) {
+			t.Errorf("a cap of %d: no %q in\n%s", calls.runsCap, want, got)
+		}
+	}
+}
+
 func TestStatusView(t *testing.T) {
 	t.Parallel()
 	snap, run, workers := situation()

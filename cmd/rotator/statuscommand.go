@@ -21,8 +21,8 @@ state, the speed and what limits it, the window, and what happens next.
 --watch shows it again every second on a terminal; anywhere else it prints a line
 when something changed, every two seconds at most. It ends when the run is over,
 or waits for a human (exit code 3, or 4 if shops are parked or broke), which it
-does too when no worker was alive for 15 seconds. Ctrl-C ends the watching only,
-with exit code 1.
+does too when no worker was alive, or could write to the database, for 15 seconds.
+Ctrl-C ends the watching only, with exit code 1.
 
 JSON: one object {run, kind, mode, app, state, phase, phase_at, started_at,
 ended_at, at, held, held_why, window{expires_at, seconds_left, refused},

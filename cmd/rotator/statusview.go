@@ -170,7 +170,11 @@ func (v statusView) rest() string {
 }
 
 func (v statusView) speed() string {
-	text := speed(v.Rate.ShopsPerS, v.Rate.InFlight, v.Rate.Limit, v.Rate.ThrottledBy)
+	limit := v.Rate.Limit
+	if v.Rate.Cap > 0 && v.Rate.InFlight <= v.Rate.Cap { // else they make calls of other apps' runs
+		limit = min(limit, v.Rate.Cap)
+	}
+	text := speed(v.Rate.ShopsPerS, v.Rate.InFlight, limit, v.Rate.ThrottledBy)
 	if v.Rate.CallsPerS > 0 {
 		text += ", at most " + describeRate(v.Rate.CallsPerS)
 	}

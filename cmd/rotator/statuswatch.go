@@ -18,7 +18,7 @@ const (
 	watchEvery     = time.Second
 	watchLineEvery = 2 * time.Second
 	// watchPatience is how long the database may be away, and how long no worker
-	// may be alive, before a watch ends.
+	// may be alive, or able to write, before a watch ends.
 	watchPatience = 15 * time.Second
 )
 
@@ -28,7 +28,7 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 	show := c.newWatchOutput()
 	var failedSince time.Time
 	var last runStatus
-	workerSeen := time.Now()
+	movedAt := time.Now()
 	for {
 		begin := time.Now()
 		o.counting()
@@ -44,10 +44,10 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 			return err
 		case err == nil:
 			failedSince, last = time.Time{}, st
-			if len(st.Workers) > 0 {
-				workerSeen = begin
+			if !st.wantsWorker() && !st.wantsDatabase() {
+				movedAt = begin
 			}
-			ended := st.watched(begin.Sub(workerSeen))
+			ended := st.watched(begin.Sub(movedAt))
 			whole, err := show(st, ended)
 			if err != nil {
 				return err
@@ -64,8 +64,11 @@ func (c *cli) watch(ctx context.Context, o onRun) error {
 	}
 }
 
-// workerCommand is the step that rotation.Next names when no worker is alive.
-const workerCommand = "rotator worker"
+// What rotation.Next names when no worker is alive, and when none can write.
+const (
+	workerCommand   = "rotator worker"
+	databaseCommand = "rotator doctor"
+)
 
 // over tells that nothing will move before somebody does something.
 func (st runStatus) over() bool { return st.State != runOpen || st.Next.Human }
@@ -75,10 +78,16 @@ func (st runStatus) wantsWorker() bool {
 	return st.State == runOpen && st.Next.Command == workerCommand
 }
 
+// wantsDatabase tells that the run stands still since no worker can store anything.
+func (st runStatus) wantsDatabase() bool {
+	return st.State == runOpen && st.Next.Command == databaseCommand
+}
+
 // watched tells that a watch has seen all there is to see, after no worker was
-// alive for so long: one that is started again is waited for.
-func (st runStatus) watched(alone time.Duration) bool {
-	return st.over() && (!st.wantsWorker() || alone > watchPatience)
+// alive, or could write, for so long: one that is started again is waited for, and
+// so is a database that comes back.
+func (st runStatus) watched(idle time.Duration) bool {
+	return st.over() && (!st.wantsWorker() && !st.wantsDatabase() || idle > watchPatience)
 }
 
 // stopWatching says what becomes of the run without the watcher, as far as last

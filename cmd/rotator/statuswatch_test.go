@@ -14,6 +14,8 @@ func TestWatchEnds(t *testing.T) {
 	alone, paused, pausedRun := working, working, run
 	alone.Workers = 0
 	paused.Held, pausedRun.Held = rotation.HeldPaused, rotation.HeldPaused
+	stuck := working
+	stuck.Unwriting = stuck.Workers
 	cancelled := run
 	cancelled.CancelledAt = &noon
 	for name, tt := range map[string]struct {
@@ -24,6 +26,8 @@ func TestWatchEnds(t *testing.T) {
 		"working":                  {makeStatus(working, run, workers, 0), 0, false},
 		"the worker may come back": {makeStatus(alone, run, nil, 0), watchPatience, false},
 		"no worker came":           {makeStatus(alone, run, nil, 0), watchPatience + time.Second, true},
+		"the database may too":     {makeStatus(stuck, run, workers, 0), watchPatience, false},
+		"it takes no writes":       {makeStatus(stuck, run, workers, 0), watchPatience + time.Second, true},
 		"a person's turn":          {makeStatus(paused, pausedRun, nil, 0), 0, true},
 		"cancelled":                {makeStatus(alone, cancelled, nil, 0), 0, true},
 	} {

@@ -28,7 +28,8 @@ type timeline struct {
 	// Back is nil while no shop is proven.
 	Back *backSummary `json:"back"`
 	// Kept counts the shops of a breach whose token the revoke did not kill: an earlier
-	// run, which was cancelled, exchanged them. They are not in Back.
+	// run, which was cancelled, exchanged them. They are not in Back: when the app
+	// loaded their token is not known.
 	Kept int `json:"kept"`
 	// Expected is what was said before a breach run began.
 	Expected *rotation.Outage `json:"expected"`

@@ -80,7 +80,7 @@ func (c *cli) printTimeline(t timeline) error {
 func (t timeline) backFacts() []fact {
 	var kept []fact
 	if t.Kept > 0 {
-		kept = []fact{{"not down", plural(t.Kept, "shop") + ", whose token was of the new secret already"}}
+		kept = []fact{{"not exchanged", plural(t.Kept, "shop") + ", whose token was of the new secret already: down only as long as the app did not have it"}}
 	}
 	if t.Back == nil && t.waiting == 0 && t.Kept > 0 {
 		return kept

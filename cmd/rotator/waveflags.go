@@ -36,9 +36,13 @@ func (f *waveFlags) apply(p rotation.WavePolicy, changed func(string) bool) (out
 		errs = append(errs, err)
 	}
 	if changed("canary") {
-		if p.Canary = f.canary; f.canary < 0 {
+		switch said := p.Canary; {
+		case f.canary < 0:
 			errs = append(errs, fmt.Errorf("--canary %d: a wave has no negative size", f.canary))
+		case changed("waves") && f.waves != "" && said > 0 && said != f.canary:
+			errs = append(errs, fmt.Errorf("--canary %d, and --waves has a canary of %d: give the size in one of both", f.canary, said))
 		}
+		p.Canary = f.canary
 	}
 	if changed("budget") {
 		all, classes, err := parseBudget(f.budget)
