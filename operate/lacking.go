@@ -20,7 +20,7 @@ func (o Operator) Lacking(ctx context.Context, app store.App, kind rotation.Kind
 		legacy, err := o.Store.Legacy(ctx, app.ID)
 		return append(lacking, why, nothingToDerive(legacy)), err
 	}
-	_, _, why := choose(secrets)
+	_, _, why := choose(app.Name, secrets)
 	lacking = append(lacking, why)
 	if shops, err := o.Store.Shops(ctx, app.ID, 0, 1); err != nil || len(shops) > 0 {
 		return lacking, err
