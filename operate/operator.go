@@ -59,6 +59,9 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 	if why != "" {
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
+	if err := o.notToTheDead(ctx, app, from, to); err != nil {
+		return store.Run{}, err
+	}
 	if !opt.LeaveLegacy {
 		if err := o.leftBehind(ctx, app); err != nil {
 			return store.Run{}, err
@@ -100,6 +103,20 @@ func runIsOpen(breach bool) error {
 		why += "; if its old secret is the one that has leaked, cancel it: it can be cancelled until its revoke"
 	}
 	return &Refused{What: "start", Why: why}
+}
+
+// notToTheDead refuses to go on to a secret that was revoked instead of the old one:
+// a run that is cancelled after the revoke was for that.
+func (o Operator) notToTheDead(ctx context.Context, app store.App, from, to store.Secret) error {
+	runs, err := o.Store.Runs(ctx, app.ID)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	if r := runs[0]; r.CancelledAt == nil || r.Phase != rotation.PhaseRevoked || r.NewSecretID != to.ID {
+		return nil
+	}
+	return &Refused{What: "start", Why: fmt.Sprintf("run %d was cancelled because version %d was revoked instead of version %d. %s: `rotator secret discard %d --lost --confirm %s`, `rotator secret add` with another, then start again",
+		runs[0].ID, to.Version, from.Version, rotation.RevokeNothingMore, to.Version, app.Name)}
 }
 
 // LeavesSecret is the version of the secret that a rotation started now would leave, 0 if

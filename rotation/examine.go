@@ -133,6 +133,11 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 	if n := s.Counts.Parked; n > 0 {
 		add(CodeParked, SeverityWarning, command(s, "report"), "%s parked: retry, or waive by name", counted(n, "shop", "is", "are"))
 	}
+	if WrongSecretRevoked(s) { // whose words below would lead to the revoke of the other
+		step := nextWrongRevoke(s)
+		add(CodeBroken, SeverityCritical, step.Command, "%s", step.Why)
+		return
+	}
 	if n := s.Revocation.NewDead; n > 0 {
 		add(CodeBroken, SeverityCritical, "rotator rotation report", "%s no working token since the revoke: send the re-install links of the report", counted(n, "shop", "has", "have"))
 	}

@@ -64,7 +64,7 @@ func Gate(s Snapshot) []Condition {
 			condition("old and new tokens checked after the revoke", r.Done(),
 				plural(r.Planned, "shop"), fmt.Sprintf("%d of %s; a worker must be running", looked, plural(r.Planned, "shop"))),
 			condition("shops were checked", looked > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", looked), "none"),
-			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: is the old secret revoked?", r.OldAlive)),
+			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: %s", r.OldAlive, whichRevoked(s))),
 			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
 		}
 		if s.Mode == ModeBreach { // nothing that the leaked secret signed is believed

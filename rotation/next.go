@@ -125,6 +125,10 @@ func nextHeld(s Snapshot) Step {
 		if s.Window.Refused {
 			return human(s, "arm", why+fmt.Sprintf("; the refresh token is refused, too: enter a fresh one of this app, look at `%s`, then `%s`", command(s, "report"), command(s, "resume")))
 		}
+		if s.EarlierTokens && !s.Contained() { // the shops' tokens are of the secret that the run goes to
+			return human(s, "resume", why+fmt.Sprintf("; look at `%s`. If the new secret, version %d, has leaked or was revoked: do not revoke the old one, then `%s`, %s; else mend the cause, then resume",
+				command(s, "report"), s.NewSecret, command(s, "cancel --confirm "+s.App), AfterLoss(s)))
+		}
 		return human(s, "resume", why+fmt.Sprintf("; look at `%s`, mend the cause, then resume", command(s, "report")))
 	default:
 		if strings.HasPrefix(s.HeldWhy, SaysCancelling) {
@@ -203,6 +207,10 @@ func nextLateToken(s Snapshot) (Step, bool) {
 }
 
 func nextBroken(s Snapshot) Step {
+	if r := s.Revocation; r.NewDead > 1 && r.NewAlive == 0 { // no merchants' doing
+		return human(s, "report", fmt.Sprintf("not one of %d new tokens lives, and the old ones are dead: it seems that the new secret is revoked, too. If it is: waive these shops (`rotator rotation waive DOMAIN --reason …`), "+
+			"finish the run (`%s`, `%s`), then `rotator secret add` another and `rotator rotation start --breach`; if it is not, send the re-install links of the report", r.NewDead, command(s, "confirm webhooks_single"), command(s, "confirm closed --confirm "+s.App)))
+	}
 	return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", s.Revocation.NewDead))
 }
 
@@ -217,7 +225,7 @@ func stillAlive(s Snapshot) string {
 	if r.OldDead > r.OldAlive {
 		return fmt.Sprintf("%s, and %d are dead: give the revoke a while to bite", n, r.OldDead)
 	}
-	return n + ": " + revoke
+	return n + ": " + revoke + "; but if it shows that another secret was revoked instead, revoke nothing more, and only say so again"
 }
 
 func nextRevoked(s Snapshot) Step {

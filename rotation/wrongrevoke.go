@@ -2,12 +2,13 @@ package rotation
 
 import "fmt"
 
-// WrongSecretRevoked reports whether the check after the revoke shows that the new
-// secret died, and not the old one: then the old tokens are the only ones that work,
-// and the run can be cancelled again.
+// WrongSecretRevoked reports whether the check after the revoke has shown, at its end,
+// that the new secret died, and not the old one: then the old tokens are the only ones
+// that work, and the run can be cancelled again. Single shops may have left meanwhile.
 func WrongSecretRevoked(s Snapshot) bool {
 	r := s.Revocation
-	return s.Kind == KindRotation && s.Mode != ModeBreach && s.Phase == PhaseRevoked && r.OldAlive > r.OldDead && r.NewDead > r.NewAlive
+	return s.Kind == KindRotation && s.Mode != ModeBreach && s.Phase == PhaseRevoked && r.Done() &&
+		r.OldAlive > 9*r.OldDead && r.NewDead > 9*r.NewAlive
 }
 
 // RevokeNothingMore warns of the one step that would leave every shop without a token.
@@ -31,4 +32,12 @@ func oldSecret(s Snapshot) string {
 		return "the old secret"
 	}
 	return fmt.Sprintf("the old secret, version %d,", s.OldSecret)
+}
+
+// whichRevoked is asked where old tokens answer after the revoke.
+func whichRevoked(s Snapshot) string {
+	if WrongSecretRevoked(s) {
+		return RevokeNothingMore
+	}
+	return "is the old secret revoked?"
 }

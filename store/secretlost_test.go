@@ -17,7 +17,10 @@ import (
 func TestALostSecretGivesWayToTheOneBefore(t *testing.T) {
 	t.Parallel()
 	r, _, claims := claimAll(t, 2)
-	lose := func(version int) (int, error) { return r.LoseSecret(t.Context(), storetest.Actor, r.app, version) }
+	lose := func(version int) (int, error) {
+		active, _, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, version)
+		return active, err
+	}
 	exec(t, r.DB, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
 	if _, err := lose(2); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("under an open run: %v", err)

@@ -28,13 +28,15 @@ type runReport struct {
 	BrokenTotal int `json:"broken_total"`
 	// OldAlive are shops whose old token still answers, whatever the new one does;
 	// the revoke has not bitten, and that breaks nobody.
-	OldAlive      []brokenKey         `json:"old_alive"`
-	OldAliveTotal int                 `json:"old_alive_total"`
-	Slowest       []store.ItemInfo    `json:"slowest"`
-	Checked       rotation.Revocation `json:"checked"`
-	Certificate   json.RawMessage     `json:"certificate"`
-	Journal       journalProof        `json:"journal"`
-	Decisions     []store.Entry       `json:"decisions"`
+	OldAlive      []brokenKey `json:"old_alive"`
+	OldAliveTotal int         `json:"old_alive_total"`
+	// wrongRevoke: not the old secret was revoked, but the new one.
+	wrongRevoke bool
+	Slowest     []store.ItemInfo    `json:"slowest"`
+	Checked     rotation.Revocation `json:"checked"`
+	Certificate json.RawMessage     `json:"certificate"`
+	Journal     journalProof        `json:"journal"`
+	Decisions   []store.Entry       `json:"decisions"`
 	// Migration is a token migration's.
 	Migration *migrationReport `json:"migration,omitempty"`
 }
@@ -197,6 +199,7 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 		return err
 	}
 	r.Checked = checked
+	r.wrongRevoke = rotation.WrongSecretRevoked(rotation.Snapshot{Kind: o.run.Kind, Mode: o.run.Mode, Phase: o.run.Phase, Revocation: checked})
 	if r.BrokenTotal, r.OldAliveTotal, err = o.store.CountBroken(ctx, o.run.ID); err != nil {
 		return err
 	}

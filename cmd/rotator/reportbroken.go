@@ -3,11 +3,16 @@ package main
 import (
 	"context"
 	"math"
+
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 func (c *cli) printBroken(r runReport) error {
 	if r.BrokenTotal == 0 {
 		return nil
+	}
+	if r.wrongRevoke { // a re-install link would cost the merchant the token that lives
+		return c.printf("\nNew tokens that are dead (%d): the new secret was revoked instead of the old one; `rotator rotation next` has the way out\n", r.BrokenTotal)
 	}
 	if err := c.printf("\nBroken after the revoke (%d)\n", r.BrokenTotal); err != nil {
 		return err
@@ -42,7 +47,11 @@ func (c *cli) printOldAlive(r runReport) error {
 	if r.OldAliveTotal == 0 {
 		return nil
 	}
-	if err := c.printf("\nOld tokens that still answer (%d): is the old secret revoked?\n", r.OldAliveTotal); err != nil {
+	asks := "is the old secret revoked?"
+	if r.wrongRevoke {
+		asks = rotation.RevokeNothingMore
+	}
+	if err := c.printf("\nOld tokens that still answer (%d): %s\n", r.OldAliveTotal, asks); err != nil {
 		return err
 	}
 	listed := r.OldAlive[:min(len(r.OldAlive), reportOldAlive)]

@@ -289,6 +289,12 @@ func explainItem(i store.ItemInfo, st runStatus) (words string, next rotation.St
 	if i.OldDead != nil && !*i.OldDead && (i.NewAlive == nil || *i.NewAlive) {
 		return "its new token is current and was proven, but its old one still answers after the revoke", nextOldAlive(i, st)
 	}
+	if i.NewAlive != nil && !*i.NewAlive && i.OldDead != nil && !*i.OldDead {
+		return "its new token was proven, but is dead after the revoke, and its old one still answers", rotation.Step{
+			Command: noun + " next", Human: true,
+			Why: "it may be that the new secret was revoked instead of the old one: revoke nothing before you have read what is next",
+		}
+	}
 	if i.NewAlive != nil && !*i.NewAlive {
 		return "its new token was proven, but is dead after the revoke", rotation.Step{
 			Command: noun + " report", Human: true,

@@ -11,15 +11,18 @@ import (
 
 // loseSecret gives up the version in use and goes back to the one before.
 func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, version int) error {
-	active, err := s.LoseSecret(ctx, c.actor, a, version)
+	active, taken, err := s.LoseSecret(ctx, c.actor, a, version)
 	if errors.Is(err, store.ErrConflict) {
 		return c.notLost(ctx, s, a, version)
 	}
 	if err != nil {
 		return err
 	}
+	if taken > 0 {
+		c.notef("%s: the former token is current again; see that the app uses it (`rotator shop export`), too, until the next rotation.", plural(taken, "shop"))
+	}
 	c.notef("Now make the app use version %d, enter another new secret with `rotator secret add` unless one is pending, and start a rotation.", active)
-	return c.printFacts(fact{"version", strconv.Itoa(version)}, fact{"state", string(store.SecretRevoked)}, fact{"in use", fmt.Sprintf("version %d", active)})
+	return c.printFacts(fact{"version", strconv.Itoa(version)}, fact{"state", string(store.SecretRevoked)}, fact{"in use", fmt.Sprintf("version %d", active)}, fact{"former tokens", plural(taken, "shop")})
 }
 
 // notLost says why a version is kept, as things stand now.

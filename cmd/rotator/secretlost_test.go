@@ -80,6 +80,10 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, sim := newFleet(t, haravansim.Options{Shops: 12})
+			former := map[string]string{}
+			for s := range sim.Shops {
+				former[s.Domain] = s.AccessToken
+			}
 			r.toArmed(sim)
 			r.exits(exitWaiting, "", "worker", "--once")
 			confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
@@ -90,10 +94,27 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 				r.ok("", confirm...)
 				must(t, discard(sim, 2))
 				r.exits(exitExceptions, "", "worker", "--once")
+				for _, look := range [][]string{{"check"}, {"rotation", "report"}, {"rotation", "status"}, {"rotation", "explain", "shop-000001"}} {
+					got := r.run("", look...)
+					r.says(got, "evoke nothing")
+					if all := got.stdout + got.stderr; strings.Contains(all, "revoke the old secret") || strings.Contains(all, "re-install") {
+						t.Errorf("rotator %v leads to the revoke of the other secret, or to a re-install:\n%s", look, all)
+					}
+				}
 				r.says(r.exits(exitWaiting, "", "rotation", "next"), "12 new tokens are dead and 12 old ones answer: the new secret, version 2, was revoked instead of the old one", "revoke nothing more", "rotator rotation cancel --confirm main")
 			}
 			r.ok("", "rotation", "cancel", "--confirm", "main")
-			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "in use:   version 1")
+			if !before {
+				r.says(r.exits(exitRefused, "", "rotation", "start"), "run 1 was cancelled because version 2 was revoked instead of version 1", "`rotator secret discard 2 --lost --confirm main`")
+				r.exits(exitRefused, "", "rotation", "start", "--breach", "--confirm", "main")
+			}
+			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "version 1", "12 shops")
+			list := r.ok("", "shop", "export").stdout
+			for shop, token := range former {
+				if !strings.Contains(list, shop+","+token) {
+					t.Errorf("%s has not got its former token again", shop)
+				}
+			}
 			r.anotherSecret(sim)
 			r.toArmed(sim)
 			r.exits(exitWaiting, "", "worker", "--once")
