@@ -94,25 +94,87 @@ func StillAnswer(ctx context.Context, s *store.Store, client Identifier, run sto
 // none does may have left by themselves.
 const newAskedFew, newAskedMany = 5, 25
 
-// NewDead reports whether, of some shops that are asked under the token that the run
-// gave them, none accepts it and some refuse it; asked is how many were.
-func NewDead(ctx context.Context, s *store.Store, client Identifier, run store.Run) (dead bool, asked int, err error) {
+// NewTokens is what some shops answered under the tokens that a run gave them, and
+// under those that it replaced.
+type NewTokens struct {
+	// Alive and Refused count those that answered clearly under their new token,
+	// FormerAlive those that accept the one before, asked only where no new one lives.
+	Alive, Refused, FormerAlive int
+}
+
+// Dead reports that no new token lives, and that this is not the shops' doing.
+func (n NewTokens) Dead() bool { return n.Alive == 0 && n.Refused > 0 && n.FormerAlive > 0 }
+
+// AskNew asks some shops under their new tokens, before the old ones may die.
+func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Run) (seen NewTokens, err error) {
 	for _, n := range []int{newAskedFew, newAskedMany} {
-		p := Plan{Sampled: map[string]int{}}
 		tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
 		if err != nil {
-			return false, 0, err
+			return seen, err
 		}
-		if _, err := p.ask(ctx, client, tokens); err != nil {
-			return false, 0, err
+		if seen.Alive, seen.Refused, err = living(ctx, client, tokens); err != nil {
+			return seen, err
 		}
-		asked = total(p.Sampled)
-		dead = p.Sampled["alive"]+p.Sampled[string(rotation.ClassScope)] == 0 && p.Sampled[string(rotation.ClassUnauthorized)] > 0
-		if !dead || asked < n {
+		if seen.Alive > 0 || seen.Refused == 0 || len(tokens) < n {
 			break
 		}
 	}
-	return dead, asked, nil
+	if seen.Alive > 0 || seen.Refused == 0 {
+		return seen, nil
+	}
+	former, err := s.SampleFormer(ctx, run.ID, newAskedMany)
+	if err != nil {
+		return seen, err
+	}
+	seen.FormerAlive, _, err = living(ctx, client, former)
+	return seen, err
+}
+
+// Answers counts what some shops answered clearly under one kind of token.
+type Answers struct{ Alive, Refused int }
+
+// AskBoth asks some shops under tokens of the app's active secret, and some under those
+// of its retiring one: that shops have, or that the app's newest run replaced.
+func AskBoth(ctx context.Context, s *store.Store, client Identifier, app store.App) (active, retiring Answers, err error) {
+	secrets, err := s.Secrets(ctx, app.ID)
+	if err != nil {
+		return active, retiring, err
+	}
+	for _, v := range secrets {
+		of := map[store.SecretState]*Answers{store.SecretActive: &active, store.SecretRetiring: &retiring}[v.State]
+		if of == nil {
+			continue
+		}
+		tokens, err := s.SampleOf(ctx, app.ID, v.ID, newAskedFew)
+		if err != nil {
+			return active, retiring, err
+		}
+		if len(tokens) == 0 && v.State == store.SecretRetiring {
+			if tokens, err = formerOf(ctx, s, app); err != nil {
+				return active, retiring, err
+			}
+		}
+		if of.Alive, of.Refused, err = living(ctx, client, tokens); err != nil {
+			return active, retiring, err
+		}
+	}
+	return active, retiring, nil
+}
+
+func formerOf(ctx context.Context, s *store.Store, app store.App) ([]store.Token, error) {
+	runs, err := s.Runs(ctx, app.ID)
+	if err != nil || len(runs) == 0 {
+		return nil, err
+	}
+	return s.SampleFormer(ctx, runs[0].ID, newAskedFew)
+}
+
+func living(ctx context.Context, client Identifier, tokens []store.Token) (alive, refused int, err error) {
+	p := Plan{Sampled: map[string]int{}}
+	if _, err := p.ask(ctx, client, tokens); err != nil {
+		return 0, 0, err
+	}
+	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], p.Sampled[string(rotation.ClassUnauthorized)], nil
 }
 
 // MustFinish says why a run is past being cancelled.
@@ -174,6 +236,8 @@ func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed strin
 	const what = "use-secret"
 	err = o.onOpen(ctx, runID, what, func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
 		switch {
+		case !snap.Contained() && TooLateToCancel(snap) != "":
+			return refuse(what, "the run is not of a leaked secret, and its old one is revoked: it can only be finished", snap)
 		case !snap.Contained():
 			return refuse(what, "the run can still be cancelled: do that, discard the wrong secret, enter the right one and start again", snap)
 		case !run.Phase.Before(rotation.PhaseProven):

@@ -10,6 +10,8 @@ func SecretsLeft(s Snapshot) string {
 	// What was sent, and what a person must look at, may have made a token.
 	maybe := c.Claimed + c.Unknown + c.Parked + c.Waived
 	switch {
+	case s.NewSecretGone:
+		return ""
 	case WrongSecretRevoked(s):
 		return RevokeNothingMore + "; " + AfterLoss(s)
 	case c.Proven+c.Exchanged > 0:

@@ -225,7 +225,7 @@ func stillAlive(s Snapshot) string {
 	if r.OldDead > r.OldAlive {
 		return fmt.Sprintf("%s, and %d are dead: give the revoke a while to bite", n, r.OldDead)
 	}
-	return n + ": " + revoke + "; but if it shows that another secret was revoked instead, revoke nothing more, and only say so again"
+	return n + ": " + revoke + "; but if it shows that another secret was revoked instead, revoke nothing more"
 }
 
 func nextRevoked(s Snapshot) Step {

@@ -102,6 +102,8 @@ type Snapshot struct {
 	SecretsDiffer bool
 	// OldSecret and NewSecret are their versions.
 	OldSecret, NewSecret int
+	// NewSecretGone tells that the new one was given up or revoked since.
+	NewSecretGone bool
 	// SecretReplaced tells that the new secret came to its place after the run was
 	// held.
 	SecretReplaced bool

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,5 +54,34 @@ func TestALostSecretGivesWayToTheOneBefore(t *testing.T) {
 	})
 	if got := r.token(t, claims[0].Domain); got != was {
 		t.Errorf("a token of the lost secret became current: %s", got)
+	}
+}
+
+// The app's table has the tokens again that live, whichever it had meanwhile; no
+// reading and no delivery brings the dead ones back.
+func TestALostSecretsTokensLeaveTheAppsTable(t *testing.T) {
+	t.Parallel()
+	r := newBoundRig(t, 3)
+	r.read(t)
+	r.begin(t, 3)
+	claims := r.claimOpen(t)
+	r.prove(t, claims...)
+	// Somebody has put one back already.
+	r.onApp(t, `update app."Shops" set access_token = 'token-1' where "shop domain" ilike '%shop-1.%'`)
+	exec(t, r.admin, "update rotator.runs set cancelled_at = now()")
+	exec(t, r.admin, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
+	if active, taken, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2); err != nil || active != 1 || taken != 3 {
+		t.Fatal(active, taken, err)
+	}
+	r.read(t)
+	for i := range 3 {
+		want := fmt.Sprintf("token-%d", i)
+		if got := r.column(t, i, "access_token"); got != want {
+			t.Errorf("shop %d has %s in the table", i, got)
+		}
+		domain := fmt.Sprintf("shop-%d.myharavan.com", i)
+		if s := r.shop(t, domain); s.SecretVersion != 1 || r.token(t, domain) != want {
+			t.Errorf("%s: %+v", domain, s)
+		}
 	}
 }

@@ -42,6 +42,8 @@ var (
 		where app_id = $1 and access_token is not null and excluded_at is null and secret_id is distinct from $3 order by md5(id::text) limit $2`)
 	sampleOf = sql(`select id, domain, access_token from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null and secret_id = $3 order by md5(id::text) limit $2`)
+	sampleFormer = sql(`select s.id, s.domain, i.position, i.old_token from rotator.items i join rotator.shops s on s.id = i.shop_id
+		where i.run_id = $1 and i.old_token is not null and s.excluded_at is null order by md5(s.id::text) limit $2`)
 	readShopToken = sql(`select id, access_token from rotator.shops where app_id = $1 and domain = $2 and access_token is not null`)
 )
 
@@ -85,6 +87,21 @@ func (s *Store) Sample(ctx context.Context, appID int64, n int) ([]Token, error)
 // SampleBut is Sample of the shops whose token is not known to be of a secret.
 func (s *Store) SampleBut(ctx context.Context, appID, secretID int64, n int) ([]Token, error) {
 	return s.sample(ctx, sampleOthers, appID, n, secretID)
+}
+
+// SampleFormer is Sample of the tokens that a run replaced.
+func (s *Store) SampleFormer(ctx context.Context, runID int64, n int) ([]Token, error) {
+	return collect(ctx, s.pool, "sample former tokens", func(row pgx.CollectableRow) (Token, error) {
+		var t Token
+		var position int64
+		var sealed []byte
+		if err := row.Scan(&t.ShopID, &t.Domain, &position, &sealed); err != nil {
+			return t, err
+		}
+		var err error
+		t.Access, err = s.keys.Open(sealed, oldTokenAt(runID, position))
+		return t, err
+	}, sampleFormer, runID, n)
 }
 
 // SampleOf is Sample of the shops whose token is of a secret.

@@ -18,7 +18,7 @@ const LiveWithin = 15 * time.Second
 var (
 	readWindow = sql(`select id, fingerprint, accepted_at, expires_at, refused_at from rotator.refresh_tokens
 		where run_id = $1 order by id desc limit 1`)
-	readSecretPair = sql(`select coalesce(o.fingerprint <> n.fingerprint, false), coalesce(o.version, 0), coalesce(n.version, 0), coalesce(n.activated_at > r.held_at, false), a.name
+	readSecretPair = sql(`select coalesce(o.fingerprint <> n.fingerprint, false), coalesce(o.version, 0), coalesce(n.version, 0), coalesce(n.state = 'revoked', false), coalesce(n.activated_at > r.held_at, false), a.name
 		from rotator.runs r join rotator.apps a on a.id = r.app_id
 		left join rotator.secrets o on o.id = r.old_secret_id left join rotator.secrets n on n.id = r.new_secret_id where r.id = $1`)
 	readWaves = sql(`select w.number, w.name, w.first_position, w.last_position, w.released_at is not null, w.settled_at is not null, w.accepted_at is not null,
@@ -147,7 +147,7 @@ func (t *Tx) fillFacts(ctx context.Context, r Run, s *rotation.Snapshot) error {
 	if s.Attested, err = attestations(ctx, t.tx, r.ID); err != nil {
 		return err
 	}
-	if err := t.tx.QueryRow(ctx, readSecretPair, r.ID).Scan(&s.SecretsDiffer, &s.OldSecret, &s.NewSecret, &s.SecretReplaced, &s.App); err != nil {
+	if err := t.tx.QueryRow(ctx, readSecretPair, r.ID).Scan(&s.SecretsDiffer, &s.OldSecret, &s.NewSecret, &s.NewSecretGone, &s.SecretReplaced, &s.App); err != nil {
 		return fmt.Errorf("compare the secrets: %w", err)
 	}
 	if err := t.tx.QueryRow(ctx, countWorkers, LiveWithin).Scan(&s.Workers, &s.Reach, &s.Unwriting); err != nil {

@@ -133,7 +133,7 @@ func (c *cli) confirm(ctx context.Context, cmd *cobra.Command, o onRun, phase ro
 			return err
 		}
 	}
-	if phase == rotation.PhaseRevoked && run.Mode != rotation.ModeBreach && confirmed == snap.App && snap.Phase == rotation.PhaseProven {
+	if phase == rotation.PhaseRevoked && run.Mode != rotation.ModeBreach && confirmed == snap.App && (snap.Phase == rotation.PhaseProven || again) {
 		if err := c.lookIfNewLive(ctx, o, snap); err != nil {
 			return err
 		}

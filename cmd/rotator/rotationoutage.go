@@ -165,14 +165,20 @@ func (c *cli) lookIfNewLive(ctx context.Context, o onRun, snap rotation.Snapshot
 	defer client.CloseIdle()
 	c.waiting("asking some shops under their new tokens")
 	defer c.came()
-	dead, asked, err := operate.NewDead(ctx, o.store, client, o.run)
-	switch {
+	switch seen, err := operate.AskNew(ctx, o.store, client, o.run); {
 	case err != nil:
 		c.notef("warning: whether new tokens live could not be seen: %s", inline(err.Error()))
-	case dead:
+	case seen.Dead() && snap.Phase == rotation.PhaseRevoked:
+		c.notef("warning: not one of %s asked accepts its new token, and %d accept their former one: %s, until the check has looked anew (`rotator rotation next`)",
+			plural(seen.Refused, "shop"), seen.FormerAlive, rotation.RevokeNothingMore)
+	case seen.Dead():
 		return &operate.Refused{What: "confirm revoked", Why: fmt.Sprintf(
-			"not one of %s asked accepts its new token: it seems that the new secret was revoked instead of the old one: %s. "+
-				"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", plural(asked, "shop"), rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}
+			"not one of %s asked accepts its new token, and %d accept their former one: it seems that the new secret was revoked instead of the old one: %s. "+
+				"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", plural(seen.Refused, "shop"), seen.FormerAlive, rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}
+	case seen.Alive == 0 && seen.Refused > 0:
+		c.notef("warning: not one of %s asked accepts its new token, nor its former one: did they remove the app, or are both secrets revoked?", plural(seen.Refused, "shop"))
+	case seen.Alive == 0:
+		c.notef("warning: whether new tokens live could not be seen: no shop that was asked gave a clear answer")
 	}
 	return nil
 }

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
+	"github.com/haravan-rotator/rotator/operate"
+	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
 )
 
 // loseSecret gives up the version in use and goes back to the one before.
 func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, version int) error {
+	if err := c.lookIfBeforeLives(ctx, s, a, version); err != nil {
+		return err
+	}
 	active, taken, err := s.LoseSecret(ctx, c.actor, a, version)
 	if errors.Is(err, store.ErrConflict) {
 		return c.notLost(ctx, s, a, version)
@@ -45,8 +51,10 @@ func (c *cli) notLost(ctx context.Context, s *store.Store, a store.App, version 
 		return err
 	case !active:
 		return refuse("`rotator secret list` shows the versions", "--lost is for the version that is in use")
+	case open && run.NewSecretID != 0 && rotation.Contained(run.Mode, run.Phase):
+		return refuse(fmt.Sprintf("`rotator secret add` with another, then `rotator rotation use-secret --lost --confirm %s`", a.Name), "run %d, which is open, works with it", run.ID)
 	case open && run.NewSecretID != 0:
-		return refuse(fmt.Sprintf("`rotator rotation cancel --confirm %s` and say it again; where the run cannot be cancelled: `rotator rotation use-secret --lost --confirm %[1]s`", a.Name),
+		return refuse(fmt.Sprintf("`rotator rotation cancel --confirm %s`, and say it again; a run that cannot be cancelled must be finished first", a.Name),
 			"run %d, which is open, works with it", run.ID)
 	case open:
 		return refuse(fmt.Sprintf("finish or cancel run %d first", run.ID), "a run is open")
@@ -54,4 +62,31 @@ func (c *cli) notLost(ctx context.Context, s *store.Store, a store.App, version 
 		return refuse("`rotator secret add` with a new one, then `rotator rotation start --breach`", "no other version lives")
 	}
 	return refuse("`rotator secret list` shows the versions; try again", "it changed meanwhile")
+}
+
+// lookIfBeforeLives refuses to go back to a version whose tokens are dead while those
+// of the one that is to be given up live.
+func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App, version int) error {
+	secrets, err := s.Secrets(ctx, a.ID)
+	if err != nil || !slices.ContainsFunc(secrets, func(v store.Secret) bool { return v.Version == version && v.State == store.SecretActive }) {
+		return err // what cannot be given up is said then
+	}
+	client, err := c.client(a)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdle()
+	c.waiting("asking some shops under their tokens")
+	defer c.came()
+	lost, before, err := operate.AskBoth(ctx, s, client, a)
+	switch {
+	case err != nil:
+		c.notef("warning: which tokens live could not be seen: %s", inline(err.Error()))
+	case lost.Alive > 0 && before.Alive == 0 && before.Refused > 0:
+		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not given up: %s asked accept their token of it, and none accepts one of the version before", version, a.Name, plural(lost.Alive, "shop")),
+			"see in the dashboard which version lives: `rotator secret identify`")
+	case lost.Alive > 0:
+		c.notef("warning: %s asked still accept their token of version %d: revoke it in the dashboard if it has leaked", plural(lost.Alive, "shop"), version)
+	}
+	return nil
 }

@@ -92,7 +92,10 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 				r.says(r.exits(exitRefused, "", confirm...), "not one of 12 shops asked accepts its new token", "revoke nothing more", "`rotator rotation cancel --confirm main`", "`rotator secret discard 2 --lost --confirm main`")
 			} else {
 				r.ok("", confirm...)
+				r.exits(exitWaiting, "", "worker", "--once") // nothing is revoked yet
 				must(t, discard(sim, 2))
+				r.says(r.exits(exitWaiting, "", "rotation", "next"), "if it shows that another secret was revoked instead, revoke nothing more; then say so again")
+				r.says(r.ok("", confirm...), "warning: not one of 12 shops asked accepts its new token, and 12 accept their former one: revoke nothing more")
 				r.exits(exitExceptions, "", "worker", "--once")
 				for _, look := range [][]string{{"check"}, {"rotation", "report"}, {"rotation", "status"}, {"rotation", "explain", "shop-000001"}} {
 					got := r.run("", look...)
