@@ -90,3 +90,49 @@ func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App
 	}
 	return nil
 }
+
+// lookIfNewestLives looks, before a run goes on to a version that is in use already,
+// whether tokens of it live: if it is dead, the revoke of the other version, with which
+// a breach begins, would leave no shop a token.
+func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) error {
+	secrets, err := o.store.Secrets(ctx, o.app.ID)
+	if err != nil {
+		return err
+	}
+	var to, from int
+	for _, v := range secrets {
+		switch v.State {
+		case store.SecretActive:
+			to = v.Version
+		case store.SecretRetiring:
+			from = v.Version
+		case store.SecretPending:
+			return nil // which the run goes to, or which it is refused for
+		}
+	}
+	if to == 0 || from == 0 {
+		return nil
+	}
+	client, err := c.client(o.app)
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdle()
+	c.waiting("asking some shops under their tokens")
+	defer c.came()
+	newest, before, err := operate.AskBoth(ctx, o.store, client, o.app)
+	if err != nil {
+		c.notef("warning: whether tokens of version %d live could not be seen: %s", to, inline(err.Error()))
+		return nil
+	}
+	if newest.Alive > 0 || newest.Refused == 0 || before.Alive == 0 {
+		return nil
+	}
+	words := fmt.Sprintf("not one of %s asked accepts its token of version %d, to which the run would go, and %d accept one of version %d. If version %[2]d has leaked or was revoked, %[5]s: `rotator secret discard %[2]d --lost --confirm %[6]s`, `rotator secret add` with another, then `rotator rotation start`",
+		plural(newest.Refused, "shop"), to, before.Alive, from, rotation.RevokeNothingMore, o.app.Name)
+	if breach {
+		return &operate.Refused{What: "start --breach", Why: words}
+	}
+	c.notef("warning: %s", words)
+	return nil
+}
