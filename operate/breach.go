@@ -133,40 +133,62 @@ func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Ru
 // Answers counts what some shops answered clearly under one kind of token.
 type Answers struct{ Alive, Refused int }
 
-// AskBoth asks some shops under tokens of the app's active secret, and some under those
-// of its retiring one: that shops have, or that the app's newest run replaced.
-func AskBoth(ctx context.Context, s *store.Store, client Identifier, app store.App) (active, retiring Answers, err error) {
+// Both is what some shops answered under tokens of the app's active secret, under
+// others that shops have, and under those that cancelled runs replaced by tokens of
+// the active one.
+type Both struct{ Active, Others, Former Answers }
+
+// BeforeLives reports whether any token lives that is not of the active secret.
+func (b Both) BeforeLives() bool { return b.Others.Alive+b.Former.Alive > 0 }
+
+// BeforeDead reports that some were asked, and none lives.
+func (b Both) BeforeDead() bool { return !b.BeforeLives() && b.Others.Refused+b.Former.Refused > 0 }
+
+// AskBoth asks some shops under each kind of token.
+func AskBoth(ctx context.Context, s *store.Store, client Identifier, app store.App) (seen Both, err error) {
 	secrets, err := s.Secrets(ctx, app.ID)
 	if err != nil {
-		return active, retiring, err
+		return seen, err
 	}
 	for _, v := range secrets {
-		of := map[store.SecretState]*Answers{store.SecretActive: &active, store.SecretRetiring: &retiring}[v.State]
-		if of == nil {
+		if v.State != store.SecretActive {
 			continue
 		}
-		tokens, err := s.SampleOf(ctx, app.ID, v.ID, newAskedFew)
-		if err != nil {
-			return active, retiring, err
-		}
-		if len(tokens) == 0 && v.State == store.SecretRetiring {
-			if tokens, err = formerOf(ctx, s, app); err != nil {
-				return active, retiring, err
+		for _, kind := range []struct {
+			to     *Answers
+			sample func() ([]store.Token, error)
+		}{
+			{&seen.Active, func() ([]store.Token, error) { return s.SampleOf(ctx, app.ID, v.ID, newAskedFew) }},
+			{&seen.Others, func() ([]store.Token, error) { return s.SampleBut(ctx, app.ID, v.ID, newAskedFew) }},
+			{&seen.Former, func() ([]store.Token, error) { return formerOf(ctx, s, app, v) }},
+		} {
+			tokens, err := kind.sample()
+			if err != nil {
+				return seen, err
+			}
+			if kind.to.Alive, kind.to.Refused, err = living(ctx, client, tokens); err != nil {
+				return seen, err
 			}
 		}
-		if of.Alive, of.Refused, err = living(ctx, client, tokens); err != nil {
-			return active, retiring, err
-		}
 	}
-	return active, retiring, nil
+	return seen, nil
 }
 
-func formerOf(ctx context.Context, s *store.Store, app store.App) ([]store.Token, error) {
+// formerOf are some of the tokens that the newest run to a secret replaced, if any did.
+func formerOf(ctx context.Context, s *store.Store, app store.App, to store.Secret) ([]store.Token, error) {
 	runs, err := s.Runs(ctx, app.ID)
-	if err != nil || len(runs) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return s.SampleFormer(ctx, runs[0].ID, newAskedFew)
+	for _, r := range runs {
+		if r.NewSecretID != to.ID || r.CancelledAt == nil {
+			continue
+		}
+		if tokens, err := s.SampleFormer(ctx, r.ID, newAskedFew); err != nil || len(tokens) > 0 {
+			return tokens, err
+		}
+	}
+	return nil, nil
 }
 
 func living(ctx context.Context, client Identifier, tokens []store.Token) (alive, refused int, err error) {

@@ -274,11 +274,12 @@ func (s *Store) DiscardSecret(ctx context.Context, actor string, app App, versio
 }
 
 // LoseSecret gives up the version that is in use, because it has leaked or died at
-// the platform, and goes back to the one before, which lives, with the tokens that
-// runs replaced by its: the other ones count as dead, and the next run exchanges all.
+// the platform, and goes back to the one before, which lives; with back to the tokens,
+// too, that runs replaced by its. The other ones count as dead, and the next run
+// exchanges all.
 // It tells which version is in use then, and how many shops have their former token
 // again. ErrConflict when it is not active, when no other lives, or when a run is open.
-func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version int) (active, taken int, err error) {
+func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version int, back bool) (active, taken int, err error) {
 	err = againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
 			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
@@ -299,8 +300,10 @@ func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version i
 			if err := tx.exactlyOne(ctx, "go back to the secret before", unswitchOld, before); err != nil {
 				return err
 			}
-			if taken, err = tx.takeBack(ctx, app.ID, lost, before); err != nil {
-				return err
+			if taken = 0; back {
+				if taken, err = tx.takeBack(ctx, app.ID, lost, before); err != nil {
+					return err
+				}
 			}
 			return tx.Log(ctx, actor, "secret.lost", 0, map[string]any{"app": app.Name, "version": version, "active": active, "shops": taken})
 		})

@@ -19,7 +19,7 @@ func TestALostSecretGivesWayToTheOneBefore(t *testing.T) {
 	t.Parallel()
 	r, _, claims := claimAll(t, 2)
 	lose := func(version int) (int, error) {
-		active, _, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, version)
+		active, _, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, version, true)
 		return active, err
 	}
 	exec(t, r.DB, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
@@ -70,7 +70,7 @@ func TestALostSecretsTokensLeaveTheAppsTable(t *testing.T) {
 	r.onApp(t, `update app."Shops" set access_token = 'token-1' where "shop domain" ilike '%shop-1.%'`)
 	exec(t, r.admin, "update rotator.runs set cancelled_at = now()")
 	exec(t, r.admin, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
-	if active, taken, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2); err != nil || active != 1 || taken != 3 {
+	if active, taken, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2, true); err != nil || active != 1 || taken != 3 {
 		t.Fatal(active, taken, err)
 	}
 	r.read(t)

@@ -139,8 +139,8 @@ a rotation has put to use cannot be discarded; cancel the rotation first.
 
 With --lost the version that is in use is given up, because it has leaked or was
 revoked by mistake while the one before still lives: after a rotation that was
-cancelled. The one before is in use again, and so are the tokens of it that runs
-replaced; what else was made with the lost one counts as dead. The next rotation
+cancelled. The one before is in use again, and so are the tokens that runs replaced,
+if they live; what was made with the lost one counts as dead. The next rotation
 exchanges all. Some shops are asked first which tokens live.`,
 		Example: `  rotator secret discard 2 --confirm shopzy
   rotator secret discard 3 --lost --confirm shopzy`,

@@ -14,10 +14,11 @@ import (
 
 // loseSecret gives up the version in use and goes back to the one before.
 func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, version int) error {
-	if err := c.lookIfBeforeLives(ctx, s, a, version); err != nil {
+	back, err := c.lookIfBeforeLives(ctx, s, a, version)
+	if err != nil {
 		return err
 	}
-	active, taken, err := s.LoseSecret(ctx, c.actor, a, version)
+	active, taken, err := s.LoseSecret(ctx, c.actor, a, version, back)
 	if errors.Is(err, store.ErrConflict) {
 		return c.notLost(ctx, s, a, version)
 	}
@@ -65,30 +66,32 @@ func (c *cli) notLost(ctx context.Context, s *store.Store, a store.App, version 
 }
 
 // lookIfBeforeLives refuses to go back to a version whose tokens are dead while those
-// of the one that is to be given up live.
-func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App, version int) error {
+// of the one that is to be given up live. back tells that tokens live which runs
+// replaced: a platform may kill them with the exchange.
+func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App, version int) (back bool, err error) {
 	secrets, err := s.Secrets(ctx, a.ID)
 	if err != nil || !slices.ContainsFunc(secrets, func(v store.Secret) bool { return v.Version == version && v.State == store.SecretActive }) {
-		return err // what cannot be given up is said then
+		return false, err // what cannot be given up is said then
 	}
 	client, err := c.client(a)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer client.CloseIdle()
 	c.waiting("asking some shops under their tokens")
 	defer c.came()
-	lost, before, err := operate.AskBoth(ctx, s, client, a)
+	seen, err := operate.AskBoth(ctx, s, client, a)
 	switch {
 	case err != nil:
 		c.notef("warning: which tokens live could not be seen: %s", inline(err.Error()))
-	case lost.Alive > 0 && before.Alive == 0 && before.Refused > 0:
-		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not given up: %s asked accept their token of it, and none accepts one of the version before", version, a.Name, plural(lost.Alive, "shop")),
+		return false, nil
+	case seen.Active.Alive > 0 && seen.BeforeDead():
+		return false, exitWith(exitRefused, fmt.Errorf("version %d of app %s is not given up: %s asked accept their token of it, and none accepts one of the version before", version, a.Name, plural(seen.Active.Alive, "shop")),
 			"see in the dashboard which version lives: `rotator secret identify`")
-	case lost.Alive > 0:
-		c.notef("warning: %s asked still accept their token of version %d: revoke it in the dashboard if it has leaked", plural(lost.Alive, "shop"), version)
+	case seen.Active.Alive > 0:
+		c.notef("warning: %s asked still accept their token of version %d: revoke it in the dashboard if it has leaked", plural(seen.Active.Alive, "shop"), version)
 	}
-	return nil
+	return seen.Former.Alive > 0, nil
 }
 
 // lookIfNewestLives looks, before a run goes on to a version that is in use already,
@@ -120,16 +123,16 @@ func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) error
 	defer client.CloseIdle()
 	c.waiting("asking some shops under their tokens")
 	defer c.came()
-	newest, before, err := operate.AskBoth(ctx, o.store, client, o.app)
+	seen, err := operate.AskBoth(ctx, o.store, client, o.app)
 	if err != nil {
 		c.notef("warning: whether tokens of version %d live could not be seen: %s", to, inline(err.Error()))
 		return nil
 	}
-	if newest.Alive > 0 || newest.Refused == 0 || before.Alive == 0 {
+	if seen.Active.Alive > 0 || seen.Active.Refused == 0 || !seen.BeforeLives() {
 		return nil
 	}
 	words := fmt.Sprintf("not one of %s asked accepts its token of version %d, to which the run would go, and %d accept one of version %d. If version %[2]d has leaked or was revoked, %[5]s: `rotator secret discard %[2]d --lost --confirm %[6]s`, `rotator secret add` with another, then `rotator rotation start`",
-		plural(newest.Refused, "shop"), to, before.Alive, from, rotation.RevokeNothingMore, o.app.Name)
+		plural(seen.Active.Refused, "shop"), to, seen.Others.Alive+seen.Former.Alive, from, rotation.RevokeNothingMore, o.app.Name)
 	if breach {
 		return &operate.Refused{What: "start --breach", Why: words}
 	}

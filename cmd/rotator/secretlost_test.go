@@ -183,3 +183,21 @@ func TestTheNewSecretOfAPlannedRunIsLost(t *testing.T) {
 	r.exits(exitWaiting, "", "worker", "--once")
 	r.revokesAndCloses(sim, 1)
 }
+
+// Where each exchange kills the token before, there is nothing to go back to: the app
+// keeps what lives until the lost secret is revoked.
+func TestNoDeadTokenIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r, sim := newFleet(t, haravansim.Options{Shops: 20, Knobs: haravansim.Knobs{OldTokens: "at_once"}})
+	r.half(sim)
+	list := r.ok("", "shop", "export").stdout
+	r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "warning: 5 shops asked still accept their token of version 2", "0 shops")
+	if got := r.ok("", "shop", "export").stdout; got != list {
+		t.Errorf("tokens became others:\n%s\n%s", list, got)
+	}
+	must(t, discard(sim, 2))
+	r.anotherSecret(sim)
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.revokesAndCloses(sim, 1)
+}
