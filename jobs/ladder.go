@@ -242,14 +242,3 @@ func (a *attempt) crowded(wait time.Duration) error {
 		Detail: "its bucket is full of other calls or it asked to be left alone",
 	}
 }
-
-// mayCall tells why no call of the run may begin, after a pause; nil if it may.
-func (e *Engine) mayCall(r *runState, exchange bool, pause time.Duration) error {
-	switch {
-	case e.draining.Load():
-		return errDraining
-	case !e.leased():
-		return errLease
-	}
-	return r.mayCall(exchange, e.pace.P99()+pause)
-}
