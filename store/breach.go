@@ -28,9 +28,7 @@ var (
 	pendingSecret = sql(`select id, version from rotator.secrets where app_id = $1 and state = 'pending' for update`)
 	// No token was made with it: it is discarded, and was never revoked anywhere.
 	giveUpSecret = sql(`update rotator.secrets set state = 'revoked', activated_at = null, revoked_at = now(), value = null where id = $1 and state = 'active'`)
-	// It was used, and is dead at the platform.
-	loseSecret = sql(`update rotator.secrets set state = 'revoked', revoked_at = now(), value = null where id = $1 and state = 'active'`)
-	takeSecret = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
+	takeSecret   = sql(`update rotator.runs set new_secret_id = $3 where id = $1 and new_secret_id = $2 and closed_at is null and cancelled_at is null`)
 	// A token of the secret that a breach would go to, or goes to, outlives the revoke:
 	// an earlier run, which was cancelled, or an install has made it.
 	readTiers = sql(`select priority, count(*) from rotator.shops s
@@ -67,8 +65,11 @@ func (t *Tx) containSecrets(ctx context.Context, r Run) error {
 	return t.exactlyOne(ctx, "activate the new secret", activateSecret, r.NewSecretID)
 }
 
+// ErrMinted: the secret that is to be replaced has made tokens.
+var ErrMinted = fmt.Errorf("the platform made tokens with the new secret, so it is right: %w", ErrConflict)
+
 // UseSecret makes the app's pending version the run's new secret, in the place
-// of one that was entered wrongly. ErrConflict when that one minted a token,
+// of one that was entered wrongly. ErrMinted when that one minted a token,
 // ErrNotFound when no version is pending. A call that began before may still mint
 // one (CallsUnderWay), which says by itself what minted it.
 func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
@@ -77,18 +78,22 @@ func (t *Tx) UseSecret(ctx context.Context, actor string, r Run) error {
 		return fmt.Errorf("look for tokens of the new secret: %w", err)
 	}
 	if minted {
-		return fmt.Errorf("the platform made tokens with the new secret, so it is right: %w", ErrConflict)
+		return ErrMinted
 	}
-	return t.replaceSecret(ctx, actor, r, giveUpSecret, false)
+	return t.replaceSecret(ctx, actor, r, false)
 }
 
 // ReplaceLostSecret is UseSecret for a secret that was right and is dead by now: what
 // it minted is of another secret than the run's from now on, and due again.
 func (t *Tx) ReplaceLostSecret(ctx context.Context, actor string, r Run) error {
-	return t.replaceSecret(ctx, actor, r, loseSecret, true)
+	return t.replaceSecret(ctx, actor, r, true)
 }
 
-func (t *Tx) replaceSecret(ctx context.Context, actor string, r Run, giveUp string, lost bool) error {
+func (t *Tx) replaceSecret(ctx context.Context, actor string, r Run, lost bool) error {
+	giveUp := giveUpSecret
+	if lost {
+		giveUp = loseSecret
+	}
 	var id int64
 	var version int
 	if err := t.tx.QueryRow(ctx, pendingSecret, r.AppID).Scan(&id, &version); err != nil {

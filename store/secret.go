@@ -108,11 +108,6 @@ var (
 		where app_id = $1 and version = $2 and state = 'pending'
 			and not exists (select from rotator.runs r where secrets.id in (r.new_secret_id, r.old_secret_id) and r.closed_at is null and r.cancelled_at is null)
 			and not exists (select from rotator.shops s where s.app_id = secrets.app_id and s.secret_id = secrets.id and s.rotated_at is not null)`)
-	// Without a run that could go on with it, and with another one that lives.
-	lostSecret = sql(`select n.id, o.id, o.version from rotator.secrets n join rotator.secrets o on o.app_id = n.app_id and o.state = 'retiring'
-		where n.app_id = $1 and n.version = $2 and n.state = 'active'
-			and not exists (select from rotator.runs r where r.app_id = n.app_id and r.closed_at is null and r.cancelled_at is null)
-		order by o.version desc limit 1 for update of n, o`)
 	shredSecret = sql(`update rotator.secrets set value = null where id = $1 and state = 'revoked'`)
 )
 
@@ -271,44 +266,6 @@ func (s *Store) DiscardSecret(ctx context.Context, actor string, app App, versio
 			return tx.Log(ctx, actor, "secret.discarded", 0, map[string]any{"app": app.Name, "version": version})
 		})
 	})
-}
-
-// LoseSecret gives up the version that is in use, because it has leaked or died at
-// the platform, and goes back to the one before, which lives; with back to the tokens,
-// too, that runs replaced by its. The other ones count as dead, and the next run
-// exchanges all.
-// It tells which version is in use then, and how many shops have their former token
-// again. ErrConflict when it is not active, when no other lives, or when a run is open.
-func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version int, back bool) (active, taken int, err error) {
-	err = againIfDeadlocked(func() error {
-		return s.InTx(ctx, func(tx *Tx) error {
-			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
-				return fmt.Errorf("lock the app: %w", err)
-			}
-			var lost, before int64
-			err := tx.tx.QueryRow(ctx, lostSecret, app.ID, version).Scan(&lost, &before, &active)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return fmt.Errorf("give up secret version %d: %w", version, ErrConflict)
-			}
-			if err != nil {
-				return fmt.Errorf("look for secret version %d: %w", version, err)
-			}
-			// In this order: an app has one active secret at most.
-			if err := tx.exactlyOne(ctx, "mark the lost secret as revoked", loseSecret, lost); err != nil {
-				return err
-			}
-			if err := tx.exactlyOne(ctx, "go back to the secret before", unswitchOld, before); err != nil {
-				return err
-			}
-			if taken = 0; back {
-				if taken, err = tx.takeBack(ctx, app.ID, lost, before); err != nil {
-					return err
-				}
-			}
-			return tx.Log(ctx, actor, "secret.lost", 0, map[string]any{"app": app.Name, "version": version, "active": active, "shops": taken})
-		})
-	})
-	return active, taken, err
 }
 
 // exactlyOne runs a fenced update and fails with ErrConflict unless it changed
