@@ -76,129 +76,6 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 	return unmeasured, "not to be measured, " + why + ", and nothing was measured before: give --assume-latency", nil
 }
 
-// StillAnswer counts how many of a few shops still answer under the token that
-// the revoke was to kill.
-func StillAnswer(ctx context.Context, s *store.Store, client Identifier, run store.Run, n int) (alive, asked int, err error) {
-	p := Plan{Sampled: map[string]int{}}
-	tokens, err := s.SampleBut(ctx, run.AppID, run.NewSecretID, n)
-	if err != nil {
-		return 0, 0, err
-	}
-	if _, err := p.ask(ctx, client, tokens); err != nil {
-		return 0, 0, err
-	}
-	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], total(p.Sampled), nil
-}
-
-// Few and many shops are asked whether the tokens of a run live: a few of which
-// none does may have left by themselves.
-const newAskedFew, newAskedMany = 5, 25
-
-// NewTokens is what some shops answered under the tokens that a run gave them, and
-// under those that it replaced.
-type NewTokens struct {
-	// Alive and Refused count those that answered clearly under their new token,
-	// FormerAlive those that accept the one before, asked only where no new one lives.
-	Alive, Refused, FormerAlive int
-}
-
-// Dead reports that no new token lives, and that this is not the shops' doing.
-func (n NewTokens) Dead() bool { return n.Alive == 0 && n.Refused > 0 && n.FormerAlive > 0 }
-
-// AskNew asks some shops under their new tokens, before the old ones may die.
-func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Run) (seen NewTokens, err error) {
-	for _, n := range []int{newAskedFew, newAskedMany} {
-		tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
-		if err != nil {
-			return seen, err
-		}
-		if seen.Alive, seen.Refused, err = living(ctx, client, tokens); err != nil {
-			return seen, err
-		}
-		if seen.Alive > 0 || seen.Refused == 0 || len(tokens) < n {
-			break
-		}
-	}
-	if seen.Alive > 0 || seen.Refused == 0 {
-		return seen, nil
-	}
-	former, err := s.SampleFormer(ctx, run.ID, newAskedMany)
-	if err != nil {
-		return seen, err
-	}
-	seen.FormerAlive, _, err = living(ctx, client, former)
-	return seen, err
-}
-
-// Answers counts what some shops answered clearly under one kind of token.
-type Answers struct{ Alive, Refused int }
-
-// Both is what some shops answered under tokens of the app's active secret, under
-// others that shops have, and under those that cancelled runs replaced by tokens of
-// the active one.
-type Both struct{ Active, Others, Former Answers }
-
-// BeforeLives reports whether any token lives that is not of the active secret.
-func (b Both) BeforeLives() bool { return b.Others.Alive+b.Former.Alive > 0 }
-
-// BeforeDead reports that some were asked, and none lives.
-func (b Both) BeforeDead() bool { return !b.BeforeLives() && b.Others.Refused+b.Former.Refused > 0 }
-
-// AskBoth asks some shops under each kind of token.
-func AskBoth(ctx context.Context, s *store.Store, client Identifier, app store.App) (seen Both, err error) {
-	secrets, err := s.Secrets(ctx, app.ID)
-	if err != nil {
-		return seen, err
-	}
-	for _, v := range secrets {
-		if v.State != store.SecretActive {
-			continue
-		}
-		for _, kind := range []struct {
-			to     *Answers
-			sample func() ([]store.Token, error)
-		}{
-			{&seen.Active, func() ([]store.Token, error) { return s.SampleOf(ctx, app.ID, v.ID, newAskedFew) }},
-			{&seen.Others, func() ([]store.Token, error) { return s.SampleBut(ctx, app.ID, v.ID, newAskedFew) }},
-			{&seen.Former, func() ([]store.Token, error) { return formerOf(ctx, s, app, v) }},
-		} {
-			tokens, err := kind.sample()
-			if err != nil {
-				return seen, err
-			}
-			if kind.to.Alive, kind.to.Refused, err = living(ctx, client, tokens); err != nil {
-				return seen, err
-			}
-		}
-	}
-	return seen, nil
-}
-
-// formerOf are some of the tokens that the newest run to a secret replaced, if any did.
-func formerOf(ctx context.Context, s *store.Store, app store.App, to store.Secret) ([]store.Token, error) {
-	runs, err := s.Runs(ctx, app.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range runs {
-		if r.NewSecretID != to.ID || r.CancelledAt == nil {
-			continue
-		}
-		if tokens, err := s.SampleFormer(ctx, r.ID, newAskedFew); err != nil || len(tokens) > 0 {
-			return tokens, err
-		}
-	}
-	return nil, nil
-}
-
-func living(ctx context.Context, client Identifier, tokens []store.Token) (alive, refused int, err error) {
-	p := Plan{Sampled: map[string]int{}}
-	if _, err := p.ask(ctx, client, tokens); err != nil {
-		return 0, 0, err
-	}
-	return p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], p.Sampled[string(rotation.ClassUnauthorized)], nil
-}
-
 // MustFinish says why a run is past being cancelled.
 func MustFinish(s rotation.Snapshot) string {
 	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
@@ -278,8 +155,10 @@ func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed strin
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			return refuse(what, "no other secret is stored: enter the right one with `rotator secret add`", snap)
-		case errors.Is(err, store.ErrConflict):
+		case errors.Is(err, store.ErrMinted):
 			return refuse(what, fmt.Sprintf("the platform made tokens with the new secret, version %d, so it is right; if it has leaked or was revoked since, say so with --lost: what was made with it counts as dead, and every shop is exchanged again", snap.NewSecret), snap)
+		case errors.Is(err, store.ErrConflict):
+			return refuseConflict(what, err, snap)
 		case err == nil && under > 0:
 			left = under
 			return errUnderWay

@@ -132,57 +132,6 @@ func (o onRun) revokes(ctx context.Context) (version int, err error) {
 	return version, nil
 }
 
-// containedSample is how many shops are asked whether the revoke has bitten.
-const containedSample = 5
-
-// lookIfContained warns when the leaked secret does not seem to be revoked: the
-// abuse goes on, and nobody would notice before the end of the run. It refuses
-// nothing, since a revoke may take a while to bite.
-func (c *cli) lookIfContained(ctx context.Context, o onRun) {
-	client, err := c.client(o.app)
-	if err == nil {
-		defer client.CloseIdle()
-		c.waiting("asking %s for their old token", plural(containedSample, "shop"))
-		var alive, asked int
-		alive, asked, err = operate.StillAnswer(ctx, o.store, client, o.run, containedSample)
-		if err == nil && alive > 0 {
-			c.notef("warning: %d of %s asked still answer under their old token: is the leaked secret revoked, and was it this one? "+
-				"It can take a while to bite; repeat this command to look again", alive, plural(asked, "shop"))
-		}
-	}
-	if err != nil {
-		c.notef("warning: whether old tokens are dead could not be seen: %s", inline(err.Error()))
-	}
-}
-
-// lookIfNewLive refuses to go on when the new tokens are dead: somebody revoked the
-// wrong secret, and would be told to revoke the other one, too.
-func (c *cli) lookIfNewLive(ctx context.Context, o onRun, snap rotation.Snapshot) error {
-	client, err := c.client(o.app)
-	if err != nil {
-		return err
-	}
-	defer client.CloseIdle()
-	c.waiting("asking some shops under their new tokens")
-	defer c.came()
-	switch seen, err := operate.AskNew(ctx, o.store, client, o.run); {
-	case err != nil:
-		c.notef("warning: whether new tokens live could not be seen: %s", inline(err.Error()))
-	case seen.Dead() && snap.Phase == rotation.PhaseRevoked:
-		c.notef("warning: not one of %s asked accepts its new token, and %d accept their former one: %s, until the check has looked anew (`rotator rotation next`)",
-			plural(seen.Refused, "shop"), seen.FormerAlive, rotation.RevokeNothingMore)
-	case seen.Dead():
-		return &operate.Refused{What: "confirm revoked", Why: fmt.Sprintf(
-			"not one of %s asked accepts its new token, and %d accept their former one: it seems that the new secret was revoked instead of the old one: %s. "+
-				"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", plural(seen.Refused, "shop"), seen.FormerAlive, rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}
-	case seen.Alive == 0 && seen.Refused > 0:
-		c.notef("warning: not one of %s asked accepts its new token, nor its former one: did they remove the app, or are both secrets revoked?", plural(seen.Refused, "shop"))
-	case seen.Alive == 0:
-		c.notef("warning: whether new tokens live could not be seen: no shop that was asked gave a clear answer")
-	}
-	return nil
-}
-
 func (c *cli) printOutage(o rotation.Outage) error {
 	facts := []fact{{"outage", o.Words()}}
 	if o.Revokes > 0 {

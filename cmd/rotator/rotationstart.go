@@ -157,10 +157,8 @@ func (c *cli) start(cmd *cobra.Command, options operate.StartOptions, waves wave
 		if err != nil {
 			return err
 		}
-		if err := o.op.NoRunOpen(ctx, o.app, false); err == nil {
-			if err := c.lookIfNewestLives(ctx, o, false); err != nil {
-				return err
-			}
+		if err := c.lookIfNewestLives(ctx, o, false); err != nil {
+			return err
 		}
 		run, err := o.op.Start(ctx, o.app, options)
 		if err != nil {

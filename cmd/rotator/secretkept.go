@@ -35,11 +35,12 @@ func (c *cli) notDiscarded(ctx context.Context, s *store.Store, a store.App, ver
 	if err != nil {
 		return err
 	}
+	_, _, both := livingPair(secrets)
 	switch {
 	case open && (run.NewSecretID == v.ID || run.OldSecretID == v.ID && v.State == store.SecretPending):
 		return refuse(fmt.Sprintf("if it was entered wrongly: `rotator %s cancel --confirm %s`, which says what it leaves behind, then discard it", run.Kind.Noun(), a.Name),
 			"it is %s, and run %d, which is open, works with it", v.State, run.ID)
-	case v.State == store.SecretActive && slices.ContainsFunc(secrets, func(o store.Secret) bool { return o.State == store.SecretRetiring }):
+	case v.State == store.SecretActive && both:
 		return refuse(fmt.Sprintf("`rotator rotation start` goes on with it; if it has leaked or is dead at the platform: `rotator secret discard %d --lost --confirm %s`; "+
 			"if two were entered as each other, `rotator secret swap` mends that", version, a.Name), "it is active: it is the one in use")
 	case v.State == store.SecretActive:

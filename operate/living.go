@@ -1,0 +1,117 @@
+package operate
+
+import (
+	"context"
+	"slices"
+
+	"github.com/haravan-rotator/rotator/rotation"
+	"github.com/haravan-rotator/rotator/store"
+)
+
+// Few and many shops are asked whether tokens of a kind live: a few of which none does
+// may have left by themselves.
+const askedFew, askedMany = 5, 25
+
+// Answers counts what some shops said of one kind of token: clearly, that it lives or
+// is refused, or in another way.
+type Answers struct{ Asked, Alive, Refused int }
+
+// Dead reports that none lives, and some are refused.
+func (a Answers) Dead() bool { return a.Alive == 0 && a.Refused > 0 }
+
+// Unclear reports that shops were asked, and none gave a clear answer.
+func (a Answers) Unclear() bool { return a.Asked > 0 && a.Alive+a.Refused == 0 }
+
+func (a Answers) plus(b Answers) Answers {
+	return Answers{a.Asked + b.Asked, a.Alive + b.Alive, a.Refused + b.Refused}
+}
+
+func askLiving(ctx context.Context, client Identifier, tokens []store.Token) (Answers, error) {
+	p := Plan{Sampled: map[string]int{}}
+	if _, err := p.ask(ctx, client, tokens); err != nil {
+		return Answers{}, err
+	}
+	return Answers{
+		Asked: total(p.Sampled), Alive: p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], Refused: p.Sampled[string(rotation.ClassUnauthorized)],
+	}, nil
+}
+
+// AskRevoked asks a few shops under the token that the run's revoke was to kill.
+func AskRevoked(ctx context.Context, s *store.Store, client Identifier, run store.Run) (Answers, error) {
+	tokens, err := s.SampleBut(ctx, run.AppID, run.NewSecretID, askedFew)
+	if err != nil {
+		return Answers{}, err
+	}
+	return askLiving(ctx, client, tokens)
+}
+
+// AskNew asks some shops under the tokens that the run gave them, before the old ones
+// may die; and, where none of these lives, under those that it replaced.
+func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Run) (fresh, former Answers, err error) {
+	for _, n := range []int{askedFew, askedMany} {
+		tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
+		if err != nil {
+			return fresh, former, err
+		}
+		if fresh, err = askLiving(ctx, client, tokens); err != nil || !fresh.Dead() || len(tokens) < n {
+			break
+		}
+	}
+	if err != nil || !fresh.Dead() {
+		return fresh, former, err
+	}
+	tokens, err := s.SampleFormer(ctx, run.ID, askedMany)
+	if err == nil {
+		former, err = askLiving(ctx, client, tokens)
+	}
+	return fresh, former, err
+}
+
+// Kinds is what some shops answered under tokens of the app's active secret, under
+// others that shops have, and under those of the retiring one that cancelled runs
+// replaced by tokens of the active one.
+type Kinds struct{ Active, Others, Former Answers }
+
+// Before is of all that are not of the active secret.
+func (k Kinds) Before() Answers { return k.Others.plus(k.Former) }
+
+// Unclear reports that of a kind that shops were asked for nothing was seen.
+func (k Kinds) Unclear() bool { return k.Active.Unclear() || k.Others.Unclear() || k.Former.Unclear() }
+
+// AskKinds asks a few shops under each kind of token.
+func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.App, active, retiring store.Secret) (seen Kinds, err error) {
+	for _, kind := range []struct {
+		to     *Answers
+		sample func() ([]store.Token, error)
+	}{
+		{&seen.Active, func() ([]store.Token, error) { return s.SampleOf(ctx, app.ID, active.ID, askedFew) }},
+		{&seen.Others, func() ([]store.Token, error) { return s.SampleBut(ctx, app.ID, active.ID, askedFew) }},
+		{&seen.Former, func() ([]store.Token, error) { return formerOf(ctx, s, app, active, retiring) }},
+	} {
+		tokens, err := kind.sample()
+		if err != nil {
+			return seen, err
+		}
+		if *kind.to, err = askLiving(ctx, client, tokens); err != nil {
+			return seen, err
+		}
+	}
+	return seen, nil
+}
+
+// formerOf are some of the tokens that LoseSecret would take back.
+func formerOf(ctx context.Context, s *store.Store, app store.App, active, retiring store.Secret) ([]store.Token, error) {
+	runs, err := s.Runs(ctx, app.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range slices.Backward(runs) { // a later one may have replaced tokens of the active secret
+		if r.NewSecretID != active.ID || r.OldSecretID != retiring.ID || r.CancelledAt == nil {
+			continue
+		}
+		if tokens, err := s.SampleFormer(ctx, r.ID, askedFew); err != nil || len(tokens) > 0 {
+			return tokens, err
+		}
+	}
+	return nil, nil
+}
