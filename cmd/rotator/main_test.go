@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +34,9 @@ type rig struct {
 	t   *testing.T
 	env []string
 	dir string
+	// said is all that was printed, but the lists that are to hold tokens; nil if
+	// nobody asks.
+	said *strings.Builder
 }
 
 func newRig(t *testing.T) *rig {
@@ -58,7 +62,11 @@ type result struct {
 
 func (r *rig) run(stdin string, args ...string) result {
 	r.t.Helper()
-	return runOnce(r.t.Context(), r.env, stdin, args...)
+	got := runOnce(r.t.Context(), r.env, stdin, args...)
+	if r.said != nil && !slices.Contains(args, "export") {
+		r.said.WriteString(got.stdout + got.stderr)
+	}
+	return got
 }
 
 func runOnce(ctx context.Context, env []string, stdin string, args ...string) result {

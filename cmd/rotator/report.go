@@ -199,7 +199,7 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 		return err
 	}
 	r.Checked = checked
-	r.wrongRevoke = rotation.WrongSecretRevoked(rotation.Snapshot{Kind: o.run.Kind, Mode: o.run.Mode, Phase: o.run.Phase, Revocation: checked})
+	r.wrongRevoke = o.wrongRevoke(checked)
 	if r.BrokenTotal, r.OldAliveTotal, err = o.store.CountBroken(ctx, o.run.ID); err != nil {
 		return err
 	}
@@ -208,20 +208,27 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 		return err
 	}
 	for _, i := range first {
-		r.Broken = append(r.Broken, o.broken(i))
+		r.Broken = append(r.Broken, o.broken(i, r.wrongRevoke))
 	}
 	if first, err = o.store.OldAlive(ctx, o.run.ID, reportBroken); err != nil {
 		return err
 	}
 	for _, i := range first {
-		r.OldAlive = append(r.OldAlive, o.broken(i))
+		r.OldAlive = append(r.OldAlive, o.broken(i, r.wrongRevoke))
 	}
 	return nil
 }
 
-func (o onRun) broken(i store.ItemInfo) brokenKey {
+// wrongRevoke tells that the new secret was revoked instead of the old one.
+func (o onRun) wrongRevoke(checked rotation.Revocation) bool {
+	return rotation.WrongSecretRevoked(rotation.Snapshot{Kind: o.run.Kind, Mode: o.run.Mode, Phase: o.run.Phase, Revocation: checked})
+}
+
+// broken has no re-install link after a wrong revoke: it would cost the merchant the
+// token that lives.
+func (o onRun) broken(i store.ItemInfo, wrongRevoke bool) brokenKey {
 	b := brokenKey{Domain: i.Domain, OldDead: i.OldDead != nil && *i.OldDead, NewAlive: i.NewAlive != nil && *i.NewAlive}
-	if !b.NewAlive {
+	if !b.NewAlive && !wrongRevoke {
 		b.InstallURL = o.installURL(i.Domain)
 	}
 	return b

@@ -11,7 +11,7 @@ func (c *cli) printBroken(r runReport) error {
 	if r.BrokenTotal == 0 {
 		return nil
 	}
-	if r.wrongRevoke { // a re-install link would cost the merchant the token that lives
+	if r.wrongRevoke {
 		return c.printf("\nNew tokens that are dead (%d): the new secret was revoked instead of the old one; `rotator rotation next` has the way out\n", r.BrokenTotal)
 	}
 	if err := c.printf("\nBroken after the revoke (%d)\n", r.BrokenTotal); err != nil {
@@ -73,12 +73,17 @@ func (c *cli) printMore(more int) error {
 // eachBroken calls yield for every shop that broke, then for those whose old
 // token alone is wrong.
 func (o onRun) eachBroken(ctx context.Context, yield func(listed) error) error {
+	checked, err := o.store.Checked(ctx, o.run.ID)
+	if err != nil {
+		return err
+	}
+	wrongRevoke := o.wrongRevoke(checked)
 	broken, err := o.store.Broken(ctx, o.run.ID, math.MaxInt32)
 	if err != nil {
 		return err
 	}
 	for _, i := range broken {
-		b := o.broken(i)
+		b := o.broken(i, wrongRevoke)
 		l := listedItem(i, "its new token is dead after the revoke")
 		if !b.OldDead {
 			l.Words += ", and its old one still answers"
@@ -93,7 +98,7 @@ func (o onRun) eachBroken(ctx context.Context, yield func(listed) error) error {
 		return err
 	}
 	for _, i := range answers {
-		if b := o.broken(i); !b.NewAlive {
+		if b := o.broken(i, wrongRevoke); !b.NewAlive {
 			continue // listed
 		}
 		if err := yield(listedItem(i, "its old token still answers after the revoke")); err != nil {
