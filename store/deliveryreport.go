@@ -51,6 +51,9 @@ const (
 	deliveryColumns = `s.id, s.domain, ` + deliveryState + ` as state, d.generation, d.run_id,
 		d.waived_generation >= d.generation and d.acknowledged_generation < d.generation, d.tries, d.swapped_at, d.next_attempt_at, d.acknowledged_at,
 		coalesce(d.last_status, 0), coalesce(d.last_error, '') from rotator.deliveries d join rotator.shops s on s.id = d.shop_id`
+	// Neither in the app's own table, nor said to be loaded.
+	notLoaded = `s.bound_key is null and not exists (select from rotator.deliveries d
+		where d.shop_id = s.id and d.generation >= s.token_generation and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)`
 )
 
 var (
@@ -85,9 +88,7 @@ var (
 	countToLoad = sql(`with first as (select id, created_at from rotator.runs where app_id = $1 and kind = 'rotation' and id <= $2
 			and id > (select coalesce(max(id), 0) from rotator.runs where app_id = $1 and kind = 'rotation' and closed_at is not null and id < $2)
 			order by id limit 1)
-		select f.id, (select count(*) from rotator.shops s where s.app_id = $1 and (s.rotated_run >= f.id or s.rotated_at >= f.created_at) and s.bound_key is null
-		and not exists (select from rotator.deliveries d where d.shop_id = s.id and d.generation >= s.token_generation
-			and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)) from first f`)
+		select f.id, (select count(*) from rotator.shops s where s.app_id = $1 and (s.rotated_run >= f.id or s.rotated_at >= f.created_at) and ` + notLoaded + `) from first f`)
 	// Enough for a decision: whether there is any.
 	countUndelivered = sql(`select count(*) from (select from rotator.deliveries d join rotator.items i on i.run_id = $1 and i.shop_id = d.shop_id
 		where d.app_id = $2 and d.acknowledged_generation < d.generation and d.waived_generation < d.generation and i.state not in ('waived', 'skipped') limit 1000) x`)

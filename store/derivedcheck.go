@@ -24,10 +24,11 @@ type DerivedCheck struct {
 	Broken string
 }
 
-// DerivedChecked is what the look saw. State is exchanged when the token stays
-// in the run: Alive then tells that it works; without it and with a Delay the
-// shop is asked again, Asked of which the platform wants. A shop that is parked or skipped keeps its derived token
-// for the time after the cutover; Refused tells that it was parked for that.
+// DerivedChecked is what the look saw. State is exchanged when the token stays in the
+// run: Alive then tells that it works; without it and with a Delay, of which Asked is
+// the platform's wish, the shop is asked again. A shop that is parked or skipped keeps
+// its derived token for the time after the cutover; Refused tells that it was parked
+// for that.
 type DerivedChecked struct {
 	Of      DerivedCheck
 	State   rotation.ItemState

@@ -19,9 +19,8 @@ const keepsToken = `s.secret_id = r.new_secret_id and i.class is distinct from '
 // countToLoad, but that an install's is the app's own. madeBy is the run that it is
 // exported from on: of a token without one, the first that may have made it.
 const (
-	neverLoaded = `s.rotated_at is not null and s.bound_key is null and not exists (select from rotator.deliveries d
-		where d.shop_id = s.id and d.generation >= s.token_generation and greatest(d.acknowledged_generation, d.waived_generation) >= d.generation)`
-	madeBy = `coalesce(s.rotated_run, (select min(f.id) from rotator.runs f where f.app_id = r.app_id and f.kind = 'rotation'
+	neverLoaded = `s.rotated_at is not null and ` + notLoaded
+	madeBy      = `coalesce(s.rotated_run, (select min(f.id) from rotator.runs f where f.app_id = r.app_id and f.kind = 'rotation'
 		and f.id > (select coalesce(max(c.id), 0) from rotator.runs c where c.app_id = r.app_id and c.kind = 'rotation' and c.closed_at is not null)))`
 )
 

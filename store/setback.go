@@ -40,8 +40,9 @@ type Pauses struct {
 // longestElection is out of reach of the time for which River elects a leader.
 const longestElection = time.Minute
 
-// MendSetback lets nothing but items wait for longer than most, and no worker count
-// as alive for longer than LiveWithin after this that is not heard of again.
+// MendSetback makes due now, but for items, what would wait for longer than most; and a
+// worker whose last heartbeat lies in the future was heard of now, so that a dead one
+// counts as such after LiveWithin.
 func (s *Store) MendSetback(ctx context.Context, most Pauses) error {
 	for _, mend := range []struct {
 		statement string
