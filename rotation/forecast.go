@@ -51,29 +51,38 @@ const (
 // it: from the last commit of a wave to the first call of the next.
 const DefaultStep = 150 * time.Millisecond
 
-// What the engine takes besides its calls, as `rotator drill` shows it, in steps:
-// from the arming to the first call; between waves; for the group commit that
-// each of a shop's calls waits for; from the last commit to the phase proven.
+// What the engine takes besides its calls, as `rotator drill` shows it: from the
+// arming to the first call; between waves; for the group commit that each of a shop's
+// calls waits for; from the last commit to the phase proven. Its own pauses are the
+// same on every machine.
+var (
+	forecastBegin  = stretch{0.1, 2}
+	forecastTurn   = stretch{0, 1}
+	forecastCommit = stretch{6e-3, 0.08}
+	forecastEnd    = stretch{10e-3, 0.5}
+)
+
+// stretch is a time of so many seconds and steps.
+type stretch struct{ seconds, steps float64 }
+
+func (s stretch) of(step float64) float64 { return s.seconds + s.steps*step }
+
 // Looking over the fleet at the end and walking it take seconds for each shop.
 const (
-	forecastBegin  = 3.0
-	forecastTurn   = 1.0
-	forecastCommit = 0.12
-	forecastEnd    = 0.6
-	forecastLook   = 4e-6
-	forecastWalk   = 20e-6
+	forecastLook = 4e-6
+	forecastWalk = 20e-6
 )
 
 // StepOf is the engine's step on a machine where these times passed from the last
 // proof of a wave to the first claim of the next: the middle one, because one
-// look may have met a moment in which something else had the machine, and near
-// DefaultStep in any case.
+// look may have met a moment in which something else had the machine, and from a
+// tenth of DefaultStep to twice it in any case.
 func StepOf(turns []time.Duration) time.Duration {
 	if len(turns) == 0 {
 		return DefaultStep
 	}
 	turns = slices.Sorted(slices.Values(turns))
-	return min(max(turns[len(turns)/2], DefaultStep/3), 2*DefaultStep)
+	return min(max(turns[len(turns)/2], DefaultStep/10), 2*DefaultStep)
 }
 
 // Of the calls that are made again most are at once. The others, mostly 429,
@@ -102,14 +111,14 @@ func Foresee(l Load) Forecast {
 		return f
 	}
 	swing.limit = min(PaceStart, swing.most)
-	turns, work, tails := forecastBegin*swing.step, 0.0, 0.0
+	turns, work, tails := forecastBegin.of(swing.step), 0.0, 0.0
 	policy := *l.Waves
 	if l.Begun {
-		turns, policy.Canary = forecastTurn*swing.step, 0
+		turns, policy.Canary = forecastTurn.of(swing.step), 0
 	} else {
 		work = swing.latency // the first exchange finds the wire variant, alone
 	}
-	turns += forecastEnd*swing.step + forecastLook*float64(l.Shops)
+	turns += forecastEnd.of(swing.step) + forecastLook*float64(l.Shops)
 	waves := PlanWaves(1, l.Shops, policy)
 	for i, w := range waves {
 		work += swing.wave(float64(w.Len()) / workers)
@@ -118,7 +127,7 @@ func Foresee(l Load) Forecast {
 		} else {
 			// Shops that have their token to prove hold a wave up, others do not.
 			tails += tail(float64(w.Len()), l.Retries*CallsPerShop/2)
-			turns += forecastTurn * swing.step
+			turns += forecastTurn.of(swing.step)
 		}
 	}
 	walk := forecastWalk * float64(l.Walk)
@@ -222,7 +231,7 @@ func (r ramp) flat(shops float64) float64 {
 func (r *ramp) wave(shops float64) float64 {
 	waits := r.rounds(shops*r.calls/CallsPerShop) * r.latency
 	took := max(math.Cbrt(math.Pow(waits, 3)+math.Pow(shops/r.machine, 3)), shops/r.rate)
-	return min(CallsPerShop*forecastCommit*r.step+took, longest)
+	return min(CallsPerShop*forecastCommit.of(r.step)+took, longest)
 }
 
 // rounds is how many calls follow upon each other until so many exchanges and

@@ -20,6 +20,11 @@ func forecastLoad(shops int, latency time.Duration, change func(*rotation.Load))
 	return l
 }
 
+// drilled is a run as `rotator drill` foresees it.
+func drilled(shops int, latency time.Duration, ceiling float64, step time.Duration) rotation.Load {
+	return forecastLoad(shops, latency, func(l *rotation.Load) { l.Walk, l.Ceiling, l.Step = shops, ceiling, step })
+}
+
 // TestForeseeAgainstRehearsals holds the forecast against runs that were
 // measured with the simulator on two cores, in seconds. Of a hostile platform it is
 // the middle one of several seeds: one shop that comes back later takes seconds.
@@ -32,21 +37,18 @@ func TestForeseeAgainstRehearsals(t *testing.T) {
 		load rotation.Load
 		took float64
 	}{
-		"1,000 at 20 ms, nothing else running": {forecastLoad(1000, 20*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step = 1000, 8714, 50*time.Millisecond
-		}), 0.82},
-		"1,000 at 200 ms, nothing else running": {forecastLoad(1000, 200*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step = 1000, 10798, 50*time.Millisecond
-		}), 4.06},
-		"50,000 at 20 ms, nothing else running": {forecastLoad(50_000, 20*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step = 50_000, 10482, 50*time.Millisecond
-		}), 10.95},
-		"50,000 at 200 ms, nothing else running": {forecastLoad(50_000, 200*time.Millisecond, func(l *rotation.Load) {
-			l.Walk, l.Ceiling, l.Step = 50_000, 10087, 50*time.Millisecond
-		}), 81.84},
-		"1,000 at 200 ms":  {forecastLoad(1000, 200*time.Millisecond, unwalked(1984)), 4.27},
-		"50,000 at 20 ms":  {forecastLoad(50_000, 20*time.Millisecond, unwalked(1984)), 30.86},
-		"50,000 at 200 ms": {forecastLoad(50_000, 200*time.Millisecond, unwalked(1984)), 86.91},
+		"1,000 at 20 ms, nothing else running":   {drilled(1000, 20*time.Millisecond, 8714, 50*time.Millisecond), 0.82},
+		"1,000 at 200 ms, nothing else running":  {drilled(1000, 200*time.Millisecond, 10798, 50*time.Millisecond), 4.06},
+		"50,000 at 20 ms, nothing else running":  {drilled(50_000, 20*time.Millisecond, 10482, 50*time.Millisecond), 10.95},
+		"50,000 at 200 ms, nothing else running": {drilled(50_000, 200*time.Millisecond, 10087, 50*time.Millisecond), 81.84},
+		"200 at 20 ms, a fast machine":           {drilled(200, 20*time.Millisecond, 8036, 24*time.Millisecond), 0.46},
+		"1,000 at 20 ms, a fast machine":         {drilled(1000, 20*time.Millisecond, 8703, 17*time.Millisecond), 0.64},
+		"1,000 at 200 ms, a fast machine":        {drilled(1000, 200*time.Millisecond, 8934, 17*time.Millisecond), 3.68},
+		"5,000 at 20 ms, a fast machine":         {drilled(5000, 20*time.Millisecond, 8377, 16*time.Millisecond), 1.42},
+		"50,000 at 20 ms, a fast machine":        {drilled(50_000, 20*time.Millisecond, 8744, 22*time.Millisecond), 10.67},
+		"1,000 at 200 ms":                        {forecastLoad(1000, 200*time.Millisecond, unwalked(1984)), 4.27},
+		"50,000 at 20 ms":                        {forecastLoad(50_000, 20*time.Millisecond, unwalked(1984)), 30.86},
+		"50,000 at 200 ms":                       {forecastLoad(50_000, 200*time.Millisecond, unwalked(1984)), 86.91},
 		"1,000 at 20 ms, hostile": {forecastLoad(1000, 20*time.Millisecond, func(l *rotation.Load) {
 			l.Walk, l.Ceiling, l.Step, l.Retries = 1000, 8328, 50*time.Millisecond, 0.04
 		}), 14.02},
@@ -77,7 +79,7 @@ func TestStepOf(t *testing.T) {
 		"nothing seen":  {nil, rotation.DefaultStep},
 		"one disturbed": {[]time.Duration{90 * ms, 900 * ms, 80 * ms}, 90 * ms},
 		"one hurried":   {[]time.Duration{120 * ms, 10 * ms, 130 * ms}, 120 * ms},
-		"at once":       {[]time.Duration{0, ms, 2 * ms}, rotation.DefaultStep / 3},
+		"at once":       {[]time.Duration{0, ms, 2 * ms}, rotation.DefaultStep / 10},
 		"for ever":      {[]time.Duration{time.Hour}, 2 * rotation.DefaultStep},
 	} {
 		if got := rotation.StepOf(tt.turns); got != tt.want {
