@@ -30,16 +30,20 @@ func (f *waveFlags) add(fs *pflag.FlagSet) {
 // tells that no flag was.
 func (f *waveFlags) apply(p rotation.WavePolicy, changed func(string) bool) (out rotation.WavePolicy, none bool, err error) {
 	var errs []error
+	said := noCanary
 	if changed("waves") {
 		canary, shares, err := parseWaves(f.waves)
-		p.Canary, p.Shares = canary, shares
+		if said = canary; f.waves == "" {
+			said = noCanary
+		}
+		p.Canary, p.Shares = max(canary, 0), shares
 		errs = append(errs, err)
 	}
 	if changed("canary") {
-		switch said := p.Canary; {
+		switch {
 		case f.canary < 0:
 			errs = append(errs, fmt.Errorf("--canary %d: a wave has no negative size", f.canary))
-		case changed("waves") && f.waves != "" && said > 0 && said != f.canary:
+		case said != noCanary && said != f.canary:
 			errs = append(errs, fmt.Errorf("--canary %d, and --waves has a canary of %d: give the size in one of both", f.canary, said))
 		}
 		p.Canary = f.canary
@@ -65,14 +69,18 @@ func (o onRun) wavesOf(f waveFlags, changed func(string) bool) (*rotation.WavePo
 	return &policy, nil
 }
 
+// noCanary is the size of a canary that nobody speaks of.
+const noCanary = -1
+
 // parseWaves reads "canary=5,1%,10%,all". An empty text is the default.
 func parseWaves(text string) (canary int, shares []float64, err error) {
 	if text == "" {
 		d := rotation.DefaultWavePolicy
 		return d.Canary, slices.Clone(d.Shares), nil
 	}
+	canary = noCanary
 	bad := func(i int, why string) (int, []float64, error) {
-		return 0, nil, fmt.Errorf("--waves, part %d: %s; write for example canary=5,1%%,10%%,all", i+1, why)
+		return noCanary, nil, fmt.Errorf("--waves, part %d: %s; write for example canary=5,1%%,10%%,all", i+1, why)
 	}
 	parts := strings.Split(text, ",")
 	for i, part := range parts {
