@@ -109,7 +109,7 @@ func (o Operator) clearRowsFirst(ctx context.Context, runID int64, confirmed str
 	case err != nil:
 		return err
 	case left > 0:
-		return &Refused{What: "cancel", Why: fmt.Sprintf("%d rows of the app's table are locked by other transactions and keep their derived token; the run is held: say it again", left)}
+		return &Refused{What: "cancel", Why: fmt.Sprintf("%s in the app's table with its derived token, locked by other transactions; the run is held: say it again", rotation.Counted(left, "row", "is", "are"))}
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func BreachLatency(ctx context.Context, r BreachReader, client Identifier, app s
 			return 0, "", err
 		}
 		if median := percentile(latencies, 50); median > 0 {
-			return median, fmt.Sprintf("measured on %d of %d shops", len(latencies), total(p.Sampled)), nil
+			return median, fmt.Sprintf("measured on %d of %s", len(latencies), rotation.Plural(total(p.Sampled), "shop")), nil
 		}
 		why = "no stored token answers"
 		if asked := classesOf(p.Sampled); asked != "" {
@@ -81,7 +81,7 @@ func MustFinish(s rotation.Snapshot) string {
 	if !s.Contained() || !s.Phase.Before(rotation.PhaseRevoked) {
 		return "the old secret is revoked: the run can only be finished"
 	}
-	return fmt.Sprintf("the old secret is revoked: %d shops are without a working token and would stay so; the run can only be finished", s.Down)
+	return fmt.Sprintf("the old secret is revoked: %s without a working token and would stay so; the run can only be finished", rotation.Counted(s.Down, "shop", "is", "are"))
 }
 
 // callsEnd is when, from the moment that a run is held, every call of a worker

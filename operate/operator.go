@@ -376,7 +376,7 @@ func TooLateToCancel(s rotation.Snapshot) string {
 // Leaves says what a cancelled run leaves behind.
 func Leaves(s rotation.Snapshot) string {
 	if s.Kind == rotation.KindTokenMigration {
-		return fmt.Sprintf("%d derived tokens are cleared; legacy tokens, access tokens and everything else stay as they are", s.Counts.Exchanged)
+		return rotation.Counted(s.Counts.Exchanged, "derived token", "is", "are") + " cleared; legacy tokens, access tokens and everything else stay as they are"
 	}
 	unproven := ""
 	if n := s.Counts.Exchanged; n > 0 {
@@ -387,13 +387,13 @@ func Leaves(s rotation.Snapshot) string {
 		words = "; " + words
 	}
 	if rotation.WrongSecretRevoked(s) {
-		return fmt.Sprintf("%d shops keep their new token, which is dead%s", s.Counts.Proven+s.Counts.Exchanged, words)
+		return rotation.Counted(s.Counts.Proven+s.Counts.Exchanged, "shop", "keeps its", "keep their") + " new token, which is dead" + words
 	}
 	if s.Counts.Total == 0 { // not walked yet
 		return "every shop keeps the token that it has" + words
 	}
-	return fmt.Sprintf("%d shops keep their new, proven token, %s%d keep the old one%s",
-		s.Counts.Proven, unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, words)
+	return fmt.Sprintf("%s new, proven token, %s%d keep the old one%s",
+		rotation.Counted(s.Counts.Proven, "shop", "keeps its", "keep their"), unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, words)
 }
 
 // Waive accepts one shop as it is, by name and with a reason.

@@ -149,7 +149,7 @@ func (p Plan) how() string {
 	if p.Assumed {
 		return "an assumed latency"
 	}
-	return fmt.Sprintf("identity reads of %d shops", p.Sampled["alive"])
+	return "identity reads of " + rotation.Plural(p.Sampled["alive"], "shop")
 }
 
 func (p *Plan) sample(ctx context.Context, r Reader, client Identifier, app store.App, n int) ([]time.Duration, error) {

@@ -157,8 +157,8 @@ func (o Operator) leftBehind(ctx context.Context, app store.App) error {
 	}
 	return &Refused{
 		What: "start",
-		Why: fmt.Sprintf("%d shops have a legacy token and no OAuth token: a rotation cannot exchange it, and the revoke at its end kills what could be derived from it; "+
-			"migrate them first, or leave them behind with --leave-legacy", legacy.Underived),
+		Why: fmt.Sprintf("%s a legacy token and no OAuth token: a rotation cannot exchange it, and the revoke at its end kills what could be derived from it; "+
+			"migrate them first, or leave them behind with --leave-legacy", rotation.Counted(legacy.Underived, "shop", "has", "have")),
 		Next: rotation.Step{Command: "rotator tokenmigration plan", Why: "says what a token migration would do", Human: true},
 	}
 }
@@ -195,7 +195,7 @@ func (o Operator) ConfirmScrubbed(ctx context.Context, runID int64, note, confir
 			return err
 		}
 		if n := snap.Migration.LegacyLeft; n > 0 || len(waived) != snap.Counts.Waived {
-			return refuse(what, fmt.Sprintf("%d shops still have a legacy credential, which changed meanwhile or whose row is locked: say it again", n), snap)
+			return refuse(what, fmt.Sprintf("%s a legacy credential, which changed meanwhile or whose row is locked: say it again", rotation.Counted(n, "shop", "still has", "still have")), snap)
 		}
 		if dropColumn {
 			if err := tx.DropLegacy(ctx, o.Actor, store.App{ID: run.AppID, Name: snap.App}, column.binding); err != nil {

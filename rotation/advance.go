@@ -72,7 +72,7 @@ func advanceExchanging(s Snapshot) []Action {
 	actions = append(actions, advanceWaves(s)...)
 	if s.Counts.Open() == 0 && allReleased(s.Waves) {
 		if again := s.LateExchanges + s.OldVersionShops; s.LateInstalls+again > 0 {
-			actions = append(actions, Action{Sweep: true, Why: fmt.Sprintf("%d shops came since the walk, %d must be proven again", s.LateInstalls, again)})
+			actions = append(actions, Action{Sweep: true, Why: fmt.Sprintf("%s came since the walk, %d must be proven again", Plural(s.LateInstalls, "shop"), again)})
 		}
 	}
 	return actions
@@ -117,7 +117,7 @@ func advanceWaves(s Snapshot) []Action {
 				w.Name, strings.Join(w.OverBudget(s.WavePolicy), ", and "), w.failures())})
 		case w.Barren(proven):
 			return append(actions, Action{Hold: HeldBreakerOpen, Why: fmt.Sprintf(
-				"wave %s: not one of %d shops was proven; look at `%s` before more are tried%s", w.Name, w.Counts.Total, command(s, "report"), stayAside(s, w))})
+				"wave %s: not one of %s was proven; look at `%s` before more are tried%s", w.Name, Plural(w.Counts.Total, "shop"), command(s, "report"), stayAside(s, w))})
 		case w.Undecided():
 			return actions
 		}

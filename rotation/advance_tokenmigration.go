@@ -1,7 +1,5 @@
 package rotation
 
-import "fmt"
-
 // advanceMigration decides what the engine does next in a token migration.
 // Deriving asks nobody, so its waves are released all at once; those of the
 // cutover go one after the other, as in a rotation.
@@ -39,5 +37,5 @@ func sweepLegacy(s Snapshot) []Action {
 	if !s.WalkDone || s.LateInstalls == 0 || underived(s) > 0 || !allReleased(s.Waves) {
 		return nil
 	}
-	return []Action{{Sweep: true, Why: fmt.Sprintf("%d shops were given a legacy token since the walk", s.LateInstalls)}}
+	return []Action{{Sweep: true, Why: Counted(s.LateInstalls, "shop", "was", "were") + " given a legacy token since the walk"}}
 }

@@ -1,7 +1,6 @@
 package rotation
 
 import (
-	"fmt"
 	"strings"
 	"time"
 )
@@ -39,10 +38,10 @@ func boundGate(b Bound) []Condition {
 	}
 	evidence := "it was"
 	if b.LeftOut > 0 {
-		evidence = fmt.Sprintf("it was; %d rows are bad or name a domain twice and are in no run: `rotator shop import --bound --dry-run` lists them", b.LeftOut)
+		evidence = "it was; " + Counted(b.LeftOut, "row", "is bad or names a domain twice and is", "are bad or name a domain twice and are") + " in no run: `rotator shop import --bound --dry-run` lists them"
 	}
 	return []Condition{
 		condition("the bound table "+b.Table+" was read since the last proof", b.Read, evidence, "not yet; a worker must be running"),
-		condition("no row of it holds a token that a run replaced", b.Behind == 0, "none does", fmt.Sprintf("%d rows, which could not be written: are they locked?", b.Behind)),
+		condition("no row of it holds a token that a run replaced", b.Behind == 0, "none does", Plural(b.Behind, "row")+", which could not be written: locked?"),
 	}
 }

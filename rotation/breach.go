@@ -80,7 +80,7 @@ func nextBreach(s Snapshot) (Step, bool) {
 // cancelled, gave a token of the new secret.
 func areDown(s Snapshot) string {
 	if s.Spared > 0 {
-		return fmt.Sprintf("%d shops are down", s.Down)
+		return Counted(s.Down, "shop", "is down", "are down")
 	}
 	return "the shops are down"
 }
@@ -96,10 +96,14 @@ func loadSpared(s Snapshot) string {
 // beforeUp is what must be so before the app works again.
 func beforeUp(s Snapshot) string {
 	if n := s.Deliveries.Undelivered(); n > 0 {
-		return fmt.Sprintf("the app has not acknowledged %d new tokens yet (`rotator delivery list`), and those shops are down until it has; ", n)
+		return fmt.Sprintf("the app has not acknowledged %s yet (`rotator delivery list`), whose shops are down until it has; ", Plural(n, "new token"))
 	}
 	if s.ToLoad > 0 {
-		return fmt.Sprintf("load the new tokens of %d shops into the app (`%s`), which are down until it works with them; then ", s.ToLoad, exportCommand(s))
+		down := "which are"
+		if s.ToLoad == 1 {
+			down = "which is"
+		}
+		return fmt.Sprintf("load the new tokens of %s into the app (`%s`), %s down until it works with them; then ", Plural(s.ToLoad, "shop"), exportCommand(s), down)
 	}
 	return ""
 }

@@ -42,9 +42,9 @@ func (b Burn) Words() string {
 	case !b.Behind:
 		return fmt.Sprintf("%.1f shops/s are needed, %.1f are made", b.Needed, b.Rate)
 	case b.Needed == 0:
-		return "no time is left for " + plural(b.Late, "shop")
+		return "no time is left for " + Plural(b.Late, "shop")
 	}
-	return fmt.Sprintf("%.1f shops/s are needed, %.1f are made: %s will be left when the window ends", b.Needed, b.Rate, plural(b.Late, "shop"))
+	return fmt.Sprintf("%.1f shops/s are needed, %.1f are made: %s will be left when the window ends", b.Needed, b.Rate, Plural(b.Late, "shop"))
 }
 
 // earlyWaves is how long a run is not held to its speed: the first waves are

@@ -124,14 +124,14 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		}
 	case f.untold() && s.Counts.Open() == 0 && s.Deliveries.Required: // which says what it waits for
 	case still >= p.StalledAfter:
-		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %s open and workers alive", span(still), s.Phase, plural(s.Counts.Open(), "shop"))
+		add(CodeStalled, SeverityCritical, command(s, "explain"), "nothing moved for %s in phase %s, with %s open and workers alive", span(still), s.Phase, Plural(s.Counts.Open(), "shop"))
 	}
 	if b, ok := Burning(s, f.Rate); ok && b.Behind {
 		add(CodeWindow, SeverityCritical, command(s, "status"), "%s are left of the window: %s; raise --inflight with `rotator rotation tune`, or have another refresh token ready",
 			span(s.Window.Left(s.Now)), b.Words())
 	}
 	if n := s.Counts.Parked; n > 0 {
-		add(CodeParked, SeverityWarning, command(s, "report"), "%s parked: retry, or waive by name", counted(n, "shop", "is", "are"))
+		add(CodeParked, SeverityWarning, command(s, "report"), "%s parked: retry, or waive by name", Counted(n, "shop", "is", "are"))
 	}
 	if WrongSecretRevoked(s) { // whose words below would lead to the revoke of the other
 		step := nextWrongRevoke(s)
@@ -139,7 +139,7 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		return
 	}
 	if n := s.Revocation.NewDead; n > 0 {
-		add(CodeBroken, SeverityCritical, "rotator rotation report", "%s no working token since the revoke: send the re-install links of the report", counted(n, "shop", "has", "have"))
+		add(CodeBroken, SeverityCritical, "rotator rotation report", "%s no working token since the revoke: send the re-install links of the report", Counted(n, "shop", "has", "have"))
 	}
 	if n := s.Revocation.OldAlive; n > 0 && s.Revocation.Done() {
 		again := "then say so again, or "

@@ -44,7 +44,7 @@ func (f AppFacts) examineDeliveries(add adder) {
 	if f.Run != nil && f.Run.Deliveries.Required || !u.DownSince.IsZero() {
 		severity = SeverityCritical
 	}
-	words := fmt.Sprintf("the app has not acknowledged the new tokens of %s", plural(u.Shops, "shop"))
+	words := fmt.Sprintf("the app has not acknowledged the new tokens of %s", Plural(u.Shops, "shop"))
 	if u.Failing > 0 {
 		words += fmt.Sprintf(", of which %d were sent in vain, the oldest since %s", u.Failing, u.FailingSince.Format(time.RFC3339))
 	}

@@ -48,7 +48,7 @@ func Gate(s Snapshot) []Condition {
 		return []Condition{attested(s, s.Phase)}
 	case PhaseArmed:
 		return []Condition{
-			condition("every stored shop is in the run", s.WalkDone, plural(s.Counts.Total, "shop"), plural(s.Counts.Total, "shop")+" so far; a worker must be running"),
+			condition("every stored shop is in the run", s.WalkDone, Plural(s.Counts.Total, "shop"), Plural(s.Counts.Total, "shop")+" so far; a worker must be running"),
 			windowCondition(s),
 			fitCondition(s),
 		}
@@ -62,7 +62,7 @@ func Gate(s Snapshot) []Condition {
 		looked := r.OldDead + r.OldAlive
 		gate := []Condition{
 			condition("old and new tokens checked after the revoke", r.Done(),
-				plural(r.Planned, "shop"), fmt.Sprintf("%d of %s; a worker must be running", looked, plural(r.Planned, "shop"))),
+				Plural(r.Planned, "shop"), fmt.Sprintf("%d of %s; a worker must be running", looked, Plural(r.Planned, "shop"))),
 			condition("shops were checked", looked > 0 || s.Counts.Waived > 0, fmt.Sprintf("%d", looked), "none"),
 			condition("old tokens are dead", r.OldAlive == 0, fmt.Sprintf("%d dead", r.OldDead), fmt.Sprintf("%d still answer: %s", r.OldAlive, whichRevoked(s))),
 			condition("new tokens live", r.NewDead == 0, fmt.Sprintf("%d live", r.NewAlive), fmt.Sprintf("%d broke: see `rotation report`", r.NewDead)),
@@ -85,8 +85,8 @@ func Gate(s Snapshot) []Condition {
 func provenGate(s Snapshot) []Condition {
 	c := s.Counts
 	return slices.Concat(shopConditions(c, "a run that exchanged nothing proves nothing", ""), []Condition{
-		condition("late installs are swept", s.LateInstalls == 0, "none", plural(s.LateInstalls, "shop")+" came since the walk"),
-		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", plural(s.LateExchanges, "token")+" to prove again"),
+		condition("late installs are swept", s.LateInstalls == 0, "none", Plural(s.LateInstalls, "shop")+" came since the walk"),
+		condition("no answer of a superseded worker is unproven", s.LateExchanges == 0, "none", Plural(s.LateExchanges, "token")+" to prove again"),
 		oldSecretCondition(s),
 	}, deliveryGate(s.Deliveries), boundGate(s.Bound))
 }
@@ -96,7 +96,7 @@ func provenGate(s Snapshot) []Condition {
 func oldSecretCondition(s Snapshot) Condition {
 	lack := "not known before every shop is done"
 	if s.OldVersionShops > 0 {
-		lack = plural(s.OldVersionShops, "shop")
+		lack = Plural(s.OldVersionShops, "shop")
 	}
 	done := s.Counts.Open()+s.Counts.Parked == 0
 	return condition("no stored token needs the old secret", done && s.OldVersionShops == 0, "none does", lack)

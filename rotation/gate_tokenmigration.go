@@ -10,10 +10,10 @@ func migrationGate(s Snapshot) []Condition {
 	switch s.Phase {
 	case PhaseDeriving:
 		return append([]Condition{
-			condition("every stored shop is in the run", s.WalkDone, plural(s.Counts.Total, "shop"),
-				plural(s.Counts.Total, "shop")+" so far; a worker must be running"),
+			condition("every stored shop is in the run", s.WalkDone, Plural(s.Counts.Total, "shop"),
+				Plural(s.Counts.Total, "shop")+" so far; a worker must be running"),
 			condition("tokens are derived", s.Counts.Exchanged > 0, fmt.Sprintf("%d are", s.Counts.Exchanged),
-				fmt.Sprintf("none of %s: there is nothing to cut over to", plural(s.Counts.Total, "shop"))),
+				fmt.Sprintf("none of %s: there is nothing to cut over to", Plural(s.Counts.Total, "shop"))),
 		}, derivedConditions(s)...)
 	case PhaseDerived:
 		return append(settledConditions(s), checkConditions(s.Migration)...)
@@ -24,7 +24,7 @@ func migrationGate(s Snapshot) []Condition {
 	case PhaseScrubbed:
 		left, lack := s.Migration.LegacyLeft, notCounted
 		if s.Migration.Counted {
-			lack = counted(left, "shop", "still has", "still have") + " one: confirm scrubbed once more"
+			lack = Counted(left, "shop", "still has", "still have") + " one: confirm scrubbed once more"
 		}
 		return []Condition{
 			attested(s, PhaseScrubbed),
@@ -62,8 +62,8 @@ func checkConditions(m Migration) []Condition {
 		return []Condition{condition("derived tokens are checked", true, "by hand: the run was started with --sample 0, the note is the evidence", "")}
 	}
 	return []Condition{
-		condition("derived tokens are checked", m.Checked(), plural(m.CheckPlanned, "shop"),
-			fmt.Sprintf("%d of %s; a worker must be running", m.CheckDone, plural(m.CheckPlanned, "shop"))),
+		condition("derived tokens are checked", m.Checked(), Plural(m.CheckPlanned, "shop"),
+			fmt.Sprintf("%d of %s; a worker must be running", m.CheckDone, Plural(m.CheckPlanned, "shop"))),
 		condition("derived tokens work", m.CheckAlive > 0, fmt.Sprintf("%d do, %d do not", m.CheckAlive, m.CheckDead),
 			fmt.Sprintf("not one does, %d were refused", m.CheckDead)),
 	}

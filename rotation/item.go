@@ -87,7 +87,7 @@ func (c Counts) Settled() int { return c.Total - c.Open() }
 
 // Words tells what became of shops of which none is open.
 func (c Counts) Words() string {
-	words := plural(c.Proven, "shop") + " proven"
+	words := Plural(c.Proven, "shop") + " proven"
 	if c.Skipped > 0 {
 		words += fmt.Sprintf(", %d skipped", c.Skipped)
 	}

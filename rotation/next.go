@@ -146,15 +146,15 @@ func tableWords(s Snapshot) string {
 func nextExchanging(s Snapshot) Step {
 	c := s.Counts
 	if barren(s) {
-		return human(s, "report", fmt.Sprintf("not one of %s is proven, and nothing is left to try: see why, then retry them by class or by name, or cancel the run", plural(c.Total, "shop")))
+		return human(s, "report", fmt.Sprintf("not one of %s is proven, and nothing is left to try: see why, then retry them by class or by name, or cancel the run", Plural(c.Total, "shop")))
 	}
 	if c.Open() == 0 && c.Parked == 0 && s.Deliveries.Required && s.Deliveries.Undelivered() > 0 {
 		return nextDelivery(s.Deliveries)
 	}
 	if c.Open() > 0 || c.Parked == 0 {
-		return Step{Why: fmt.Sprintf("working: %d of %s settled", c.Settled(), plural(c.Total, "shop"))}
+		return Step{Why: fmt.Sprintf("working: %d of %s settled", c.Settled(), Plural(c.Total, "shop"))}
 	}
-	return human(s, "retry", counted(c.Parked, "shop", "is", "are")+" parked: see `rotator rotation report`, then retry or waive by name (`rotator rotation waive DOMAIN --reason …`)")
+	return human(s, "retry", Counted(c.Parked, "shop", "is", "are")+" parked: see `rotator rotation report`, then retry or waive by name (`rotator rotation waive DOMAIN --reason …`)")
 }
 
 // deliveryPatience is how long a token may be underway to the app before
@@ -162,7 +162,7 @@ func nextExchanging(s Snapshot) Step {
 const deliveryPatience = time.Minute
 
 func nextDelivery(d Deliveries) Step {
-	why := "the app is yet to acknowledge " + plural(d.Undelivered(), "new token")
+	why := "the app is yet to acknowledge " + Plural(d.Undelivered(), "new token")
 	if d.NoURL {
 		return Step{Command: "rotator app set --deliver-url URL", Human: true, Why: why + ", but has no URL any more: set one, or give it up with `rotator rotation tune --require-delivery=false`"}
 	}
@@ -186,10 +186,10 @@ func exportCommand(s Snapshot) string {
 func beforeRevoke(s Snapshot) string {
 	words := ""
 	if n := s.Deliveries.Undelivered(); n > 0 {
-		words = fmt.Sprintf("the app has not acknowledged %s yet (`rotator delivery list`); when it has, ", plural(n, "new token"))
+		words = fmt.Sprintf("the app has not acknowledged %s yet (`rotator delivery list`); when it has, ", Plural(n, "new token"))
 	}
 	if n := s.ToLoad - s.Deliveries.Undelivered(); n > 0 {
-		words += fmt.Sprintf("load the new tokens of %s into the app (`%s`), whose old ones die with the old secret; then ", plural(n, "shop"), exportCommand(s))
+		words += fmt.Sprintf("load the new tokens of %s into the app (`%s`), whose old ones die with the old secret; then ", Plural(n, "shop"), exportCommand(s))
 	}
 	return words
 }
@@ -199,7 +199,7 @@ func beforeRevoke(s Snapshot) string {
 func nextLateToken(s Snapshot) (Step, bool) {
 	switch r := s.Revocation; {
 	case !r.Done():
-		return Step{Why: fmt.Sprintf("looking at the tokens of %d shops once more, for which a call of an earlier run got another", r.Planned-r.NewAlive-r.NewDead)}, true
+		return Step{Why: fmt.Sprintf("looking at the tokens of %s once more, for which a call of an earlier run got another", Plural(r.Planned-r.NewAlive-r.NewDead, "shop"))}, true
 	case r.NewDead > 0:
 		return nextBroken(s), true
 	}
@@ -211,7 +211,7 @@ func nextBroken(s Snapshot) Step {
 		return human(s, "report", fmt.Sprintf("not one of %d new tokens lives, and the old ones are dead: it seems that the new secret is revoked, too. If it is: waive these shops (`rotator rotation waive DOMAIN --reason …`), "+
 			"finish the run (`%s`, `%s`), then `rotator secret add` another and `rotator rotation start --breach`; if it is not, send the re-install links of the report", r.NewDead, command(s, "confirm webhooks_single"), command(s, "confirm closed --confirm "+s.App)))
 	}
-	return human(s, "report", fmt.Sprintf("%d shops have no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", s.Revocation.NewDead))
+	return human(s, "report", fmt.Sprintf("%s no working token: send the re-install links of the report, then `rotator rotation waive DOMAIN --reason …`", Counted(s.Revocation.NewDead, "shop", "has", "have")))
 }
 
 // stillAlive says what old tokens that answer after the revoke mean.
@@ -234,7 +234,7 @@ func nextRevoked(s Snapshot) Step {
 	case WrongSecretRevoked(s):
 		return nextWrongRevoke(s)
 	case !r.Done():
-		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %d shops; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, r.Planned)}
+		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %s; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, Plural(r.Planned, "shop"))}
 	case r.OldAlive > 0:
 		return human(s, "confirm revoked --confirm "+s.App, stillAlive(s)+"; then say so again; `rotator rotation waive DOMAIN --reason …` accepts a shop whose former token was of the new secret already")
 	case r.NewDead > 0:

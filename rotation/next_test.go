@@ -51,7 +51,7 @@ func TestNext(t *testing.T) {
 		"cancelled at its start":    {rotation.PhasePrepared, func(s *rotation.Snapshot) { s.Cancelled = true; s.Counts = rotation.Counts{Total: 10, Pending: 10} }, "", false, "the run was cancelled; `rotator rotation start` begins another"},
 		"revoked":                   {rotation.PhaseRevoked, nil, "rotator rotation confirm webhooks_single", true, "the new secret only"},
 		"webhooks single":           {rotation.PhaseWebhooksSingle, nil, "rotator rotation confirm closed --confirm shopbot", true, "shredded"},
-		"single, a token came late": {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.NewAlive = 9, 9 }, "", false, "tokens of 1 shops once more"},
+		"single, a token came late": {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.NewAlive = 9, 9 }, "", false, "tokens of 1 shop once more"},
 		"single, a late one killed": {rotation.PhaseWebhooksSingle, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
 		"closed":                    {rotation.PhaseClosed, nil, "", false, "nothing is left to do"},
 		"closed and held":           {rotation.PhaseClosed, held(rotation.HeldPaused, "x"), "", false, "nothing is left to do"},

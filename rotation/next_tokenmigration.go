@@ -19,7 +19,7 @@ func nextMigration(s Snapshot) Step {
 		return nextCutover(s)
 	case PhaseScrubbed:
 		if n := s.Migration.LegacyLeft; n > 0 {
-			return human(s, "confirm scrubbed --app "+s.App, counted(n, "shop", "still has", "still have")+" a legacy credential: scrub once more")
+			return human(s, "confirm scrubbed --app "+s.App, Counted(n, "shop", "still has", "still have")+" a legacy credential: scrub once more")
 		}
 		return human(s, "confirm closed", "nothing of the legacy credentials is stored any more: the copies of tokens that the run kept can be shredded and the run closed")
 	}
@@ -38,13 +38,13 @@ func nextDeriving(s Snapshot) Step {
 	c := s.Counts
 	switch {
 	case !deriveSettled(s):
-		return Step{Why: fmt.Sprintf("deriving: %d of %s done", c.Total-underived(s), plural(c.Total, "shop"))}
+		return Step{Why: fmt.Sprintf("deriving: %d of %s done", c.Total-underived(s), Plural(c.Total, "shop"))}
 	case c.Exchanged > 0:
-		return Step{Why: fmt.Sprintf("derived: %d of %s; the worker goes on", c.Exchanged, plural(c.Total, "shop"))}
+		return Step{Why: fmt.Sprintf("derived: %d of %s; the worker goes on", c.Exchanged, Plural(c.Total, "shop"))}
 	case c.Parked > 0:
 		return human(s, "report", fmt.Sprintf("not one token could be derived: %d legacy tokens are malformed; see which, import them again and retry, or cancel the run", c.Parked))
 	}
-	return human(s, "cancel --confirm "+s.App, fmt.Sprintf("none of %s has a legacy token to derive from: nothing is to be migrated", plural(c.Total, "shop")))
+	return human(s, "cancel --confirm "+s.App, fmt.Sprintf("none of %s has a legacy token to derive from: nothing is to be migrated", Plural(c.Total, "shop")))
 }
 
 func nextDerived(s Snapshot) Step {
@@ -54,7 +54,7 @@ func nextDerived(s Snapshot) Step {
 	}
 	switch {
 	case !m.Checked():
-		return Step{Why: fmt.Sprintf("checking the derived tokens: %d of %d shops; the platform accepts them under a test app, or once the panel is switched", m.CheckDone, m.CheckPlanned)}
+		return Step{Why: fmt.Sprintf("checking the derived tokens: %d of %s; the platform accepts them under a test app, or once the panel is switched", m.CheckDone, Plural(m.CheckPlanned, "shop"))}
 	case m.CheckPlanned > 0 && m.CheckAlive == 0:
 		return human(s, "report", fmt.Sprintf("not one derived token works, %d were refused: is version %d the secret that was current when the legacy tokens were issued? Cancel the run and start it with another --secret-version", m.CheckDead, m.SecretVersion))
 	case m.CheckPlanned == 0:
@@ -68,9 +68,9 @@ func nextDerived(s Snapshot) Step {
 func nextUnsettled(s Snapshot) (Step, bool) {
 	switch {
 	case !deriveSettled(s):
-		return Step{Why: fmt.Sprintf("%s not derived yet, %d came late: the worker takes them in", counted(underived(s), "shop", "is", "are"), s.LateInstalls)}, true
+		return Step{Why: fmt.Sprintf("%s not derived yet, %d came late: the worker takes them in", Counted(underived(s), "shop", "is", "are"), s.LateInstalls)}, true
 	case s.Counts.Parked > 0:
-		return human(s, "report", counted(s.Counts.Parked, "shop", "is", "are")+" parked: import their legacy tokens again and `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)"), true
+		return human(s, "report", Counted(s.Counts.Parked, "shop", "is", "are")+" parked: import their legacy tokens again and `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)"), true
 	}
 	return Step{}, false
 }
@@ -79,16 +79,16 @@ func nextCutover(s Snapshot) Step {
 	c := s.Counts
 	switch {
 	case c.Open() > 0 || s.LateInstalls > 0:
-		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %s settled", c.Settled(), plural(c.Total, "shop"))}
+		return Step{Why: fmt.Sprintf("proving derived tokens after the switch: %d of %s settled", c.Settled(), Plural(c.Total, "shop"))}
 	case c.Parked > 0:
-		return human(s, "report --exceptions", fmt.Sprintf("%s broke: send the re-install links that this lists, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", plural(c.Parked, "shop")))
+		return human(s, "report --exceptions", fmt.Sprintf("%s broke: send the re-install links that this lists, then `rotator tokenmigration retry`, or accept each by name (`rotator tokenmigration waive DOMAIN --reason …`)", Plural(c.Parked, "shop")))
 	case c.Proven > 0 && !GateMet(boundGate(s.Bound)):
 		return Step{Why: "a worker reads the app's own table once more: " + unmet(boundGate(s.Bound))}
 	case c.Proven == 0:
-		return human(s, "report", fmt.Sprintf("not one of %s is proven, and nothing is left to try: see why, then retry them by class or by name; legacy credentials stay stored", plural(c.Total, "shop")))
+		return human(s, "report", fmt.Sprintf("not one of %s is proven, and nothing is left to try: see why, then retry them by class or by name; legacy credentials stay stored", Plural(c.Total, "shop")))
 	}
 	return human(s, "confirm scrubbed --app "+s.App, fmt.Sprintf(
-		"%s proven: remove the legacy credentials for good, also those of %d skipped and %d waived shops; drop the app's own legacy column afterwards%s", counted(c.Proven, "shop", "is", "are"), c.Skipped, c.Waived, bereft(s.Migration)))
+		"%s proven: remove the legacy credentials for good, also those of %d skipped and %d waived shops; drop the app's own legacy column afterwards%s", Counted(c.Proven, "shop", "is", "are"), c.Skipped, c.Waived, bereft(s.Migration)))
 }
 
 // bereft warns of the shops that lose their only credential, and says how they

@@ -200,8 +200,8 @@ func (o Outage) Words() string {
 	if o.Shops == 0 {
 		return "no shop has a token to lose"
 	}
-	words := fmt.Sprintf("%d shops are down from the revoke on: the first is back after %s, half of them after %s, the last after %s (%s of that is people's work, %s the exchange at %g calls/s)",
-		o.Shops, roughly(o.FirstSeconds), roughly(o.HalfSeconds), roughly(o.LastSeconds), roughly(o.HumanSeconds), roughly(o.ExchangeSeconds), o.CallsPerSecond)
+	words := fmt.Sprintf("%s down from the revoke on: the first is back after %s, half of them after %s, the last after %s (%s of that is people's work, %s the exchange at %g calls/s)",
+		Counted(o.Shops, "shop", "is", "are"), roughly(o.FirstSeconds), roughly(o.HalfSeconds), roughly(o.LastSeconds), roughly(o.HumanSeconds), roughly(o.ExchangeSeconds), o.CallsPerSecond)
 	if o.Windows > 1 {
 		words += fmt.Sprintf("; it needs %d refresh tokens, one after the other", o.Windows)
 	}

@@ -2,18 +2,18 @@ package rotation
 
 import "fmt"
 
-// plural is a number of things.
-func plural(n int, noun string) string {
+// Plural is a number of things, in words for people.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// counted is plural with the verb that goes with it.
-func counted(n int, noun, one, more string) string {
+// Counted is Plural with the verb that goes with it.
+func Counted(n int, noun, one, more string) string {
 	if n == 1 {
 		more = one
 	}
-	return plural(n, noun) + " " + more
+	return Plural(n, noun) + " " + more
 }

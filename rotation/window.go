@@ -146,8 +146,8 @@ func (v Verdict) FitsFresh() bool {
 func (l Load) sum(f Forecast) string {
 	parallel := max(l.InFlight, l.Workers) // each worker has one at least
 	calls := seconds(float64(l.Shops) * CallsPerShop * l.Latency.Seconds() * (1 + l.Retries) / float64(parallel))
-	text := fmt.Sprintf("%d shops × %d calls × %s × %.2f ÷ %d in flight",
-		l.Shops, CallsPerShop, short(l.Latency), 1+l.Retries, parallel)
+	text := fmt.Sprintf("%s × %d calls × %s × %.2f ÷ %d in flight",
+		Plural(l.Shops, "shop"), CallsPerShop, short(l.Latency), 1+l.Retries, parallel)
 	switch f.Bound {
 	case BoundMachine:
 		text += fmt.Sprintf(", at most %.0f shops/s by this machine", f.ShopsPerS)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 // What the scrub does to an app's own table: the legacy column is emptied with
@@ -130,7 +132,7 @@ func (t *Tx) DropLegacy(ctx context.Context, actor string, app App, b Binding) e
 		return fmt.Errorf("count legacy tokens: %w", b.fault(err))
 	}
 	if left > 0 {
-		return &BoundFault{Table: b.Name(), Why: fmt.Sprintf("has %d rows with a legacy token that the run has not settled: `rotator shop import --bound --dry-run` lists bad rows", left)}
+		return &BoundFault{Table: b.Name(), Why: fmt.Sprintf("has %s with a legacy token that the run has not settled: `rotator shop import --bound --dry-run` lists bad rows", rotation.Plural(int(left), "row"))}
 	}
 	return t.alterBound(ctx, actor, app, b, b.DropLegacyStatement())
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -16,7 +15,7 @@ type boundMet struct{ shops int }
 
 // Error implements error.
 func (m *boundMet) Error() string {
-	return fmt.Sprintf("%d shops are bound to rows of another table", m.shops)
+	return rotation.Counted(m.shops, "shop", "is bound to a row", "are bound to rows") + " of another table"
 }
 
 // writeDifferent commits a group of outcomes, of different items, and tells what

@@ -88,7 +88,7 @@ func (t *Tx) measure(ctx context.Context, r Run, s *rotation.Snapshot) error {
 		if shops > 0 {
 			s.Measured = &rotation.Measured{
 				LatencyMS: both / rotation.CallsPerShop,
-				How:       fmt.Sprintf("exchange and proof of the first %d shops", shops),
+				How:       "exchange and proof of the first " + rotation.Plural(shops, "shop"),
 			}
 		}
 		return nil

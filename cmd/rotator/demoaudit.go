@@ -125,10 +125,10 @@ func (d *demo) compareTokens(ctx context.Context, r *demoResult) error {
 func (r *demoResult) judge(shops int) {
 	r.fleet = shops
 	if r.Shops != shops {
-		r.problemf("%d shops are stored, the platform has %d", r.Shops, shops)
+		r.problemf("%s stored, the platform has %d", counted(r.Shops, "shop", "is", "are"), shops)
 	}
 	if r.Proven != r.Live {
-		r.problemf("%d shops are proven, the platform has %d live ones", r.Proven, r.Live)
+		r.problemf("%s proven, the platform has %d live", counted(r.Proven, "shop", "is", "are"), r.Live)
 	}
 	if n := r.calls.Misuse; n > 0 {
 		r.problemf("the simulator saw %s that a correct client never makes", plural(n, "call"))

@@ -27,7 +27,7 @@ func (d *demo) report(r demoResult) error {
 	err := d.printFacts(
 		fact{"result", verdict},
 		fact{"shops", outcome},
-		fact{"old tokens", fmt.Sprintf("%d of %d live shops dead, %d alive", r.OldTokensDead, r.Live, r.OldTokensAlive)},
+		fact{"old tokens", fmt.Sprintf("%d of %s dead, %d alive", r.OldTokensDead, plural(r.Live, "live shop"), r.OldTokensAlive)},
 		fact{"new tokens", fmt.Sprintf("%d of %d live shops alive", r.NewTokensAlive, r.Live)},
 		fact{"calls", fmt.Sprintf("%d exchanges, %d identity reads; %s", r.calls.Exchanges, r.calls.IdentityCalls, plural(r.calls.Misuse, "misuse"))},
 		fact{"faults", r.faults()},

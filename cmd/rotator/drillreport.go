@@ -12,8 +12,8 @@ func (c *cli) printDrill(r drillResult, oneOfMany bool) error {
 	case c.asJSON:
 		return c.printJSON(r)
 	case oneOfMany:
-		return c.printf("%d shops, %.0fms: eta_seconds %.2f real_seconds %.2f eta_error_percent %+.1f%s shops_per_min %.0f\n",
-			r.Shops, r.LatencyMS, r.ETA, r.Real, r.Error, r.canary(" after the canary "), r.ShopsPerMin)
+		return c.printf("%s, %.0fms: eta_seconds %.2f real_seconds %.2f eta_error_percent %+.1f%s shops_per_min %.0f\n",
+			plural(r.Shops, "shop"), r.LatencyMS, r.ETA, r.Real, r.Error, r.canary(" after the canary "), r.ShopsPerMin)
 	}
 	facts := []fact{
 		{"shops", fmt.Sprintf("%d at %.0fms a call, %d in flight", r.Shops, r.LatencyMS, r.InFlight)},
@@ -61,7 +61,7 @@ func (r drillResult) verdict() error {
 	case r.Scale != nil:
 		return exitWith(exitFailed, fmt.Errorf("the scaled run took %.0f s of a window of %.0f s", r.Real, r.Window), "repeat it when nothing else uses the machine")
 	case !r.Within:
-		return exitWith(exitFailed, fmt.Errorf("%d shops at %.0fms: the plan was off by %+.1f %%, more than %d %%", r.Shops, r.LatencyMS, r.Error, drillWithin),
+		return exitWith(exitFailed, fmt.Errorf("%s at %.0fms: the plan was off by %+.1f %%, more than %d %%", plural(r.Shops, "shop"), r.LatencyMS, r.Error, drillWithin),
 			"the estimate holds for a machine that does nothing else: repeat it on one")
 	case r.Fleet != nil && r.Fleet.Verdict.Outlook != rotation.OutlookFits:
 		return exitWith(exitNoFit, nil, "")

@@ -10,6 +10,8 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/haravan-rotator/rotator/rotation"
 )
 
 // printJSON prints v as one line of JSON on stdout: one object, or one line of
@@ -159,10 +161,4 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
-// plural is "1 shop" or "2 shops".
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+var plural, counted = rotation.Plural, rotation.Counted
