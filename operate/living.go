@@ -12,28 +12,51 @@ import (
 // may have left by themselves.
 const askedFew, askedMany = 5, 25
 
-// Answers counts what some shops said of one kind of token: clearly, that it lives or
-// is refused, or in another way.
-type Answers struct{ Asked, Alive, Refused int }
+// Answers counts what some shops said of one kind of token: that it lives or is
+// refused, or that they are gone, which says nothing of the others.
+type Answers struct{ Asked, Alive, Refused, Gone int }
 
 // Dead reports that none lives, and some are refused.
 func (a Answers) Dead() bool { return a.Alive == 0 && a.Refused > 0 }
 
-// Unclear reports that shops were asked, and none gave a clear answer.
-func (a Answers) Unclear() bool { return a.Asked > 0 && a.Alive+a.Refused == 0 }
+// Unclear reports that shops were asked that could tell, and none did.
+func (a Answers) Unclear() bool { return a.Asked > a.Gone && a.Alive+a.Refused == 0 }
 
 func (a Answers) plus(b Answers) Answers {
-	return Answers{a.Asked + b.Asked, a.Alive + b.Alive, a.Refused + b.Refused}
+	return Answers{a.Asked + b.Asked, a.Alive + b.Alive, a.Refused + b.Refused, a.Gone + b.Gone}
 }
 
-func askLiving(ctx context.Context, client Identifier, tokens []store.Token) (Answers, error) {
+func askLiving(ctx context.Context, client Identifier, tokens []store.Token) (a Answers, err error) {
 	p := Plan{Sampled: map[string]int{}}
 	if _, err := p.ask(ctx, client, tokens); err != nil {
-		return Answers{}, err
+		return a, err
 	}
-	return Answers{
-		Asked: total(p.Sampled), Alive: p.Sampled["alive"] + p.Sampled[string(rotation.ClassScope)], Refused: p.Sampled[string(rotation.ClassUnauthorized)],
-	}, nil
+	for class, n := range p.Sampled {
+		a.Asked += n
+		switch class := rotation.Class(class); {
+		case class == "alive", class == rotation.ClassScope:
+			a.Alive += n
+		case class == rotation.ClassUnauthorized:
+			a.Refused += n
+		case class.ShopIsGone():
+			a.Gone += n
+		}
+	}
+	return a, nil
+}
+
+// askMore asks a few shops and, if none of their tokens lives, many.
+func askMore(ctx context.Context, client Identifier, sample func(n int) ([]store.Token, error)) (a Answers, err error) {
+	for _, n := range []int{askedFew, askedMany} {
+		tokens, err := sample(n)
+		if err != nil {
+			return a, err
+		}
+		if a, err = askLiving(ctx, client, tokens); err != nil || a.Alive > 0 || a.Unclear() || len(tokens) < n {
+			return a, err
+		}
+	}
+	return a, nil
 }
 
 // AskRevoked asks a few shops under the token that the run's revoke was to kill.
@@ -48,15 +71,7 @@ func AskRevoked(ctx context.Context, s *store.Store, client Identifier, run stor
 // AskNew asks some shops under the tokens that the run gave them, before the old ones
 // may die; and, where none of these lives, under those that it replaced.
 func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Run) (fresh, former Answers, err error) {
-	for _, n := range []int{askedFew, askedMany} {
-		tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, n)
-		if err != nil {
-			return fresh, former, err
-		}
-		if fresh, err = askLiving(ctx, client, tokens); err != nil || !fresh.Dead() || len(tokens) < n {
-			break
-		}
-	}
+	fresh, err = askMore(ctx, client, func(n int) ([]store.Token, error) { return s.SampleOf(ctx, run.AppID, run.NewSecretID, n) })
 	if err != nil || !fresh.Dead() {
 		return fresh, former, err
 	}
@@ -78,21 +93,17 @@ func (k Kinds) Before() Answers { return k.Others.plus(k.Former) }
 // Unclear reports that of a kind that shops were asked for nothing was seen.
 func (k Kinds) Unclear() bool { return k.Active.Unclear() || k.Others.Unclear() || k.Former.Unclear() }
 
-// AskKinds asks a few shops under each kind of token.
+// AskKinds asks some shops under each kind of token.
 func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.App, active, retiring store.Secret) (seen Kinds, err error) {
 	for _, kind := range []struct {
 		to     *Answers
-		sample func() ([]store.Token, error)
+		sample func(n int) ([]store.Token, error)
 	}{
-		{&seen.Active, func() ([]store.Token, error) { return s.SampleOf(ctx, app.ID, active.ID, askedFew) }},
-		{&seen.Others, func() ([]store.Token, error) { return s.SampleBut(ctx, app.ID, active.ID, askedFew) }},
-		{&seen.Former, func() ([]store.Token, error) { return formerOf(ctx, s, app, active, retiring) }},
+		{&seen.Active, func(n int) ([]store.Token, error) { return s.SampleOf(ctx, app.ID, active.ID, n) }},
+		{&seen.Others, func(n int) ([]store.Token, error) { return s.SampleBut(ctx, app.ID, active.ID, n) }},
+		{&seen.Former, func(n int) ([]store.Token, error) { return formerOf(ctx, s, app, active, retiring, n) }},
 	} {
-		tokens, err := kind.sample()
-		if err != nil {
-			return seen, err
-		}
-		if *kind.to, err = askLiving(ctx, client, tokens); err != nil {
+		if *kind.to, err = askMore(ctx, client, kind.sample); err != nil {
 			return seen, err
 		}
 	}
@@ -100,7 +111,7 @@ func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.
 }
 
 // formerOf are some of the tokens that LoseSecret would take back.
-func formerOf(ctx context.Context, s *store.Store, app store.App, active, retiring store.Secret) ([]store.Token, error) {
+func formerOf(ctx context.Context, s *store.Store, app store.App, active, retiring store.Secret, n int) ([]store.Token, error) {
 	runs, err := s.Runs(ctx, app.ID)
 	if err != nil {
 		return nil, err
@@ -109,7 +120,7 @@ func formerOf(ctx context.Context, s *store.Store, app store.App, active, retiri
 		if r.NewSecretID != active.ID || r.OldSecretID != retiring.ID || r.CancelledAt == nil {
 			continue
 		}
-		if tokens, err := s.SampleFormer(ctx, r.ID, askedFew); err != nil || len(tokens) > 0 {
+		if tokens, err := s.SampleFormer(ctx, r.ID, n); err != nil || len(tokens) > 0 {
 			return tokens, err
 		}
 	}

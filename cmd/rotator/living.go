@@ -115,6 +115,8 @@ func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App
 			return refuse("see in the dashboard which version lives: `rotator secret identify`", "%s asked accept their token of it, and none accepts one of the version before", plural(seen.Active.Alive, "shop"))
 		case seen.Active.Alive > 0:
 			c.notef("warning: %s asked still accept their token of version %d: revoke it in the dashboard if it has leaked", plural(seen.Active.Alive, "shop"), version)
+		case seen.Before().Alive+seen.Before().Refused == 0:
+			c.notef("warning: no shop that was asked can tell whether tokens of version %d live: they are frozen or gone", retiring.Version)
 		}
 		back = seen.Former.Alive > 0
 		return nil

@@ -137,7 +137,7 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 			if !before {
 				r.says(r.exits(exitRefused, "", "rotation", "start"), "run 1 was cancelled because version 2 was revoked instead of version 1", "`rotator secret discard 2 --lost --confirm main`")
 			}
-			r.says(r.exits(exitRefused, "", "rotation", "start", "--breach", "--confirm", "main"), "not one of 5 shops asked accepts its token of version 2, to which the run would go, and 5 accept one of version 1", "`rotator secret discard 2 --lost --confirm main`")
+			r.says(r.exits(exitRefused, "", "rotation", "start", "--breach", "--confirm", "main"), "not one of 12 shops asked accepts its token of version 2, to which the run would go, and 5 accept one of version 1", "`rotator secret discard 2 --lost --confirm main`")
 			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "version 1", "12 shops")
 			list := r.ok("", "shop", "export").stdout
 			for shop, token := range former {
@@ -241,4 +241,23 @@ func TestALostSecretIsKeptWhileNothingCanBeSeen(t *testing.T) {
 	must(t, discard(sim, 1)) // the wrong one: what is in use lives
 	r.says(r.exits(exitRefused, "", "secret", "discard", "2", "--lost", "--confirm", "main"), "5 shops asked accept their token of it, and none accepts one of the version before")
 	r.ok("", "secret", "list")
+}
+
+// The shops that have a token of the version before are frozen: they tell nothing of
+// the others, and would tell nothing for ever.
+func TestFrozenShopsKeepNoLostSecret(t *testing.T) {
+	t.Parallel()
+	r, sim := newLossFleet(t, haravansim.Options{Shops: 20})
+	before := map[string]string{}
+	for s := range sim.Shops {
+		before[s.Domain] = s.AccessToken
+	}
+	r.half(sim)
+	for s := range sim.Shops {
+		if s.AccessToken == before[s.Domain] {
+			must(t, sim.Freeze(s.Domain))
+		}
+	}
+	must(t, discard(sim, 2))
+	r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "8 shops: the former token is current again")
 }
