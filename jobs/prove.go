@@ -21,6 +21,9 @@ func (a *attempt) prove(ctx context.Context, token secret.String) (ended bool) {
 		SecretID:    cmp.Or(a.secretID, a.claim.NewSecretID, a.run.view().NewSecretID),
 		ExchangedAt: a.mintedAt,
 	}
+	if a.claim.SecretID != a.run.view().OldSecretID {
+		proof.OldSecretID = a.claim.SecretID
+	}
 	if a.latency > 0 {
 		proof.Latency = a.latency + took // both calls of one attempt
 	}

@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"slices"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -68,14 +67,15 @@ func AskRevoked(ctx context.Context, s *store.Store, client Identifier, run stor
 	return askLiving(ctx, client, tokens)
 }
 
-// AskNew asks some shops under the tokens that the run gave them, before the old ones
-// may die; and, where none of these lives, under those that it replaced.
+// AskNew asks some shops under the tokens of the run's new secret, before the old ones
+// may die; and, where none of these lives, under those of the old one that this run, or
+// one before it that was cancelled, replaced by them.
 func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Run) (fresh, former Answers, err error) {
 	fresh, err = askMore(ctx, client, func(n int) ([]store.Token, error) { return s.SampleOf(ctx, run.AppID, run.NewSecretID, n) })
 	if err != nil || !fresh.Dead() {
 		return fresh, former, err
 	}
-	tokens, err := s.SampleFormer(ctx, run.ID, askedMany)
+	tokens, err := s.SampleFormer(ctx, run.AppID, run.NewSecretID, run.OldSecretID, askedMany)
 	if err == nil {
 		former, err = askLiving(ctx, client, tokens)
 	}
@@ -83,15 +83,15 @@ func AskNew(ctx context.Context, s *store.Store, client Identifier, run store.Ru
 }
 
 // Kinds is what some shops answered under tokens of the app's active secret, under
-// others that shops have, and under those of the retiring one that cancelled runs
-// replaced by tokens of the active one.
+// others that shops have, and under those of the retiring one that runs replaced by
+// tokens of the active one.
 type Kinds struct{ Active, Others, Former Answers }
 
 // Before is of all that are not of the active secret.
 func (k Kinds) Before() Answers { return k.Others.plus(k.Former) }
 
-// Unclear reports that of a kind that shops were asked for nothing was seen.
-func (k Kinds) Unclear() bool { return k.Active.Unclear() || k.Others.Unclear() || k.Former.Unclear() }
+// Unclear reports that nothing was seen of the active secret's tokens, or of the others.
+func (k Kinds) Unclear() bool { return k.Active.Unclear() || k.Before().Unclear() }
 
 // AskKinds asks some shops under each kind of token.
 func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.App, active, retiring store.Secret) (seen Kinds, err error) {
@@ -101,28 +101,13 @@ func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.
 	}{
 		{&seen.Active, func(n int) ([]store.Token, error) { return s.SampleOf(ctx, app.ID, active.ID, n) }},
 		{&seen.Others, func(n int) ([]store.Token, error) { return s.SampleBut(ctx, app.ID, active.ID, n) }},
-		{&seen.Former, func(n int) ([]store.Token, error) { return formerOf(ctx, s, app, active, retiring, n) }},
+		{&seen.Former, func(n int) ([]store.Token, error) {
+			return s.SampleFormer(ctx, app.ID, active.ID, retiring.ID, n)
+		}},
 	} {
 		if *kind.to, err = askMore(ctx, client, kind.sample); err != nil {
 			return seen, err
 		}
 	}
 	return seen, nil
-}
-
-// formerOf are some of the tokens that LoseSecret would take back.
-func formerOf(ctx context.Context, s *store.Store, app store.App, active, retiring store.Secret, n int) ([]store.Token, error) {
-	runs, err := s.Runs(ctx, app.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range slices.Backward(runs) { // a later one may have replaced tokens of the active secret
-		if r.NewSecretID != active.ID || r.OldSecretID != retiring.ID || r.CancelledAt == nil {
-			continue
-		}
-		if tokens, err := s.SampleFormer(ctx, r.ID, n); err != nil || len(tokens) > 0 {
-			return tokens, err
-		}
-	}
-	return nil, nil
 }

@@ -15,7 +15,7 @@ import (
 var leftTokens = sql(`select i.position, i.shop_id, i.generation, i.new_token, i.run_id, coalesce(i.new_token_secret_id, r.new_secret_id, 0), coalesce(i.exchanged_at, 'epoch')
 	from rotator.items i join rotator.runs r on r.id = i.run_id
 	where r.app_id = $1 and r.kind = 'rotation' and r.cancelled_at is not null and i.new_token is not null and i.class is distinct from 'wrong_shop'
-		and not exists (select from rotator.secrets x where x.id = coalesce(i.new_token_secret_id, r.new_secret_id) and x.state = 'revoked' and x.activated_at is not null)
+		and not ` + ofLostSecret + `
 	order by i.run_id, i.position`)
 
 // adoptLeft makes tokens current that a cancelled run's attempts stored and did
@@ -25,11 +25,17 @@ func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
 	if err := t.settleMinted(ctx, mintedLeft, appID); err != nil {
 		return err
 	}
-	return t.adopt(ctx, leftTokens, appID)
+	if err := t.adopt(ctx, leftTokens, appID); err != nil {
+		return err
+	}
+	if _, err := t.tx.Exec(ctx, emptyLost, appID); err != nil {
+		return fmt.Errorf("empty tokens of a lost secret: %w", err)
+	}
+	return nil
 }
 
-// adopt swaps the unproven tokens that a statement finds, fenced like any swap,
-// and empties them. Its columns are position, shop, generation, token, run, the
+// adopt swaps the unproven tokens that a statement finds, fenced like any swap, keeps
+// those that they replace, which may live on, and empties them. Its columns are position, shop, generation, token, run, the
 // secret that minted the token and when that was stored.
 func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	found, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (*Outcome, error) {
@@ -50,8 +56,21 @@ func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	}
 	found = slices.DeleteFunc(found, func(o *Outcome) bool { return o.New.IsZero() })
 	// A shop whose token was replaced meanwhile has a newer one: it keeps that.
-	if err := t.adoptTokens(ctx, lastOfEach(found)); err != nil {
+	chosen := lastOfEach(found)
+	if err := t.readReplaced(ctx, chosen); err != nil {
 		return err
+	}
+	unswapped, _, err := t.adoptTokens(ctx, chosen)
+	if err != nil {
+		return err
+	}
+	for _, o := range chosen {
+		if unswapped[o.Claim.key()] || o.Old.IsZero() {
+			continue
+		}
+		if err := t.keepReplaced(ctx, o); err != nil {
+			return err
+		}
 	}
 	for _, o := range found {
 		if _, err := t.tx.Exec(ctx, emptyToken, o.Claim.RunID, o.Claim.Position); err != nil {
@@ -74,6 +93,56 @@ func lastOfEach(found []*Outcome) []*Outcome {
 	}
 	return slices.DeleteFunc(slices.Clone(found), func(o *Outcome) bool { return last[o.Claim.ShopID] != o })
 }
+
+// readReplaced reads the tokens that a group is about to replace.
+func (t *Tx) readReplaced(ctx context.Context, group []*Outcome) error {
+	of := make(map[int64]*Outcome, len(group))
+	ids := make([]int64, len(group))
+	for i, o := range group {
+		of[o.Claim.ShopID], ids[i] = o, o.Claim.ShopID
+	}
+	rows, err := t.tx.Query(ctx, readReplaced, ids)
+	if err != nil {
+		return fmt.Errorf("read tokens that are replaced: %w", err)
+	}
+	var id, secretID int64
+	var sealed []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &sealed, &secretID}, func() error {
+		// One that does not open is of no use to anybody.
+		if token, err := t.keys.Open(sealed, accessTokenAt(id)); err == nil {
+			of[id].Old, of[id].OldSecretID = token, secretID
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read tokens that are replaced: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) keepReplaced(ctx context.Context, o *Outcome) error {
+	sealed, err := t.keys.Seal(o.Old, oldTokenAt(o.Claim.RunID, o.Claim.Position))
+	if err == nil {
+		_, err = t.tx.Exec(ctx, keepReplaced, o.Claim.RunID, o.Claim.Position, sealed, o.OldSecretID)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a token that was replaced: %w", err)
+	}
+	return nil
+}
+
+var (
+	readReplaced = sql(`select id, access_token, coalesce(secret_id, 0) from rotator.shops where id = any($1) and access_token is not null`)
+	keepReplaced = sql(`update rotator.items set old_token = $3, old_secret_id = nullif($4::bigint, 0) where run_id = $1 and position = $2 and old_token is null`)
+	// What leftTokens leaves out.
+	emptyLost = sql(`update rotator.items i set new_token = null, state = case when i.state = 'exchanged' then 'parked' else i.state end,
+			detail = coalesce(i.detail, 'its new token was of a secret that is lost'), next_attempt_at = null
+		from rotator.runs r where r.id = i.run_id and r.app_id = $1 and r.kind = 'rotation' and r.cancelled_at is not null and i.new_token is not null
+			and ` + ofLostSecret)
+)
+
+// ofLostSecret is an item's new token whose secret made tokens and is dead.
+const ofLostSecret = `exists (select from rotator.secrets x where x.id = coalesce(i.new_token_secret_id, r.new_secret_id) and x.state = 'revoked' and x.activated_at is not null)`
 
 var emptyToken = sql(`update rotator.items set new_token = null, state = case when state = 'exchanged' then 'parked' else state end,
 	detail = coalesce(detail, 'its new token was adopted unproven'), next_attempt_at = null

@@ -62,11 +62,11 @@ func (t *Tx) pushCurrent(ctx context.Context, b *boundTable, shops []int64) (wri
 // adoptTokens swaps tokens that no proof stands behind, and writes them into
 // their shops' rows as far as these can be written now: the next reading of the
 // table restores the others.
-func (t *Tx) adoptTokens(ctx context.Context, group []*Outcome) error {
+func (t *Tx) adoptTokens(ctx context.Context, group []*Outcome) (unswapped map[key]bool, behind int, err error) {
 	t.writesBound = true
 	defer func() { t.writesBound = false }()
-	if _, err := t.swapTokens(ctx, group); err != nil {
-		return err
+	if unswapped, err = t.swapTokens(ctx, group); err != nil {
+		return nil, 0, err
 	}
 	ids := make([]int64, len(group))
 	for i, o := range group {
@@ -74,23 +74,25 @@ func (t *Tx) adoptTokens(ctx context.Context, group []*Outcome) error {
 	}
 	bound, err := boundShops(ctx, t.tx, ids)
 	if err != nil || len(bound) == 0 {
-		return err
+		return unswapped, 0, err
 	}
 	byApp := map[int64][]int64{}
 	for _, shop := range bound {
 		byApp[shop.appID] = append(byApp[shop.appID], shop.id)
 	}
 	for appID, ids := range byApp {
-		if err := t.pushAdopted(ctx, appID, ids); err != nil {
-			return err
+		n, err := t.pushAdopted(ctx, appID, ids)
+		if err != nil {
+			return nil, 0, err
 		}
+		behind += n
 	}
-	return nil
+	return unswapped, behind, nil
 }
 
-func (t *Tx) pushAdopted(ctx context.Context, appID int64, ids []int64) error {
+func (t *Tx) pushAdopted(ctx context.Context, appID int64, ids []int64) (behind int, err error) {
 	// A savepoint: a table that cannot be written must not stop a cancel.
-	err := pgx.BeginFunc(ctx, t.tx, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, t.tx, func(tx pgx.Tx) error {
 		inner := &Tx{tx: tx, keys: t.keys}
 		b, err := inner.boundTable(ctx, appID)
 		if err != nil {
@@ -99,18 +101,21 @@ func (t *Tx) pushAdopted(ctx context.Context, appID int64, ids []int64) error {
 		if err := inner.waitShortly(ctx); err != nil {
 			return err
 		}
-		_, _, err = inner.pushCurrent(ctx, b, ids)
+		_, behind, err = inner.pushCurrent(ctx, b, ids)
 		return err
 	})
 	var fault *BoundFault
-	if err != nil && !errors.As(err, &fault) && !errors.Is(err, ErrNotBound) {
-		return fmt.Errorf("write adopted tokens into the bound table: %w", err)
+	switch {
+	case errors.As(err, &fault):
+		behind = len(ids)
+	case err != nil && !errors.Is(err, ErrNotBound):
+		return 0, fmt.Errorf("write adopted tokens into the bound table: %w", err)
 	}
 	// What comes after waits as long as it must.
 	if _, err := t.tx.Exec(ctx, boundImpatient); err != nil {
-		return fmt.Errorf("wait as before: %w", err)
+		return 0, fmt.Errorf("wait as before: %w", err)
 	}
-	return nil
+	return behind, nil
 }
 
 var boundImpatient = sql(`select set_config('lock_timeout', (select reset_val from pg_settings where name = 'lock_timeout'), true),

@@ -50,7 +50,8 @@ func (s *Store) SkipWithToken(ctx context.Context, o Outcome) (written bool, err
 			if written = tag.RowsAffected() == 1; !written {
 				return nil
 			}
-			return tx.adoptTokens(ctx, []*Outcome{&o}) // an install that was faster stays
+			_, _, err = tx.adoptTokens(ctx, []*Outcome{&o}) // an install that was faster stays
+			return err
 		})
 	})
 	return written, err

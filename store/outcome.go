@@ -38,8 +38,9 @@ type Outcome struct {
 	// ExchangedAt is when New was stored, for proven; by this process's clock,
 	// of which only the time since then is used.
 	ExchangedAt time.Time
-	// SecretID is the version that minted New, 0 for the run's own.
-	SecretID int64
+	// SecretID is the version that minted New, 0 for the run's own; OldSecretID the one
+	// that minted Old, 0 for the run's old one.
+	SecretID, OldSecretID int64
 	// Unsent: nothing was asked of the platform, so that the claim was no try.
 	Unsent bool
 	// Acted tells, of others than unknown, that a token may have been minted that
@@ -102,10 +103,11 @@ var (
 			latency_ms = coalesce(nullif(x.latency_ms, 0), i.latency_ms),
 			exchanged_at = coalesce(i.exchanged_at, now() - x.exchanged_ms * interval '1 millisecond'),
 			proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
+			old_secret_id = case when i.old_token is null then nullif(x.old_secret_id, 0) else i.old_secret_id end,
 			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null
 		from (select ($1::bigint[])[k] as run_id, ($2::bigint[])[k] as position, ($3::int[])[k] as attempt, ($4::bool[])[k] as with_batch,
 				($5::bigint[])[k] as generation, ($6::int[])[k] as age_ms, ($7::int[])[k] as latency_ms, old_token,
-				($9::text[])[k] as class, ($10::text[])[k] as detail, ($11::int[])[k] as exchanged_ms
+				($9::text[])[k] as class, ($10::text[])[k] as detail, ($11::int[])[k] as exchanged_ms, ($12::bigint[])[k] as old_secret_id
 			from unnest($8::bytea[]) with ordinality as u (old_token, k)) x
 		where ` + stillHeld + ` and i.state <> 'claimed'
 		returning i.run_id, i.position`)
@@ -273,6 +275,10 @@ func (t *Tx) writeProven(ctx context.Context, group []*Outcome, written map[key]
 	if slices.ContainsFunc(group, func(o *Outcome) bool { return o.Class != "" || o.Detail != "" }) {
 		classes, details = make([]string, len(group)), make([]string, len(group))
 	}
+	var oldSecrets []int64
+	if slices.ContainsFunc(group, func(o *Outcome) bool { return o.OldSecretID != 0 }) {
+		oldSecrets = make([]int64, len(group))
+	}
 	agesOfToken := make([]int32, 0, len(group))
 	for i, o := range group {
 		var old []byte
@@ -286,9 +292,12 @@ func (t *Tx) writeProven(ctx context.Context, group []*Outcome, written map[key]
 		if classes != nil {
 			classes[i], details[i] = string(o.Class), o.Detail
 		}
+		if oldSecrets != nil {
+			oldSecrets[i] = o.OldSecretID
+		}
 	}
 	proven := make(map[key]bool, len(group))
-	if err := t.collectKeys(ctx, proven, writeProven, c.held(olds, classes, details, agesOfToken)...); err != nil {
+	if err := t.collectKeys(ctx, proven, writeProven, c.held(olds, classes, details, agesOfToken, oldSecrets)...); err != nil {
 		return nil, fmt.Errorf("write proofs: %w", err)
 	}
 	swaps := make([]*Outcome, 0, len(group))

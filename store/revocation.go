@@ -61,7 +61,8 @@ var (
 		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven'`)
 	readAlive = sql(`select s.domain from rotator.items i join rotator.runs r on r.id = i.run_id join rotator.shops s on s.id = i.shop_id
 		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven' and not i.old_dead order by i.position`)
-	shredItems = sql(`update rotator.items set old_token = null, new_token = null
+	// What is exchanged has a token, by the table's rule.
+	shredItems = sql(`update rotator.items set old_token = null, new_token = null, state = case when state = 'exchanged' then 'parked' else state end
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
 	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
 	// Groups that no keyring here opened, and those that came when their run was over,

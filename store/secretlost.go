@@ -16,28 +16,41 @@ var (
 		where n.app_id = $1 and n.version = $2 and n.state = 'active'
 			and not exists (select from rotator.runs r where r.app_id = n.app_id and r.closed_at is null and r.cancelled_at is null)
 		order by o.version desc limit 1 for update of n, o`)
-	// Of several runs between the two the first replaced a token that was not of the lost
-	// secret.
-	formerTokens = sql(`select i.position, i.shop_id, s.token_generation, i.old_token, i.run_id
-		from rotator.shops s join rotator.runs r on r.app_id = s.app_id join rotator.items i on i.run_id = r.id and i.shop_id = s.id
-		where s.app_id = $1 and s.secret_id = $2 and r.new_secret_id = $2 and r.old_secret_id = $3 and r.cancelled_at is not null
-			and i.old_token is not null and s.id > $4 order by s.id, r.id limit $5`)
+	formerTokens = sql(`select i.position, i.shop_id, s.token_generation, i.old_token, i.run_id ` + formerOf + ` and s.id > $4 order by s.id limit $5`)
+	countLost    = sql(`select count(*) from rotator.shops where app_id = $1 and secret_id = $2 and access_token is not null and excluded_at is null`)
 )
+
+// formerOf are the tokens of the secret $3 that runs replaced by those that the app's
+// shops have now, of the secret $2: an install since would have raised the generation.
+const formerOf = `from rotator.shops s join rotator.runs r on r.app_id = s.app_id and r.kind = 'rotation'
+	join rotator.items i on i.run_id = r.id and i.shop_id = s.id
+	where s.app_id = $1 and s.secret_id = $2 and i.old_token is not null and i.generation + 1 = s.token_generation
+		and coalesce(i.old_secret_id, r.old_secret_id) = $3`
+
+// Lost is what came of giving a secret up.
+type Lost struct {
+	// Active is the version that is in use then.
+	Active int
+	// TakenBack counts the shops that have their former token again; Behind those of
+	// them whose row in the app's own table could not be written, Left the other ones,
+	// whose token is of the version that was given up.
+	TakenBack, Behind, Left int
+}
 
 // LoseSecret gives up the version that is in use, because it has leaked or died at
 // the platform, and goes back to the one before, which lives; with back to the tokens,
 // too, that runs replaced by its. The other ones count as dead, and the next run
-// exchanges all. It tells which version is in use then, and how many shops have their
-// former token again. ErrConflict when it is not active, when no other lives, or when
-// a run is open.
-func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version int, back bool) (active, taken int, err error) {
+// exchanges all. ErrConflict when it is not active, when no other lives, or when a run
+// is open.
+func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version int, back bool) (l Lost, err error) {
 	err = againIfDeadlocked(func() error {
 		return s.InTx(ctx, func(tx *Tx) error {
 			if _, err := tx.tx.Exec(ctx, lockApp, app.ID); err != nil {
 				return fmt.Errorf("lock the app: %w", err)
 			}
+			l = Lost{}
 			var lost, before int64
-			err := tx.tx.QueryRow(ctx, lostSecret, app.ID, version).Scan(&lost, &before, &active)
+			err := tx.tx.QueryRow(ctx, lostSecret, app.ID, version).Scan(&lost, &before, &l.Active)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return fmt.Errorf("give up secret version %d: %w", version, ErrConflict)
 			}
@@ -51,24 +64,27 @@ func (s *Store) LoseSecret(ctx context.Context, actor string, app App, version i
 			if err := tx.exactlyOne(ctx, "go back to the secret before", unswitchOld, before); err != nil {
 				return err
 			}
-			if taken = 0; back {
-				if taken, err = tx.takeBack(ctx, app.ID, lost, before); err != nil {
+			if back {
+				if err := tx.takeBack(ctx, app.ID, lost, before, &l); err != nil {
 					return err
 				}
 			}
-			return tx.Log(ctx, actor, "secret.lost", 0, map[string]any{"app": app.Name, "version": version, "active": active, "shops": taken})
+			if err := tx.tx.QueryRow(ctx, countLost, app.ID, lost).Scan(&l.Left); err != nil {
+				return fmt.Errorf("count tokens of the lost secret: %w", err)
+			}
+			return tx.Log(ctx, actor, "secret.lost", 0, map[string]any{"app": app.Name, "version": version, "active": l.Active, "shops": l.TakenBack, "left": l.Left})
 		})
 	})
-	return active, taken, err
+	return l, err
 }
 
 // takeBackPage former tokens are unsealed and sealed again at a time.
 const takeBackPage = 2000
 
-// takeBack makes the tokens current again that cancelled runs replaced by ones of a
-// secret that is lost: whatever else becomes of them, those are dead. The app is told
-// as of any swap, and its own table gets them.
-func (t *Tx) takeBack(ctx context.Context, appID, lost, before int64) (taken int, err error) {
+// takeBack makes the tokens current again that runs replaced by ones of a secret that
+// is lost: whatever else becomes of them, those are dead. The app is told as of any
+// swap, and its own table gets them.
+func (t *Tx) takeBack(ctx context.Context, appID, lost, before int64, l *Lost) error {
 	for after := int64(0); ; {
 		page, err := collect(ctx, t.tx, "read former tokens", func(row pgx.CollectableRow) (*Outcome, error) {
 			o := &Outcome{SecretID: before}
@@ -83,7 +99,7 @@ func (t *Tx) takeBack(ctx context.Context, appID, lost, before int64) (taken int
 			return o, nil
 		}, formerTokens, appID, lost, before, after, takeBackPage)
 		if err != nil || len(page) == 0 {
-			return taken, err
+			return err
 		}
 		var group []*Outcome
 		for _, o := range page {
@@ -92,9 +108,11 @@ func (t *Tx) takeBack(ctx context.Context, appID, lost, before int64) (taken int
 			}
 			after = o.Claim.ShopID
 		}
-		if err := t.adoptTokens(ctx, group); err != nil {
-			return taken, fmt.Errorf("take former tokens back: %w", err)
+		unswapped, behind, err := t.adoptTokens(ctx, group)
+		if err != nil {
+			return fmt.Errorf("take former tokens back: %w", err)
 		}
-		taken += len(group)
+		l.TakenBack += len(group) - len(unswapped)
+		l.Behind += behind
 	}
 }

@@ -19,8 +19,8 @@ func TestALostSecretGivesWayToTheOneBefore(t *testing.T) {
 	t.Parallel()
 	r, _, claims := claimAll(t, 2)
 	lose := func(version int) (int, error) {
-		active, _, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, version, true)
-		return active, err
+		l, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, version, true)
+		return l.Active, err
 	}
 	exec(t, r.DB, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
 	if _, err := lose(2); !errors.Is(err, store.ErrConflict) {
@@ -46,14 +46,25 @@ func TestALostSecretGivesWayToTheOneBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.StartRun(ctx, storetest.Actor, store.NewRun{
+	var next store.Run
+	r.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		next, err = tx.StartRun(ctx, storetest.Actor, store.NewRun{
 			App: r.app, Kind: rotation.KindRotation, Mode: rotation.ModePlanned, OldSecretID: r.run.OldSecretID, NewSecretID: third.ID, Settings: oneWave,
 		})
 		return err
 	})
 	if got := r.token(t, claims[0].Domain); got != was {
 		t.Errorf("a token of the lost secret became current: %s", got)
+	}
+	left := ask[string](t, r.DB, "select state || ' ' || (new_token is null) from rotator.items where run_id = "+fmt.Sprint(r.run.ID)+" order by position limit 1")
+	if diff := cmp.Diff([]string{"parked true"}, left); diff != "" {
+		t.Errorf("the item of the late token (-want +got):\n%s", diff)
+	}
+	// What another build left so, or a token that does not open, must not keep the
+	// next run from its close.
+	exec(t, r.DB, "update rotator.items set state = 'exchanged', new_token = 'x' where position = 1")
+	if err := r.ShredTokens(t.Context(), next, func(int64, int64) {}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -70,8 +81,8 @@ func TestALostSecretsTokensLeaveTheAppsTable(t *testing.T) {
 	r.onApp(t, `update app."Shops" set access_token = 'token-1' where "shop domain" ilike '%shop-1.%'`)
 	exec(t, r.admin, "update rotator.runs set cancelled_at = now()")
 	exec(t, r.admin, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
-	if active, taken, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2, true); err != nil || active != 1 || taken != 3 {
-		t.Fatal(active, taken, err)
+	if l, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2, true); err != nil || l != (store.Lost{Active: 1, TakenBack: 3}) {
+		t.Fatal(l, err)
 	}
 	r.read(t)
 	for i := range 3 {

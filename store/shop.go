@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,8 +43,7 @@ var (
 		where app_id = $1 and access_token is not null and excluded_at is null and secret_id is distinct from $3 order by md5(id::text) limit $2`)
 	sampleOf = sql(`select id, domain, access_token from rotator.shops
 		where app_id = $1 and access_token is not null and excluded_at is null and secret_id = $3 order by md5(id::text) limit $2`)
-	sampleFormer = sql(`select s.id, s.domain, i.position, i.old_token from rotator.items i join rotator.shops s on s.id = i.shop_id
-		where i.run_id = $1 and i.old_token is not null and s.excluded_at is null order by md5(s.id::text) limit $2`)
+	sampleFormer  = sql(`select s.id, s.domain, i.run_id, i.position, i.old_token ` + formerOf + ` and s.excluded_at is null order by md5(s.id::text) limit $4`)
 	readShopToken = sql(`select id, access_token from rotator.shops where app_id = $1 and domain = $2 and access_token is not null`)
 )
 
@@ -89,19 +89,23 @@ func (s *Store) SampleBut(ctx context.Context, appID, secretID int64, n int) ([]
 	return s.sample(ctx, sampleOthers, appID, n, secretID)
 }
 
-// SampleFormer is Sample of the tokens that a run replaced.
-func (s *Store) SampleFormer(ctx context.Context, runID int64, n int) ([]Token, error) {
-	return collect(ctx, s.pool, "sample former tokens", func(row pgx.CollectableRow) (Token, error) {
+// SampleFormer is SampleOf by the tokens of the secret from that runs replaced by the
+// present ones, of the secret to: some of what LoseSecret would take back.
+func (s *Store) SampleFormer(ctx context.Context, appID, to, from int64, n int) ([]Token, error) {
+	all, err := collect(ctx, s.pool, "sample former tokens", func(row pgx.CollectableRow) (Token, error) {
 		var t Token
-		var position int64
+		var runID, position int64
 		var sealed []byte
-		if err := row.Scan(&t.ShopID, &t.Domain, &position, &sealed); err != nil {
+		if err := row.Scan(&t.ShopID, &t.Domain, &runID, &position, &sealed); err != nil {
 			return t, err
 		}
-		var err error
-		t.Access, err = s.keys.Open(sealed, oldTokenAt(runID, position))
-		return t, err
-	}, sampleFormer, runID, n)
+		// One that does not open is of no use to anybody.
+		if token, err := s.keys.Open(sealed, oldTokenAt(runID, position)); err == nil {
+			t.Access = token
+		}
+		return t, nil
+	}, sampleFormer, appID, to, from, n)
+	return slices.DeleteFunc(all, func(t Token) bool { return t.Access.IsZero() }), err
 }
 
 // SampleOf is Sample of the shops whose token is of a secret.

@@ -18,7 +18,7 @@ func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, versi
 		return err
 	}
 	c.waiting("waiting for the database, app %s", a.Name)
-	active, taken, err := s.LoseSecret(ctx, c.actor, a, version, back)
+	lost, err := s.LoseSecret(ctx, c.actor, a, version, back)
 	if errors.Is(err, store.ErrConflict) {
 		return c.notLost(ctx, s, a, version)
 	}
@@ -26,11 +26,22 @@ func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, versi
 		return err
 	}
 	c.came()
-	if taken > 0 {
-		c.notef("%s: the former token is current again; see that the app uses it (`rotator shop export`), too, until the next rotation.", plural(taken, "shop"))
+	if lost.TakenBack > 0 {
+		way := "`rotator shop export`"
+		if a.Settings.DeliverURL != "" {
+			way = "a `rotator worker` delivers it"
+		}
+		c.notef("%s: the former token is current again; see that the app uses it (%s), too, until the next rotation.", plural(lost.TakenBack, "shop"), way)
 	}
-	c.notef("Now make the app use version %d, enter another new secret with `rotator secret add` unless one is pending, and start a rotation.", active)
-	return c.printFacts(fact{"version", strconv.Itoa(version)}, fact{"state", string(store.SecretRevoked)}, fact{"in use", fmt.Sprintf("version %d", active)}, fact{"former tokens", plural(taken, "shop")})
+	if lost.Behind > 0 {
+		c.notef("warning: %s of the app's table could not be written and may hold a token of version %d: `rotator shop import --bound` writes them", plural(lost.Behind, "row"), version)
+	}
+	if lost.Left > 0 {
+		c.notef("%s a token of version %d, which counts as dead: no former one is known. The next rotation exchanges it.", counted(lost.Left, "shop", "keeps", "keep"), version)
+	}
+	c.notef("Now make the app use version %d, enter another new secret with `rotator secret add` unless one is pending, and start a rotation.", lost.Active)
+	return c.printFacts(fact{"version", strconv.Itoa(version)}, fact{"state", string(store.SecretRevoked)}, fact{"in use", fmt.Sprintf("version %d", lost.Active)},
+		fact{"former tokens", plural(lost.TakenBack, "shop")}, fact{"tokens left", plural(lost.Left, "shop")})
 }
 
 // notLost says why a version is kept, as things stand now.
