@@ -80,8 +80,8 @@ func (e *Engine) check(ctx context.Context, run *runState, c store.Check) (store
 		return store.Checked{}, false
 	}
 	if c.Old.IsZero() || c.Old.Equal(c.Current) {
-		// It was of the new secret before the run, or the platform kept it at
-		// the exchange: there is no old one.
+		// No run replaced one of the old secret, or the platform kept it at the
+		// exchange: there is no old one.
 		alive, ok := e.alive(ctx, run, c.Domain, c.Current)
 		return store.Checked{Check: c, OldDead: true, NewAlive: alive}, ok
 	}

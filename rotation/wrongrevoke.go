@@ -3,12 +3,13 @@ package rotation
 import "fmt"
 
 // WrongSecretRevoked reports whether the check after the revoke has shown, at its end,
-// that the new secret died, and not the old one: then the old tokens are the only ones
-// that work, and the run can be cancelled again. Single shops may have left meanwhile.
+// that the new secret died while old tokens answer: then these are the only ones that
+// work, and the run can be cancelled again. How many answer says nothing: installs and
+// shops that have left have none.
 func WrongSecretRevoked(s Snapshot) bool {
 	r := s.Revocation
 	return s.Kind == KindRotation && s.Mode != ModeBreach && s.Phase == PhaseRevoked && r.Done() &&
-		r.OldAlive > 9*r.OldDead && r.NewDead > 9*r.NewAlive
+		r.OldAlive > 0 && r.NewDead > 9*r.NewAlive
 }
 
 // RevokeNothingMore warns of the one step that would leave every shop without a token.

@@ -18,7 +18,8 @@ import (
 type Check struct {
 	RunID, Position int64
 	Domain          string
-	// Old is zero when the run replaced no token: it was of the new secret.
+	// Old is zero when no run replaced a token of the old secret: the shop's was of the
+	// new one.
 	Old, Current secret.String
 	// Broken tells that a sealed token does not open.
 	Broken bool
@@ -44,8 +45,14 @@ var (
 	// A coarse stride may meet no proven shop at all: then every one is due.
 	refineChecks = sql(`update rotator.runs r set check_stride = 1 where id = $1 and not exists
 		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven')`)
-	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, i.old_token, s.access_token, i.late_exchange_at
+	// Where this run replaced no token, one before it that was cancelled may have: see
+	// formerOf.
+	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, coalesce(i.old_token, f.old_token), coalesce(f.run_id, i.run_id), coalesce(f.position, i.position),
+			s.access_token, i.late_exchange_at
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
+		left join lateral (select x.run_id, x.position, x.old_token from rotator.runs c join rotator.items x on x.run_id = c.id and x.shop_id = s.id
+			where i.old_token is null and c.app_id = r.app_id and c.kind = 'rotation' and c.cancelled_at is not null and x.old_token is not null
+				and x.generation + 1 = s.token_generation and coalesce(x.old_secret_id, c.old_secret_id) = r.old_secret_id limit 1) f on true
 		where i.run_id = $1 and i.position > $2 and ` + sampled + ` and i.state = 'proven'
 			and i.checked_at is null
 		order by i.position limit $3`)
@@ -94,15 +101,15 @@ func (t *Tx) Recheck(ctx context.Context, runID int64) error {
 func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Check, error) {
 	return collect(ctx, s.pool, "read shops to check", func(row pgx.CollectableRow) (Check, error) {
 		var c Check
-		var shopID int64
+		var shopID, oldRun, oldPosition int64
 		var old, current []byte
-		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &current, &c.late); err != nil {
+		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &oldRun, &oldPosition, &current, &c.late); err != nil {
 			return c, err
 		}
 		var err error
 		// A token that does not open is no answer; the shop can be waived.
 		if old != nil {
-			c.Old, err = s.keys.Open(old, oldTokenAt(c.RunID, c.Position))
+			c.Old, err = s.keys.Open(old, oldTokenAt(oldRun, oldPosition))
 			c.Broken = err != nil
 		}
 		if c.Current, err = s.keys.Open(current, accessTokenAt(shopID)); err != nil {

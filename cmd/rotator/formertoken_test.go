@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/haravan-rotator/rotator/haravan/haravansim"
+)
+
+// installs has a merchant install the app, and the token of a secret stored for it.
+func (r *rig) installs(sim *haravansim.Server, domain string, version int) {
+	r.t.Helper()
+	code, err := sim.InstallShop(domain)
+	must(r.t, err)
+	form := url.Values{
+		"client_id": {sim.App().ClientID}, "client_secret": {sim.Secrets()[version-1].Value}, "code": {code},
+		"grant_type": {"authorization_code"}, "redirect_uri": {"https://app.example/callback"},
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, sim.PlatformURL+"/admin/oauth/access_token", strings.NewReader(form.Encode()))
+	must(r.t, err)
+	req.Host = domain
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer, err := http.DefaultClient.Do(req)
+	must(r.t, err)
+	defer answer.Body.Close()
+	var body struct {
+		AccessToken string `json:"access_token"`
+	}
+	must(r.t, json.NewDecoder(answer.Body).Decode(&body))
+	r.ok("domain,access_token\n"+domain+","+body.AccessToken+"\n", "shop", "import", "-", "--secret-version", strconv.Itoa(version))
+}
+
+func (r *rig) installsAnew(sim *haravansim.Server, domain string, version int) {
+	r.t.Helper()
+	must(r.t, sim.Uninstall(domain))
+	r.installs(sim, domain, version)
+}
+
+// exchanges has a run exchange every shop that it can, and be cancelled.
+func (r *rig) exchanges(sim *haravansim.Server) {
+	r.t.Helper()
+	r.toArmed(sim)
+	r.run("", "worker", "--once")
+	r.ok("", "rotation", "cancel", "--confirm", "main")
+}
+
+// live is how many of the stored tokens the platform accepts.
+func (r *rig) live(sim *haravansim.Server) (live int) {
+	r.t.Helper()
+	for _, line := range strings.Split(r.ok("", "shop", "export").stdout, "\n") {
+		if f := strings.Split(line, ","); len(f) > 1 && sim.TokenAlive(f[0], f[1]) {
+			live++
+		}
+	}
+	return live
+}
+
+const late = "late.myharavan.com"
+
+func third(sim *haravansim.Server) string {
+	n, domain := 0, ""
+	for s := range sim.Shops {
+		if n++; n == 3 {
+			domain = s.Domain
+		}
+	}
+	return domain
+}
+
+// A secret is given up: what each shop has then is the living token that it had last.
+func TestWhichTokensAreTakenBack(t *testing.T) {
+	t.Parallel()
+	const shops = 12
+	revokes := func(r *rig, sim *haravansim.Server, version int) { must(r.t, discard(sim, version)) }
+	for name, tt := range map[string]struct {
+		before func(r *rig, sim *haravansim.Server)
+		lost   int
+		live   int
+		says   []string
+	}{
+		"an install between two runs": {func(r *rig, sim *haravansim.Server) {
+			r.exchanges(sim)
+			r.installsAnew(sim, third(sim), 1)
+			r.exchanges(sim)
+			revokes(r, sim, 2)
+		}, 2, shops, []string{"12 shops: the former token"}},
+		"an install after them, of the leaked secret": {func(r *rig, sim *haravansim.Server) {
+			r.exchanges(sim)
+			r.installsAnew(sim, third(sim), 2)
+		}, 2, shops, []string{"11 shops: the former token", "1 shop keeps a token of version 2"}},
+		"a token of a secret that was lost before": {func(r *rig, sim *haravansim.Server) {
+			r.installs(sim, late, 2)
+			r.exchanges(sim)
+			revokes(r, sim, 2)
+			r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main")
+			r.anotherSecret(sim)
+			r.exchanges(sim)
+			revokes(r, sim, 3)
+		}, 3, shops, []string{"12 shops: the former token", "1 shop keeps a token of version 3"}},
+		"tokens that were not proven": {func(r *rig, sim *haravansim.Server) {
+			n := 0
+			for s := range sim.Shops {
+				if n++; n <= 4 {
+					must(r.t, sim.Script(s.Domain, haravansim.OpIdentity, slices.Repeat([]haravansim.Fault{haravansim.FaultServerText}, 60)...))
+				}
+			}
+			r.toArmed(sim)
+			r.run("", "worker", "--once")
+			r.says(r.ok("", "rotation", "cancel", "--confirm", "main"), "4 get a new one that is not proven yet")
+			revokes(r, sim, 2)
+		}, 2, shops, []string{"5 shops: the former token"}}, // of the canary, at which the run is held
+		"the shops of the first run have left": {func(r *rig, sim *haravansim.Server) {
+			first := third(sim)
+			for s := range sim.Shops {
+				if s.Domain != first {
+					r.ok("", "shop", "exclude", s.Domain, "--reason", "later")
+				}
+			}
+			r.exchanges(sim)
+			for s := range sim.Shops {
+				if s.Domain != first {
+					r.ok("", "shop", "exclude", s.Domain, "--undo")
+				}
+			}
+			r.exchanges(sim)
+			must(r.t, sim.Uninstall(first))
+			revokes(r, sim, 2)
+			r.says(r.exits(exitRefused, "", "rotation", "start", "--breach", "--confirm", "main"), "5 accept one of version 1")
+		}, 2, shops - 1, []string{"12 shops: the former token"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, sim := newLossFleet(t, haravansim.Options{Shops: shops})
+			tt.before(r, sim)
+			r.says(r.ok("", "secret", "discard", strconv.Itoa(tt.lost), "--lost", "--confirm", "main"), tt.says...)
+			if n := r.live(sim); n != tt.live {
+				t.Errorf("%d stored tokens live, want %d", n, tt.live)
+			}
+			if name == "tokens that were not proven" {
+				return // the platform goes on to fail
+			}
+			if tt.live < shops {
+				_, err := sim.InstallShop(third(sim)) // the merchant is back: any token of it lives
+				must(t, err)
+			}
+			if !slices.ContainsFunc(sim.Secrets(), func(s haravansim.Secret) bool { return s.Version == tt.lost && !s.RevokedAt.IsZero() }) {
+				revokes(r, sim, tt.lost)
+			}
+			r.anotherSecret(sim)
+			r.toArmed(sim)
+			r.exits(exitWaiting, "", "worker", "--once")
+			r.revokesAndCloses(sim, 1)
+		})
+	}
+}
+
+// The new secret is revoked where the old one was to be, and not every shop was
+// exchanged by this run: nothing may lead to the revoke of the other one.
+func TestTheWrongSecretIsRevokedAfterOtherRuns(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(r *rig, sim *haravansim.Server){
+		"a part was exchanged before": func(r *rig, sim *haravansim.Server) { r.half(sim); r.toArmed(sim) },
+		"all were exchanged before":   func(r *rig, sim *haravansim.Server) { r.exchanges(sim); r.toArmed(sim) },
+		"installs came of the new secret": func(r *rig, sim *haravansim.Server) {
+			r.toArmed(sim)
+			for i := range 4 {
+				r.installs(sim, fmt.Sprintf("late-%d.myharavan.com", i), 2)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, sim := newLossFleet(t, haravansim.Options{Shops: 20})
+			before(r, sim)
+			r.exits(exitWaiting, "", "worker", "--once")
+			confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
+			r.ok("", confirm...) // it has not bitten yet
+			must(t, discard(sim, 2))
+			r.exits(exitExceptions, "", "worker", "--once")
+			r.says(r.exits(exitWaiting, "", "rotation", "next"), "revoked instead of the old one", "revoke nothing more", "rotator rotation cancel --confirm main")
+			for _, look := range [][]string{{"check"}, {"rotation", "report"}, {"rotation", "status"}, {"rotation", "explain", third(sim)}, {"rotation", "report", "--json"}} {
+				got := r.run("", look...)
+				if all := got.stdout + got.stderr; strings.Contains(all, "revoke the old secret") || strings.Contains(all, "re-install") || strings.Contains(all, "oauth/authorize") {
+					t.Errorf("rotator %v leads to the revoke of the other secret, or to a re-install:\n%s", look, all)
+				}
+			}
+			r.ok("", "rotation", "cancel", "--confirm", "main")
+			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "20 shops: the former token")
+			if n := r.live(sim); n != 20 {
+				t.Errorf("%d stored tokens live", n)
+			}
+		})
+	}
+}
