@@ -59,8 +59,13 @@ func (c *cli) lookIfNewLive(ctx context.Context, o onRun, snap rotation.Snapshot
 				"%s, and %d accept their former one: it seems that the new secret was revoked instead of the old one: %s. "+
 					"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", words, former.Alive, rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}
 			return refused
-		case fresh.Dead():
+		case fresh.Dead() && former.Unclear() && snap.Phase != rotation.PhaseRevoked:
+			refused = &operate.Refused{What: "confirm revoked", Why: words + ", and whether former ones live cannot be seen: shops that were asked gave no clear answer. `rotator doctor` tells whether the platform can be reached; say it again then"}
+			return refused
+		case fresh.Dead() && former.Refused > 0:
 			c.notef("warning: %s, nor its former one: did they remove the app, or are both secrets revoked?", words)
+		case fresh.Dead():
+			c.notef("warning: %s: did they remove the app, or is the new secret revoked?", words)
 		case fresh.Unclear():
 			return errors.New("no shop that was asked gave a clear answer")
 		}
@@ -126,7 +131,8 @@ func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App
 
 // lookIfNewestLives looks, before a run goes on to a version that is in use already,
 // whether tokens of it live: if it is dead, the revoke of the other version, with which
-// a breach begins, would leave no shop a token.
+// a breach begins, would leave no shop a token. A breach is refused then, and where it
+// cannot be seen.
 func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) error {
 	secrets, err := o.store.Secrets(ctx, o.app.ID)
 	if err != nil {
@@ -136,22 +142,29 @@ func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) error
 	if !ok || o.run.Open() {
 		return nil
 	}
-	return c.askShops(o.app, func(client operate.Identifier) error {
-		seen, err := operate.AskKinds(ctx, o.store, client, o.app, to, from)
-		if err != nil {
-			c.notef("warning: whether tokens of version %d live could not be seen: %s", to.Version, inline(err.Error()))
-			return nil
-		}
-		if !seen.Active.Dead() || seen.Before().Alive == 0 {
-			return nil
-		}
-		words := fmt.Sprintf("not one of %[1]s asked accepts its token of version %[2]d, to which the run would go, and %[3]d accept one of version %[4]d. If version %[2]d has leaked or was revoked, %[5]s: "+
+	var seen operate.Kinds
+	err = c.askShops(o.app, func(client operate.Identifier) (err error) {
+		seen, err = operate.AskKinds(ctx, o.store, client, o.app, to, from)
+		return err
+	})
+	var words string
+	switch {
+	case err != nil:
+		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: %s", to.Version, inline(err.Error()))
+	case seen.Active.Alive > 0:
+	case seen.Active.Unclear(), seen.Active.Dead() && seen.Before().Unclear():
+		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: shops that were asked gave no clear answer. `rotator doctor` tells whether the platform can be reached; say it again then", to.Version)
+	case seen.Active.Dead() && seen.Before().Alive > 0:
+		words = fmt.Sprintf("not one of %[1]s asked accepts its token of version %[2]d, to which the run would go, and %[3]d accept one of version %[4]d. If version %[2]d has leaked or was revoked, %[5]s: "+
 			"`rotator secret discard %[2]d --lost --confirm %[6]s`, `rotator secret add` with another, then `rotator rotation start`",
 			plural(seen.Active.Refused, "shop"), to.Version, seen.Before().Alive, from.Version, rotation.RevokeNothingMore, o.app.Name)
-		if breach {
-			return &operate.Refused{What: "start --breach", Why: words}
-		}
+	}
+	switch {
+	case words == "":
+	case breach:
+		return &operate.Refused{What: "start --breach", Why: words}
+	default:
 		c.notef("warning: %s", words)
-		return nil
-	})
+	}
+	return nil
 }

@@ -137,6 +137,7 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 			if !before {
 				r.says(r.exits(exitRefused, "", "rotation", "start"), "run 1 was cancelled because version 2 was revoked instead of version 1", "`rotator secret discard 2 --lost --confirm main`")
 			}
+			r.says(r.ok("", "rotation", "plan", "--breach", "--assume-latency", "1s"), "warning: not one of 12 shops asked accepts its token of version 2", "`rotator secret discard 2 --lost --confirm main`")
 			r.says(r.exits(exitRefused, "", "rotation", "start", "--breach", "--confirm", "main"), "not one of 12 shops asked accepts its token of version 2, to which the run would go, and 5 accept one of version 1", "`rotator secret discard 2 --lost --confirm main`")
 			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "version 1", "12 shops")
 			list := r.ok("", "shop", "export").stdout
@@ -237,6 +238,7 @@ func TestALostSecretIsKeptWhileNothingCanBeSeen(t *testing.T) {
 	platform := r.env[slices.IndexFunc(r.env, func(e string) bool { return strings.HasPrefix(e, "ROTATOR_API_URL=") })]
 	r.env = append(r.env, "ROTATOR_API_URL=http://127.0.0.1:1")
 	r.says(r.exits(exitRefused, "", "secret", "discard", "2", "--lost", "--confirm", "main"), "which tokens live cannot be seen", "`rotator doctor`")
+	r.says(r.exits(exitRefused, "", "rotation", "start", "--breach", "--assume-latency", "1s", "--confirm", "main"), "whether tokens of version 2, to which the run would go, live cannot be seen")
 	r.env = append(r.env, platform)
 	must(t, discard(sim, 1)) // the wrong one: what is in use lives
 	r.says(r.exits(exitRefused, "", "secret", "discard", "2", "--lost", "--confirm", "main"), "5 shops asked accept their token of it, and none accepts one of the version before")
@@ -260,4 +262,19 @@ func TestFrozenShopsKeepNoLostSecret(t *testing.T) {
 	}
 	must(t, discard(sim, 2))
 	r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "8 shops: the former token is current again")
+}
+
+// A revoke is not believed while new tokens are dead and nobody knows of the others.
+func TestNoRevokeIsBelievedWhileNothingCanBeSeen(t *testing.T) {
+	t.Parallel()
+	r, sim := newLossFleet(t, haravansim.Options{Shops: 3})
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	must(t, discard(sim, 2))
+	for s := range sim.Shops {
+		must(t, sim.Script(s.Domain, haravansim.OpIdentity, haravansim.FaultNone, haravansim.FaultServerText))
+	}
+	confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
+	r.says(r.exits(exitRefused, "", confirm...), "not one of 3 shops asked accepts its new token, and whether former ones live cannot be seen", "`rotator doctor`")
+	r.says(r.exits(exitRefused, "", confirm...), "3 accept their former one")
 }
