@@ -140,7 +140,7 @@ func (o Operator) tryUseSecret(ctx context.Context, runID int64, confirmed strin
 		case !snap.Contained():
 			return refuse(what, "the run can still be cancelled: do that, discard the wrong secret, enter the right one and start again", snap)
 		case !run.Phase.Before(rotation.PhaseProven):
-			return refuse(what, fmt.Sprintf("the run is in phase %s: shops were exchanged with its new secret", run.Phase), snap)
+			return refuse(what, fmt.Sprintf("the run is in phase %s: shops were exchanged with its new secret. If that has leaked or is dead, finish the run, waiving shops that broke, enter another with `rotator secret add`, then `rotator rotation start --breach`", run.Phase), snap)
 		case run.Phase == rotation.PhaseExchanging && run.Held == rotation.HeldNot:
 			return refuse(what, "shops are being exchanged: pause the run first", snap)
 		case confirmed != snap.App:

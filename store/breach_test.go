@@ -218,6 +218,13 @@ func TestShopsAreDownWhoseTokenDiedInTheBreach(t *testing.T) {
 	r.spared(t, "late-1.myharavan.com")
 	exec(t, r.DB, "update rotator.shops set excluded_at = now(), excluded_reason = 'x' where domain = 'late-2.myharavan.com'")
 	down(5, 2)
+	// The new secret is lost: what it made is dead, proven or not.
+	r.spared(t, "shop-2.myharavan.com", "shop-3.myharavan.com")
+	if _, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-the-third")); err != nil {
+		t.Fatal(err)
+	}
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.ReplaceLostSecret(ctx, storetest.Actor, r.run) })
+	down(9, 0)
 }
 
 // A plan for the run that is under way counts what it has still to bring back.

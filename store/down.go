@@ -24,8 +24,10 @@ const (
 		and f.id > (select coalesce(max(c.id), 0) from rotator.runs c where c.app_id = r.app_id and c.kind = 'rotation' and c.closed_at is not null)))`
 )
 
-// Shops that are skipped have no use for a token, as those that a sweep would skip.
-const unproven = `case when i.shop_id is null then s.access_token is not null and s.excluded_at is null else i.state not in ('proven', 'skipped') end`
+// Shops that are skipped have no use for a token, as those that a sweep would skip. A
+// secret that was lost takes the proofs of its tokens with it.
+const unproven = `case when i.shop_id is null then s.access_token is not null and s.excluded_at is null
+	when i.state = 'proven' then s.secret_id <> r.old_secret_id and s.secret_id = any(array(select id from rotator.secrets where state = 'revoked')) else i.state <> 'skipped' end`
 
 var (
 	readSpared = sql(`select true, case when ` + neverLoaded + ` then ` + madeBy + ` else 0 end

@@ -61,6 +61,9 @@ func (c *cli) notLost(ctx context.Context, s *store.Store, a store.App, version 
 		return err
 	case !isActive:
 		return refuse("`rotator secret list` shows the versions", "--lost is for the version that is in use")
+	case open && run.NewSecretID != 0 && rotation.Contained(run.Mode, run.Phase) && !run.Phase.Before(rotation.PhaseProven):
+		return refuse("finish it (`rotator rotation next`), waiving shops that broke; then `rotator secret add` with another and `rotator rotation start --breach`",
+			"run %d, which is open, has made every shop's token with it", run.ID)
 	case open && run.NewSecretID != 0 && rotation.Contained(run.Mode, run.Phase):
 		return refuse(fmt.Sprintf("`rotator secret add` with another, then `rotator rotation use-secret --lost --confirm %s`", a.Name), "run %d, which is open, works with it", run.ID)
 	case open && run.NewSecretID != 0:
