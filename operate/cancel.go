@@ -66,7 +66,7 @@ func Leaves(s rotation.Snapshot) string {
 	}
 	unproven := ""
 	if n := s.Counts.Exchanged; n > 0 {
-		unproven = fmt.Sprintf("%d get a new one that is not proven yet, ", n)
+		unproven = verb(n, "gets", "get") + " a new one that is not proven yet, "
 	}
 	words := rotation.SecretsLeft(s)
 	if words != "" {
@@ -78,6 +78,14 @@ func Leaves(s rotation.Snapshot) string {
 	if s.Counts.Total == 0 { // not walked yet
 		return "every shop keeps the token that it has" + words
 	}
-	return fmt.Sprintf("%s new, proven token, %s%d keep the old one%s",
-		rotation.Counted(s.Counts.Proven, "shop", "keeps its", "keep their"), unproven, s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, words)
+	return fmt.Sprintf("%s new, proven token, %s%s the old one%s",
+		rotation.Counted(s.Counts.Proven, "shop", "keeps its", "keep their"), unproven, verb(s.Counts.Total-s.Counts.Proven-s.Counts.Exchanged, "keeps", "keep"), words)
+}
+
+// verb is a number with the verb that goes with it.
+func verb(n int, one, more string) string {
+	if n == 1 {
+		more = one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }

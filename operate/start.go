@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/haravan-rotator/rotator/rotation"
 	"github.com/haravan-rotator/rotator/store"
@@ -73,8 +74,11 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 		App: app, Kind: rotation.KindRotation, Mode: mode,
 		OldSecretID: from.ID, NewSecretID: to.ID, Settings: settings(app, opt),
 	})
-	if errors.Is(err, store.ErrRunOpen) { // since a moment
+	switch { // since a moment
+	case errors.Is(err, store.ErrRunOpen):
 		return run, runIsOpen(opt.Breach != nil)
+	case errors.Is(err, store.ErrConflict):
+		return run, &Refused{What: what, Why: "the app's secrets have changed meanwhile: see `rotator secret list`, and say it again"}
 	}
 	return run, err
 }
@@ -101,13 +105,14 @@ func runIsOpen(breach bool) error {
 // a run that is cancelled after the revoke was for that.
 func (o Operator) notToTheDead(ctx context.Context, app store.App, from, to store.Secret) error {
 	runs, err := o.Store.Runs(ctx, app.ID)
+	runs = slices.DeleteFunc(runs, func(r store.Run) bool { return r.Kind != rotation.KindRotation })
 	if err != nil || len(runs) == 0 {
 		return err
 	}
 	if r := runs[0]; r.CancelledAt == nil || r.Phase != rotation.PhaseRevoked || r.NewSecretID != to.ID {
 		return nil
 	}
-	return &Refused{What: "start", Why: fmt.Sprintf("run %d was cancelled because version %d was revoked instead of version %d. %s: `rotator secret discard %d --lost --confirm %s`, `rotator secret add` with another, then start again",
+	return &Refused{What: "start", Why: fmt.Sprintf("run %d was cancelled because version %d was revoked instead of version %d: %s; `rotator secret discard %d --lost --confirm %s`, `rotator secret add` with another, then start again",
 		runs[0].ID, to.Version, from.Version, rotation.RevokeNothingMore, to.Version, app.Name)}
 }
 

@@ -32,6 +32,9 @@ func nextCancelled(s Snapshot) Step {
 	if s.LaterRun != 0 { // it has taken up what this one left
 		return Step{Why: fmt.Sprintf("%s, and run %d was begun since", why, s.LaterRun)}
 	}
+	if WrongSecretRevoked(s) && !s.NewSecretGone {
+		return Step{Command: fmt.Sprintf("rotator secret discard %d --lost --confirm %s", s.NewSecret, s.App), Why: why + "; " + RevokeNothingMore + ": " + AfterLoss(s), Human: true}
+	}
 	if s.Kind == KindRotation {
 		if left := SecretsLeft(s); left != "" {
 			why += "; " + left

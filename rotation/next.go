@@ -218,7 +218,7 @@ func nextBroken(s Snapshot) Step {
 func stillAlive(s Snapshot) string {
 	r := s.Revocation
 	revoke := "revoke " + oldSecret(s) + " in the Partners dashboard (it can take a while to bite)"
-	n := fmt.Sprintf("%d old tokens still answer", r.OldAlive)
+	n := Counted(r.OldAlive, "old token", "still answers", "still answer")
 	if len(s.AliveShops) > 0 {
 		n += " (" + strings.Join(s.AliveShops, ", ") + ")"
 	}

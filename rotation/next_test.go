@@ -77,7 +77,7 @@ func TestNext(t *testing.T) {
 		"revoked, old lives":      {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 8, 2 }, "rotator rotation confirm revoked --confirm shopbot", true, "2 old tokens still answer, and 8 are dead: give the revoke a while to bite"},
 		"revoked, few old live": {rotation.PhaseRevoked, func(s *rotation.Snapshot) {
 			s.Revocation.OldDead, s.Revocation.OldAlive, s.AliveShops = 9, 1, []string{"late.myharavan.com"}
-		}, "rotator rotation confirm revoked --confirm shopbot", true, "1 old tokens still answer (late.myharavan.com)"},
+		}, "rotator rotation confirm revoked --confirm shopbot", true, "1 old token still answers (late.myharavan.com)"},
 		"revoked, all old live": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.OldDead, s.Revocation.OldAlive = 0, 10 }, "rotator rotation confirm revoked --confirm shopbot", true, "10 old tokens still answer: revoke the old secret in the Partners dashboard"},
 		"revoked, new died":     {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.Revocation.NewAlive, s.Revocation.NewDead = 9, 1 }, "rotator rotation report", true, "re-install links"},
 		"revoked, in the grace": {rotation.PhaseRevoked, func(s *rotation.Snapshot) { s.PhaseAt = noon.Add(1 - time.Hour) }, "rotator rotation confirm webhooks_single", true, "until 2026-03-01T12:00:00Z"},

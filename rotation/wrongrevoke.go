@@ -17,9 +17,9 @@ const RevokeNothingMore = "revoke nothing more, since the old tokens are the onl
 
 func nextWrongRevoke(s Snapshot) Step {
 	r, cancel := s.Revocation, "cancel --confirm "+s.App
-	return human(s, cancel, fmt.Sprintf("%d new tokens are dead and %d old ones answer: the new secret, version %d, was revoked instead of the old one: "+
+	return human(s, cancel, fmt.Sprintf("%s dead and %s: the new secret, version %d, was revoked instead of the old one: "+
 		"%s. Make the app use the old secret again, and its former tokens if it has them; then `%s`, and %s",
-		r.NewDead, r.OldAlive, s.NewSecret, RevokeNothingMore, command(s, cancel), AfterLoss(s)))
+		Counted(r.NewDead, "new token", "is", "are"), Counted(r.OldAlive, "old one", "answers", "answer"), s.NewSecret, RevokeNothingMore, command(s, cancel), AfterLoss(s)))
 }
 
 // AfterLoss is what follows a cancel when the new secret is dead.

@@ -223,7 +223,9 @@ func TestShopsAreDownWhoseTokenDiedInTheBreach(t *testing.T) {
 	if _, err := r.AddSecret(t.Context(), storetest.Actor, r.app.ID, secret.New("hush-the-third")); err != nil {
 		t.Fatal(err)
 	}
-	r.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.ReplaceLostSecret(ctx, storetest.Actor, r.run) })
+	r.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		return tx.ReplaceLostSecret(ctx, storetest.Actor, r.run)
+	})
 	down(9, 0)
 }
 

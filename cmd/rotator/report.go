@@ -30,8 +30,8 @@ type runReport struct {
 	// the revoke has not bitten, and that breaks nobody.
 	OldAlive      []brokenKey `json:"old_alive"`
 	OldAliveTotal int         `json:"old_alive_total"`
-	// wrongRevoke: not the old secret was revoked, but the new one.
-	wrongRevoke bool
+	// WrongRevoke: not the old secret was revoked, but the new one.
+	WrongRevoke bool                `json:"wrong_secret_revoked,omitempty"`
 	Slowest     []store.ItemInfo    `json:"slowest"`
 	Checked     rotation.Revocation `json:"checked"`
 	Certificate json.RawMessage     `json:"certificate"`
@@ -199,7 +199,7 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 		return err
 	}
 	r.Checked = checked
-	r.wrongRevoke = o.wrongRevoke(checked)
+	r.WrongRevoke = o.wrongRevoke(checked)
 	if r.BrokenTotal, r.OldAliveTotal, err = o.store.CountBroken(ctx, o.run.ID); err != nil {
 		return err
 	}
@@ -208,13 +208,13 @@ func (o onRun) addBroken(ctx context.Context, r *runReport) error {
 		return err
 	}
 	for _, i := range first {
-		r.Broken = append(r.Broken, o.broken(i, r.wrongRevoke))
+		r.Broken = append(r.Broken, o.broken(i, r.WrongRevoke))
 	}
 	if first, err = o.store.OldAlive(ctx, o.run.ID, reportBroken); err != nil {
 		return err
 	}
 	for _, i := range first {
-		r.OldAlive = append(r.OldAlive, o.broken(i, r.wrongRevoke))
+		r.OldAlive = append(r.OldAlive, o.broken(i, r.WrongRevoke))
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ func (c *cli) printBroken(r runReport) error {
 	if r.BrokenTotal == 0 {
 		return nil
 	}
-	if r.wrongRevoke {
+	if r.WrongRevoke {
 		return c.printf("\nNew tokens that are dead (%d): the new secret was revoked instead of the old one; `rotator rotation next` has the way out\n", r.BrokenTotal)
 	}
 	if err := c.printf("\nBroken after the revoke (%d)\n", r.BrokenTotal); err != nil {
@@ -48,7 +48,7 @@ func (c *cli) printOldAlive(r runReport) error {
 		return nil
 	}
 	asks := "is the old secret revoked?"
-	if r.wrongRevoke {
+	if r.WrongRevoke {
 		asks = rotation.RevokeNothingMore
 	}
 	if err := c.printf("\nOld tokens that still answer (%d): %s\n", r.OldAliveTotal, asks); err != nil {

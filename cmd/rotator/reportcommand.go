@@ -36,7 +36,8 @@ JSON: one object {run, kind, app, state, phase, started_at, ended_at, items,
 exceptions[{state, class, words, shops, examples[{domain, detail}]}],
 broken[{domain, old_token_dead, new_token_alive, install_url}], broken_total,
 old_alive[as broken], old_alive_total, slowest, checked{planned, old_tokens_dead,
-old_tokens_alive, new_tokens_alive, new_tokens_dead}, certificate,
+old_tokens_alive, new_tokens_alive, new_tokens_dead}, wrong_secret_revoked if the
+new one was revoked instead of the old one, certificate,
 journal{entries, head, ok, problem}, decisions}.
 With --timeline: one object ` + timelineJSON + `.`,
 		Example: `  rotator rotation report

@@ -25,7 +25,9 @@ The note says how you know; it is kept, with your name, as the evidence.
 revoked, closed and in a breach run contained cannot be undone: they want the
 app's name, with --confirm or typed at the prompt. closed shreds the old tokens
 and the refresh token. After contained a few shops are asked with their stored
-tokens, which must be dead; say it again to look again.
+tokens, which must be dead; say it again to look again. Before revoked some are asked
+with their new tokens: it is refused (exit code 6) when these are dead while former
+ones answer, or may.
 
 JSON: one object ` + movedJSON + `.`,
 		Example: `  rotator rotation confirm webhooks_dual --note "release 214 is on every host"

@@ -88,7 +88,7 @@ for a breach run with ` + outageJSON + `.`,
 		if err != nil {
 			return err
 		}
-		if len(f.canaryShops) > 0 && fs.Changed("canary") {
+		if len(f.canaryShops) > 0 && (fs.Changed("canary") || f.waves.sayCanary()) {
 			return usagef(cmd, "--canary and --canary-shop: give the number of shops or their names")
 		}
 		if f.breach {

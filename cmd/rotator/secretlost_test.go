@@ -135,6 +135,7 @@ func TestTheWrongSecretIsRevoked(t *testing.T) {
 			}
 			r.ok("", "rotation", "cancel", "--confirm", "main")
 			if !before {
+				r.says(r.exits(exitWaiting, "", "rotation", "next"), "next:   rotator secret discard 2 --lost --confirm main", "revoke nothing more")
 				r.says(r.exits(exitRefused, "", "rotation", "start"), "run 1 was cancelled because version 2 was revoked instead of version 1", "`rotator secret discard 2 --lost --confirm main`")
 			}
 			r.says(r.ok("", "rotation", "plan", "--breach", "--assume-latency", "1s"), "warning: not one of 12 shops asked accepts its token of version 2", "`rotator secret discard 2 --lost --confirm main`")
@@ -192,6 +193,8 @@ func TestTheNewSecretOfABreachIsLost(t *testing.T) {
 	r.ok("", "rotation", "resume")
 	r.exits(exitWaiting, "", "worker", "--once")
 	r.says(r.ok("", "rotation", "report", "--timeline"), "the new secret, which is lost, is replaced by version 3")
+	r.says(r.exits(exitRefused, "", "secret", "discard", "3", "--lost", "--confirm", "main"), "has made every shop's token with it", "`rotator rotation start --breach`")
+	r.says(r.exits(exitRefused, "", "rotation", "use-secret", "--lost", "--confirm", "main"), "`rotator rotation start --breach`")
 	r.closes(sim)
 }
 

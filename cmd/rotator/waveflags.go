@@ -56,6 +56,12 @@ func (f *waveFlags) apply(p rotation.WavePolicy, changed func(string) bool) (out
 	return p, !changed("waves") && !changed("canary") && !changed("budget"), errors.Join(errs...)
 }
 
+// sayCanary reports whether the waves begin with a number of shops.
+func (f *waveFlags) sayCanary() bool {
+	canary, _, err := parseWaves(f.waves)
+	return f.waves != "" && err == nil && canary != noCanary
+}
+
 // wavesOf is the app's wave policy, changed by flags; nil when none was given.
 func (o onRun) wavesOf(f waveFlags, changed func(string) bool) (*rotation.WavePolicy, error) {
 	policy := rotation.DefaultWavePolicy
