@@ -81,9 +81,11 @@ func TestALostSecretsTokensLeaveTheAppsTable(t *testing.T) {
 	r.onApp(t, `update app."Shops" set access_token = 'token-1' where "shop domain" ilike '%shop-1.%'`)
 	exec(t, r.admin, "update rotator.runs set cancelled_at = now()")
 	exec(t, r.admin, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
-	if l, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2, true); err != nil || l != (store.Lost{Active: 1, TakenBack: 3}) {
+	release := r.lockRow(t, 3)
+	if l, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2, true); err != nil || l != (store.Lost{Active: 1, TakenBack: 3, Behind: 1}) {
 		t.Fatal(l, err)
 	}
+	release()
 	r.read(t)
 	for i := range 3 {
 		want := fmt.Sprintf("token-%d", i)
