@@ -1,4 +1,11 @@
--- Which secret minted the token that an item's run replaced. Null: the run's old one,
--- or nobody knows. No foreign key: secrets are never deleted.
+-- Whose token an item's run replaced.
 
-alter table rotator.items add column old_secret_id bigint;
+alter table rotator.items
+    -- The secret that minted old_token. Null: the run's old one, or nobody knows. No
+    -- foreign key: secrets are never deleted.
+    add column old_secret_id bigint,
+    -- The shop's token generation that the run's last swap replaced: while the shop's is
+    -- the next one, nobody came between. Null for what was written before this column.
+    add column old_generation bigint,
+    -- Whether the check after the revoke had a token of the old secret to ask with.
+    add column old_known boolean;

@@ -44,14 +44,14 @@ func askLiving(ctx context.Context, client Identifier, tokens []store.Token) (a 
 	return a, nil
 }
 
-// askMore asks a few shops and, if none of their tokens lives, many.
+// askMore asks a few shops and, if none of their tokens is seen to live, many.
 func askMore(ctx context.Context, client Identifier, sample func(n int) ([]store.Token, error)) (a Answers, err error) {
 	for _, n := range []int{askedFew, askedMany} {
 		tokens, err := sample(n)
 		if err != nil {
 			return a, err
 		}
-		if a, err = askLiving(ctx, client, tokens); err != nil || a.Alive > 0 || a.Unclear() || len(tokens) < n {
+		if a, err = askLiving(ctx, client, tokens); err != nil || a.Alive > 0 || len(tokens) < n {
 			return a, err
 		}
 	}
@@ -90,8 +90,14 @@ type Kinds struct{ Active, Others, Former Answers }
 // Before is of all that are not of the active secret.
 func (k Kinds) Before() Answers { return k.Others.plus(k.Former) }
 
-// Unclear reports that nothing was seen of the active secret's tokens, or of the others.
-func (k Kinds) Unclear() bool { return k.Active.Unclear() || k.Before().Unclear() }
+// Unclear reports that nothing was seen of the tokens before, or, where none of these
+// lives, of the active secret's.
+func (k Kinds) Unclear() bool {
+	return k.Before().Unclear() || k.Before().Alive == 0 && k.Active.Unclear()
+}
+
+// Few reports that too few shops were asked to tell anything of the others.
+func (a Answers) Few() bool { return a.Asked < askedFew }
 
 // AskKinds asks some shops under each kind of token.
 func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.App, active, retiring store.Secret) (seen Kinds, err error) {

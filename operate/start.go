@@ -30,6 +30,8 @@ type StartOptions struct {
 	Breach *BreachOptions
 	// CanaryShops are the domains of the first wave, instead of a number.
 	CanaryShops []string
+	// NewestLives tells that tokens of the version to which the run goes were seen to live.
+	NewestLives bool
 	// HealthURL is polled while the run exchanges.
 	HealthURL string
 }
@@ -52,8 +54,10 @@ func (o Operator) Start(ctx context.Context, app store.App, opt StartOptions) (s
 	if why != "" {
 		return store.Run{}, &Refused{What: what, Why: why}
 	}
-	if err := o.notToTheDead(ctx, app, from, to); err != nil {
-		return store.Run{}, err
+	if !opt.NewestLives {
+		if err := o.notToTheDead(ctx, app, from, to); err != nil {
+			return store.Run{}, err
+		}
 	}
 	if !opt.LeaveLegacy {
 		if err := o.leftBehind(ctx, app); err != nil {

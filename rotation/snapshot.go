@@ -38,6 +38,10 @@ type Revocation struct {
 	// NewAlive and NewDead count the tokens that are current now.
 	NewAlive int `json:"new_tokens_alive"`
 	NewDead  int `json:"new_tokens_dead"`
+	// OnlyOld counts shops whose old token answers while their new one does not, NewKnown
+	// those whose new one does, of an old one that is known.
+	OnlyOld  int `json:"-"`
+	NewKnown int `json:"-"`
 }
 
 // Done reports whether every shop of the check has been looked at.

@@ -3,13 +3,13 @@ package rotation
 import "fmt"
 
 // WrongSecretRevoked reports whether the check after the revoke has shown, at its end,
-// that the new secret died while old tokens answer: then these are the only ones that
-// work, and the run can be cancelled again. How many answer says nothing: installs and
-// shops that have left have none.
+// that the new secret died, and not the old one: then the old tokens are the only ones
+// that work, and the run can be cancelled again. Shops that are gone answer to neither,
+// and installs have no old token: both say nothing. Single shops may differ.
 func WrongSecretRevoked(s Snapshot) bool {
 	r := s.Revocation
 	return s.Kind == KindRotation && s.Mode != ModeBreach && s.Phase == PhaseRevoked && r.Done() &&
-		r.OldAlive > 0 && r.NewDead > 9*r.NewAlive
+		r.OnlyOld > 0 && r.OnlyOld > 9*r.NewKnown
 }
 
 // RevokeNothingMore warns of the one step that would leave every shop without a token.

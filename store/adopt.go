@@ -123,7 +123,7 @@ func (t *Tx) readReplaced(ctx context.Context, group []*Outcome) error {
 func (t *Tx) keepReplaced(ctx context.Context, o *Outcome) error {
 	sealed, err := t.keys.Seal(o.Old, oldTokenAt(o.Claim.RunID, o.Claim.Position))
 	if err == nil {
-		_, err = t.tx.Exec(ctx, keepReplaced, o.Claim.RunID, o.Claim.Position, sealed, o.OldSecretID)
+		_, err = t.tx.Exec(ctx, keepReplaced, o.Claim.RunID, o.Claim.Position, sealed, o.OldSecretID, o.Claim.Generation)
 	}
 	if err != nil {
 		return fmt.Errorf("keep a token that was replaced: %w", err)
@@ -133,7 +133,9 @@ func (t *Tx) keepReplaced(ctx context.Context, o *Outcome) error {
 
 var (
 	readReplaced = sql(`select id, access_token, coalesce(secret_id, 0) from rotator.shops where id = any($1) and access_token is not null`)
-	keepReplaced = sql(`update rotator.items set old_token = $3, old_secret_id = nullif($4::bigint, 0) where run_id = $1 and position = $2 and old_token is null`)
+	keepReplaced = sql(`update rotator.items i set old_token = case when ` + keepsOld + ` then i.old_token else $3 end,
+			old_secret_id = case when ` + keepsOld + ` then i.old_secret_id else nullif($4::bigint, 0) end, old_generation = $5
+		where run_id = $1 and position = $2`)
 	// What leftTokens leaves out.
 	emptyLost = sql(`update rotator.items i set new_token = null, state = case when i.state = 'exchanged' then 'parked' else i.state end,
 			detail = coalesce(i.detail, 'its new token was of a secret that is lost'), next_attempt_at = null

@@ -16,7 +16,7 @@ var (
 	upsertAttestation = sql(`insert into rotator.attestations (run_id, phase, actor, note) values ($1, $2, $3, $4)
 		on conflict (run_id, phase) do update set actor = excluded.actor, note = excluded.note, at = now()`)
 	// What the check has seen since the revoke was said: that it has bitten.
-	deadSince = sql(`select coalesce(bool_and(old_dead) and bool_or(old_token is not null), false) from rotator.items where run_id = $1 and state = 'proven'
+	deadSince = sql(`select coalesce(bool_and(old_dead) and bool_or(coalesce(old_known, old_token is not null)), false) from rotator.items where run_id = $1 and state = 'proven'
 		and checked_at > (select at from rotator.attestations where run_id = $1 and phase = $2)`)
 	readAttestations = sql(`select phase, actor, note, at from rotator.attestations where run_id = $1`)
 )

@@ -4,18 +4,28 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/haravan-rotator/rotator/rotation"
 )
 
-var readChecked = sql(`select count(*), count(*) filter (where old_dead), count(*) filter (where not old_dead),
-		count(*) filter (where new_alive), count(*) filter (where not new_alive)
-	from rotator.items where run_id = $1 and checked_at is not null`)
+var readChecked = sql(`select ` + seen + ` from rotator.items i where run_id = $1 and checked_at is not null`)
+
+// seen are the numbers of a rotation.Revocation.
+const seen = `count(*), count(*) filter (where i.old_dead), count(*) filter (where not i.old_dead),
+	count(*) filter (where i.new_alive), count(*) filter (where not i.new_alive),
+	count(*) filter (where not i.old_dead and not i.new_alive), count(*) filter (where i.new_alive and coalesce(i.old_known, true))`
+
+func scanSeen(row pgx.Row) (r rotation.Revocation, err error) {
+	err = row.Scan(&r.Planned, &r.OldDead, &r.OldAlive, &r.NewAlive, &r.NewDead, &r.OnlyOld, &r.NewKnown)
+	return r, err
+}
 
 // Checked counts what was seen of the shops that were looked at after the
 // revoke, also of a run whose old tokens are shredded by now.
 func (s *Store) Checked(ctx context.Context, runID int64) (rotation.Revocation, error) {
-	var r rotation.Revocation
-	if err := s.pool.QueryRow(ctx, readChecked, runID).Scan(&r.Planned, &r.OldDead, &r.OldAlive, &r.NewAlive, &r.NewDead); err != nil {
+	r, err := scanSeen(s.pool.QueryRow(ctx, readChecked, runID))
+	if err != nil {
 		return r, fmt.Errorf("count what the check after the revoke saw: %w", err)
 	}
 	return r, nil

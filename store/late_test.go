@@ -154,7 +154,7 @@ func TestALateTokenAfterTheRevokeIsLookedAt(t *testing.T) {
 	if diff := cmp.Diff([]string{newer[0].Domain, newer[2].Domain}, look(false)); diff != "" {
 		t.Errorf("looked at again (-want +got):\n%s", diff)
 	}
-	if s := r.snapshot(t, store.Counted); s.Revocation != (rotation.Revocation{Planned: 4, OldDead: 4, NewAlive: 2, NewDead: 2}) {
+	if s := r.snapshot(t, store.Counted); s.Revocation != (rotation.Revocation{Planned: 4, OldDead: 4, NewAlive: 2, NewDead: 2, NewKnown: 2}) {
 		t.Errorf("afterwards: %+v", s.Revocation)
 	}
 }
@@ -179,7 +179,7 @@ func TestALookThatALateTokenOvertookDoesNotCount(t *testing.T) {
 		if err := r.WriteChecks(t.Context(), seen); err != nil {
 			t.Fatal(err)
 		}
-		if s := r.snapshot(t, store.Counted); s.Revocation != (rotation.Revocation{Planned: 2, OldDead: 1, NewAlive: 1}) {
+		if s := r.snapshot(t, store.Counted); s.Revocation != (rotation.Revocation{Planned: 2, OldDead: 1, NewAlive: 1, NewKnown: 1}) {
 			t.Errorf("late token %d: %+v", left+1, s.Revocation)
 		}
 	}

@@ -86,6 +86,8 @@ const (
 	claimedAs  = `attempt = x.attempt,
 		generation = case when i.state = 'pending' then x.generation else i.generation end,
 		claimed_at = case when i.state = 'pending' then now() - x.age_ms * interval '1 millisecond' else i.claimed_at end`
+	// What the run replaced first is kept, unless an install came since.
+	keepsOld    = `(i.old_token is not null and coalesce(i.old_generation + 1 = i.generation, true))`
 	heldColumns = `run_id, position, attempt, with_batch, generation, age_ms, latency_ms`
 	heldArrays  = `$1::bigint[], $2::bigint[], $3::int[], $4::bool[], $5::bigint[], $6::int[], $7::int[]`
 )
@@ -102,8 +104,9 @@ var (
 	writeProven = sql(`update rotator.items i set state = 'proven', ` + claimedNow + `,
 			latency_ms = coalesce(nullif(x.latency_ms, 0), i.latency_ms),
 			exchanged_at = coalesce(i.exchanged_at, now() - x.exchanged_ms * interval '1 millisecond'),
-			proven_at = now(), new_token = null, old_token = coalesce(i.old_token, x.old_token),
-			old_secret_id = case when i.old_token is null then nullif(x.old_secret_id, 0) else i.old_secret_id end,
+			proven_at = now(), new_token = null, old_token = case when ` + keepsOld + ` then i.old_token else x.old_token end,
+			old_secret_id = case when ` + keepsOld + ` then i.old_secret_id else nullif(x.old_secret_id, 0) end,
+			old_generation = case when i.state = 'pending' then x.generation else i.generation end,
 			class = nullif(x.class, ''), detail = nullif(x.detail, ''), next_attempt_at = null
 		from (select ($1::bigint[])[k] as run_id, ($2::bigint[])[k] as position, ($3::int[])[k] as attempt, ($4::bool[])[k] as with_batch,
 				($5::bigint[])[k] as generation, ($6::int[])[k] as age_ms, ($7::int[])[k] as latency_ms, old_token,

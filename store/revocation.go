@@ -38,6 +38,9 @@ type Checked struct {
 // later one may have killed since the run was proven (markLate).
 const sampled = `(i.position % r.check_stride = 0 or i.late_exchange_at is not null)`
 
+// ownOld tells that the item's old token is of the run's old secret.
+const ownOld = `(i.old_token is not null and coalesce(i.old_secret_id = r.old_secret_id, true))`
+
 var (
 	planChecks = sql(`update rotator.runs set check_stride = case when $2::bigint < 0 then 1 else
 			greatest(1, (select count(*) from rotator.items where run_id = $1 and state = 'proven') / greatest($2, 1)) end
@@ -45,31 +48,36 @@ var (
 	// A coarse stride may meet no proven shop at all: then every one is due.
 	refineChecks = sql(`update rotator.runs r set check_stride = 1 where id = $1 and not exists
 		(select from rotator.items where run_id = $1 and position % r.check_stride = 0 and state = 'proven')`)
-	// Where this run replaced no token, one before it that was cancelled may have: see
-	// formerOf.
-	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, coalesce(i.old_token, f.old_token), coalesce(f.run_id, i.run_id), coalesce(f.position, i.position),
+	// Where this run replaced no token of the old secret, one before it that was cancelled
+	// may have: see formerOf.
+	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, case when ` + ownOld + ` then i.old_token else f.old_token end,
+			coalesce(f.run_id, i.run_id), coalesce(f.position, i.position),
 			s.access_token, i.late_exchange_at
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		left join lateral (select x.run_id, x.position, x.old_token from rotator.runs c join rotator.items x on x.run_id = c.id and x.shop_id = s.id
-			where i.old_token is null and c.app_id = r.app_id and c.kind = 'rotation' and c.cancelled_at is not null and x.old_token is not null
-				and x.generation + 1 = s.token_generation and coalesce(x.old_secret_id, c.old_secret_id) = r.old_secret_id limit 1) f on true
+			where not ` + ownOld + ` and c.app_id = r.app_id and c.kind = 'rotation' and c.cancelled_at is not null and x.old_token is not null
+				and coalesce(x.old_generation, x.generation) + 1 = s.token_generation and coalesce(x.old_secret_id, c.old_secret_id) = r.old_secret_id limit 1) f on true
 		where i.run_id = $1 and i.position > $2 and ` + sampled + ` and i.state = 'proven'
 			and i.checked_at is null
 		order by i.position limit $3`)
 	// A look that began before a late token was made says nothing about what that left.
-	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive
-		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[], $5::timestamptz[]) as x (run_id, position, old_dead, new_alive, late)
+	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive, old_known = x.old_known
+		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[], $5::timestamptz[], $6::bool[]) as x (run_id, position, old_dead, new_alive, late, old_known)
 		where i.run_id = x.run_id and i.position = x.position and i.late_exchange_at is not distinct from x.late`)
+	// As long as an old token answers, what was seen of the others may be from before
+	// another secret's revoke.
 	forgetAlive = sql(`update rotator.items set checked_at = null, old_dead = null, new_alive = null
-		where run_id = $1 and checked_at is not null and not (old_dead and new_alive)`)
-	countChecks = sql(`select count(*), count(*) filter (where old_dead), count(*) filter (where not old_dead),
-			count(*) filter (where new_alive), count(*) filter (where not new_alive)
+		where run_id = $1 and checked_at is not null and (not (old_dead and new_alive)
+			or exists (select from rotator.items where run_id = $1 and checked_at is not null and not old_dead))`)
+	countChecks = sql(`select ` + seen + `
 		from rotator.items i join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven'`)
 	readAlive = sql(`select s.domain from rotator.items i join rotator.runs r on r.id = i.run_id join rotator.shops s on s.id = i.shop_id
 		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven' and not i.old_dead order by i.position`)
 	// What is exchanged has a token, by the table's rule.
-	shredItems = sql(`update rotator.items set old_token = null, new_token = null, state = case when state = 'exchanged' then 'parked' else state end
+	shredItems = sql(`update rotator.items set old_token = null, new_token = null, state = case when state = 'exchanged' then 'parked' else state end,
+			detail = case when state = 'exchanged' then coalesce(detail, 'its new token was never proven') else detail end,
+			next_attempt_at = case when state <> 'exchanged' then next_attempt_at end
 		where run_id = $1 and position between $2 and $3 and (old_token is not null or new_token is not null)`)
 	endedRuns = sql(`select ` + runColumns + ` from rotator.runs where app_id = $1 and cancelled_at is not null order by id`)
 	// Groups that no keyring here opened, and those that came when their run was over,
@@ -124,14 +132,15 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 func (s *Store) WriteChecks(ctx context.Context, group []Checked) error {
 	slices.SortFunc(group, func(a, b Checked) int { return cmp.Compare(a.Check.Position, b.Check.Position) })
 	var runs, positions []int64
-	var dead, alive []bool
+	var dead, alive, known []bool
 	var late []*time.Time
 	for _, c := range group {
 		runs, positions = append(runs, c.Check.RunID), append(positions, c.Check.Position)
 		dead, alive, late = append(dead, c.OldDead), append(alive, c.NewAlive), append(late, c.Check.late)
+		known = append(known, !c.Check.Old.IsZero())
 	}
 	err := againIfDeadlocked(func() error {
-		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive, late)
+		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive, late, known)
 		return err
 	})
 	if err != nil {
@@ -141,8 +150,8 @@ func (s *Store) WriteChecks(ctx context.Context, group []Checked) error {
 }
 
 func revocation(ctx context.Context, q querier, runID int64) (rotation.Revocation, error) {
-	var r rotation.Revocation
-	if err := q.QueryRow(ctx, countChecks, runID).Scan(&r.Planned, &r.OldDead, &r.OldAlive, &r.NewAlive, &r.NewDead); err != nil {
+	r, err := scanSeen(q.QueryRow(ctx, countChecks, runID))
+	if err != nil {
 		return r, fmt.Errorf("count checks: %w", err)
 	}
 	return r, nil

@@ -24,7 +24,7 @@ var (
 // shops have now, of the secret $2: an install since would have raised the generation.
 const formerOf = `from rotator.shops s join rotator.runs r on r.app_id = s.app_id and r.kind = 'rotation'
 	join rotator.items i on i.run_id = r.id and i.shop_id = s.id
-	where s.app_id = $1 and s.secret_id = $2 and i.old_token is not null and i.generation + 1 = s.token_generation
+	where s.app_id = $1 and s.secret_id = $2 and i.old_token is not null and coalesce(i.old_generation, i.generation) + 1 = s.token_generation
 		and coalesce(i.old_secret_id, r.old_secret_id) = $3`
 
 // Lost is what came of giving a secret up.

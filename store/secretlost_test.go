@@ -62,7 +62,7 @@ func TestALostSecretGivesWayToTheOneBefore(t *testing.T) {
 	}
 	// What another build left so, or a token that does not open, must not keep the
 	// next run from its close.
-	exec(t, r.DB, "update rotator.items set state = 'exchanged', new_token = 'x' where position = 1")
+	exec(t, r.DB, "update rotator.items set state = 'exchanged', new_token = 'x', detail = null, next_attempt_at = now() where position = 1")
 	if err := r.ShredTokens(t.Context(), next, func(int64, int64) {}); err != nil {
 		t.Error(err)
 	}

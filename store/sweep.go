@@ -32,10 +32,7 @@ var (
 	// or by a superseded worker's late exchange, is due again. So is one that
 	// was skipped because it had nothing to exchange (skipped without a class)
 	// and now has, or whose token is not the one that was found dead.
-	// What the item's run replaced before an install is not what the shop had last.
 	reopenItems = sql(`update rotator.items i set state = 'unknown', next_attempt_at = now(), class = null,
-			old_token = case when i.generation + 1 = s.token_generation then i.old_token end,
-			old_secret_id = case when i.generation + 1 = s.token_generation then i.old_secret_id end,
 			detail = 'settled before, but its token is another now or may be dead'
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
 			and ((` + exchangedLate + `) or (` + needsOldSecret + `))`)

@@ -94,7 +94,7 @@ func TestFewOldTokensThatAnswerAreNamed(t *testing.T) {
 	alive := func(n int) []string {
 		exec(t, r.DB, "update rotator.items set old_dead = position > $1, new_alive = true, checked_at = now()", n)
 		s := r.snapshot(t, store.Engine)
-		if s.Revocation != (rotation.Revocation{Planned: 8, OldDead: 8 - n, OldAlive: n, NewAlive: 8}) {
+		if s.Revocation != (rotation.Revocation{Planned: 8, OldDead: 8 - n, OldAlive: n, NewAlive: 8, NewKnown: 8}) {
 			t.Fatalf("counts %+v", s.Revocation)
 		}
 		return s.AliveShops

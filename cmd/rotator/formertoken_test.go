@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/haravan-rotator/rotator/haravan/haravansim"
 )
 
@@ -42,12 +44,41 @@ func (r *rig) installsAnew(sim *haravansim.Server, domain string, version int) {
 	r.installs(sim, domain, version)
 }
 
+// sql changes what is stored.
+func (r *rig) sql(statement string) {
+	r.t.Helper()
+	url, _ := strings.CutPrefix(r.env[0], "DATABASE_URL=")
+	conn, err := pgx.Connect(r.t.Context(), url)
+	must(r.t, err)
+	defer conn.Close(r.t.Context())
+	_, err = conn.Exec(r.t.Context(), statement)
+	must(r.t, err)
+}
+
 // exchanges has a run exchange every shop that it can, and be cancelled.
 func (r *rig) exchanges(sim *haravansim.Server) {
 	r.t.Helper()
 	r.toArmed(sim)
 	r.run("", "worker", "--once")
 	r.ok("", "rotation", "cancel", "--confirm", "main")
+}
+
+// exchangesOne is exchanges of the third shop alone.
+func (r *rig) exchangesOne(sim *haravansim.Server) (domain string) {
+	r.t.Helper()
+	domain = third(sim)
+	for s := range sim.Shops {
+		if s.Domain != domain {
+			r.ok("", "shop", "exclude", s.Domain, "--reason", "later")
+		}
+	}
+	r.exchanges(sim)
+	for s := range sim.Shops {
+		if s.Domain != domain {
+			r.ok("", "shop", "exclude", s.Domain, "--undo")
+		}
+	}
+	return domain
 }
 
 // live is how many of the stored tokens the platform accepts.
@@ -116,18 +147,7 @@ func TestWhichTokensAreTakenBack(t *testing.T) {
 			revokes(r, sim, 2)
 		}, 2, shops, []string{"5 shops: the former token"}}, // of the canary, at which the run is held
 		"the shops of the first run have left": {func(r *rig, sim *haravansim.Server) {
-			first := third(sim)
-			for s := range sim.Shops {
-				if s.Domain != first {
-					r.ok("", "shop", "exclude", s.Domain, "--reason", "later")
-				}
-			}
-			r.exchanges(sim)
-			for s := range sim.Shops {
-				if s.Domain != first {
-					r.ok("", "shop", "exclude", s.Domain, "--undo")
-				}
-			}
+			first := r.exchangesOne(sim)
 			r.exchanges(sim)
 			must(r.t, sim.Uninstall(first))
 			revokes(r, sim, 2)
@@ -174,27 +194,62 @@ func TestTheWrongSecretIsRevokedAfterOtherRuns(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r, sim := newLossFleet(t, haravansim.Options{Shops: 20})
-			before(r, sim)
-			r.exits(exitWaiting, "", "worker", "--once")
-			confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
-			r.ok("", confirm...) // it has not bitten yet
-			must(t, discard(sim, 2))
-			r.exits(exitExceptions, "", "worker", "--once")
-			r.says(r.exits(exitWaiting, "", "rotation", "next"), "revoked instead of the old one", "revoke nothing more", "rotator rotation cancel --confirm main")
-			for _, look := range [][]string{{"check"}, {"rotation", "report"}, {"rotation", "status"}, {"rotation", "explain", third(sim)}, {"rotation", "report", "--json"}} {
-				got := r.run("", look...)
-				if all := got.stdout + got.stderr; strings.Contains(all, "revoke the old secret") || strings.Contains(all, "re-install") || strings.Contains(all, "oauth/authorize") {
-					t.Errorf("rotator %v leads to the revoke of the other secret, or to a re-install:\n%s", look, all)
+		for _, looked := range []bool{false, true} { // before it has bitten
+			t.Run(fmt.Sprintf("%s, looked at before: %t", name, looked), func(t *testing.T) {
+				t.Parallel()
+				r, sim := newLossFleet(t, haravansim.Options{Shops: 20})
+				before(r, sim)
+				r.exits(exitWaiting, "", "worker", "--once")
+				confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
+				r.ok("", confirm...) // it has not bitten yet
+				if looked {
+					r.run("", "worker", "--once")
 				}
-			}
-			r.ok("", "rotation", "cancel", "--confirm", "main")
-			r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "20 shops: the former token")
-			if n := r.live(sim); n != 20 {
-				t.Errorf("%d stored tokens live", n)
-			}
-		})
+				must(t, discard(sim, 2))
+				if looked {
+					r.ok("", confirm...)
+				}
+				r.exits(exitExceptions, "", "worker", "--once")
+				r.says(r.exits(exitWaiting, "", "rotation", "next"), "revoked instead of the old one", "revoke nothing more", "rotator rotation cancel --confirm main")
+				for _, look := range [][]string{{"check"}, {"rotation", "report"}, {"rotation", "status"}, {"rotation", "explain", third(sim)}, {"rotation", "report", "--json"}} {
+					got := r.run("", look...)
+					if all := got.stdout + got.stderr; strings.Contains(all, "revoke the old secret") || strings.Contains(all, "re-install") || strings.Contains(all, "oauth/authorize") {
+						t.Errorf("rotator %v leads to the revoke of the other secret, or to a re-install:\n%s", look, all)
+					}
+				}
+				r.ok("", "rotation", "cancel", "--confirm", "main")
+				r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "20 shops: the former token")
+				if n := r.live(sim); n != 20 {
+					t.Errorf("%d stored tokens live", n)
+				}
+			})
+		}
 	}
+}
+
+// Where the check has seen what is not so any more, or never was, a cancel would take
+// the old secret, which is dying, for alive.
+func TestNoCancelWhileNewTokensLive(t *testing.T) {
+	t.Parallel()
+	r, sim := newLossFleet(t, haravansim.Options{Shops: 12})
+	r.toArmed(sim)
+	r.exits(exitWaiting, "", "worker", "--once")
+	r.ok("", "rotation", "confirm", "revoked", "--note", "n", "--confirm", "main")
+	r.run("", "worker", "--once")
+	r.sql("update rotator.items set new_alive = false")
+	r.says(r.exits(exitWaiting, "", "rotation", "next"), "revoked instead of the old one")
+	r.says(r.exits(exitRefused, "", "rotation", "cancel", "--confirm", "main"), "5 shops asked accept their new token: the new secret was not revoked", "`rotator rotation confirm revoked`, said again")
+	r.ok("", "rotation", "confirm", "revoked", "--note", "n", "--confirm", "main")
+	r.revokesAndCloses(sim, 1)
+}
+
+// The only shop that has a token of the newest version does not answer.
+func TestOneSilentShopStopsNothing(t *testing.T) {
+	t.Parallel()
+	r, sim := newLossFleet(t, haravansim.Options{Shops: 8})
+	silent := r.exchangesOne(sim)
+	must(t, sim.Script(silent, haravansim.OpIdentity, slices.Repeat([]haravansim.Fault{haravansim.FaultServerText}, 30)...))
+	r.says(r.ok("", "rotation", "start", "--breach", "--confirm", "main"), "warning: whether tokens of version 2, to which the run would go, live cannot be seen")
+	r.ok("", "rotation", "cancel", "--confirm", "main")
+	r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "in use:         version 1")
 }

@@ -199,9 +199,11 @@ func (c *cli) startBreach(ctx context.Context, options operate.StartOptions, f s
 		if err := o.op.NoRunOpen(ctx, o.app, true); err != nil {
 			return o.startRefused(ctx, err)
 		}
-		if err := c.lookIfNewestLives(ctx, o, true); err != nil {
+		lives, err := c.lookIfNewestLives(ctx, o, true)
+		if err != nil {
 			return err
 		}
+		options.NewestLives = lives
 		waves, _, err := f.waves.apply(rotation.DefaultBreachWaves, changed)
 		if err != nil {
 			return err

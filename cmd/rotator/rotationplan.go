@@ -112,7 +112,7 @@ func (c *cli) plan(ctx context.Context, o onRun, f planFlags) error {
 	}
 	var outage *rotation.Outage
 	if f.breach {
-		if err := c.lookIfNewestLives(ctx, o, false); err != nil {
+		if _, err := c.lookIfNewestLives(ctx, o, false); err != nil {
 			return err
 		}
 		if f.latency == 0 && p.P50MS > 0 { // what the plan found counts; there is no need to ask again

@@ -157,7 +157,7 @@ func (c *cli) start(cmd *cobra.Command, options operate.StartOptions, waves wave
 		if err != nil {
 			return err
 		}
-		if err := c.lookIfNewestLives(ctx, o, false); err != nil {
+		if options.NewestLives, err = c.lookIfNewestLives(ctx, o, false); err != nil {
 			return err
 		}
 		run, err := o.op.Start(ctx, o.app, options)

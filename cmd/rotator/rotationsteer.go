@@ -110,6 +110,11 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 			return err
 		}
 	}
+	if possible && confirmed == o.app.Name && rotation.WrongSecretRevoked(snap) {
+		if err := c.lookIfNewDead(ctx, o); err != nil {
+			return err
+		}
+	}
 	o.counting()
 	if err := o.op.Cancel(ctx, o.run.ID, confirmed); err != nil {
 		return err
