@@ -7,5 +7,10 @@ alter table rotator.items
     -- The shop's token generation that the run's last swap replaced: while the shop's is
     -- the next one, nobody came between. Null for what was written before this column.
     add column old_generation bigint,
-    -- Whether the check after the revoke had a token of the old secret to ask with.
-    add column old_known boolean;
+    -- Whether the check after the revoke had a token of the old secret to ask with, and
+    -- whether the shop's was of the new one.
+    add column old_known boolean,
+    add column new_known boolean;
+
+-- An item that is not proven may have been claimed again, and its generation with it.
+update rotator.items set old_generation = generation where state = 'proven' and old_token is not null;

@@ -67,6 +67,15 @@ func AskRevoked(ctx context.Context, s *store.Store, client Identifier, run stor
 	return askLiving(ctx, client, tokens)
 }
 
+// AskMany asks many shops under the tokens of the run's new secret.
+func AskMany(ctx context.Context, s *store.Store, client Identifier, run store.Run) (Answers, error) {
+	tokens, err := s.SampleOf(ctx, run.AppID, run.NewSecretID, askedMany)
+	if err != nil {
+		return Answers{}, err
+	}
+	return askLiving(ctx, client, tokens)
+}
+
 // AskNew asks some shops under the tokens of the run's new secret, before the old ones
 // may die; and, where none of these lives, under those of the old one that this run, or
 // one before it that was cancelled, replaced by them.
@@ -95,9 +104,6 @@ func (k Kinds) Before() Answers { return k.Others.plus(k.Former) }
 func (k Kinds) Unclear() bool {
 	return k.Before().Unclear() || k.Before().Alive == 0 && k.Active.Unclear()
 }
-
-// Few reports that too few shops were asked to tell anything of the others.
-func (a Answers) Few() bool { return a.Asked < askedFew }
 
 // AskKinds asks some shops under each kind of token.
 func AskKinds(ctx context.Context, s *store.Store, client Identifier, app store.App, active, retiring store.Secret) (seen Kinds, err error) {

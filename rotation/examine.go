@@ -138,7 +138,7 @@ func (f AppFacts) examineRun(p Policy, add adder) {
 		add(CodeBroken, SeverityCritical, step.Command, "%s", step.Why)
 		return
 	}
-	if n := s.Revocation.NewDead; n > 0 {
+	if n := s.Revocation.NewDead - s.Revocation.OnlyOld; n > 0 {
 		add(CodeBroken, SeverityCritical, "rotator rotation report", "%s no working token since the revoke: send the re-install links of the report", Counted(n, "shop", "has", "have"))
 	}
 	if n := s.Revocation.OldAlive; n > 0 && s.Revocation.Done() {

@@ -234,7 +234,11 @@ func nextRevoked(s Snapshot) Step {
 	case WrongSecretRevoked(s):
 		return nextWrongRevoke(s)
 	case !r.Done():
-		return Step{Why: fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %s; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, Plural(r.Planned, "shop"))}
+		why := fmt.Sprintf("checking that old tokens are dead and new ones live: %d of %s; one that never gives a clear answer can be waived by name", r.OldDead+r.OldAlive, Plural(r.Planned, "shop"))
+		if r.looksWrong() {
+			why += fmt.Sprintf("; so far %s only under the old token: %s", Counted(r.OnlyOld, "shop", "answers", "answer"), RevokeNothingMore)
+		}
+		return Step{Why: why}
 	case r.OldAlive > 0:
 		return human(s, "confirm revoked --confirm "+s.App, stillAlive(s)+"; then say so again; `rotator rotation waive DOMAIN --reason …` accepts a shop whose former token was of the new secret already")
 	case r.NewDead > 0:

@@ -39,7 +39,7 @@ type Revocation struct {
 	NewAlive int `json:"new_tokens_alive"`
 	NewDead  int `json:"new_tokens_dead"`
 	// OnlyOld counts shops whose old token answers while their new one does not, NewKnown
-	// those whose new one does, of an old one that is known.
+	// those whose new one does and is of the new secret: an install may be of the old one.
 	OnlyOld  int `json:"-"`
 	NewKnown int `json:"-"`
 }

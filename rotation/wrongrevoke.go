@@ -5,12 +5,14 @@ import "fmt"
 // WrongSecretRevoked reports whether the check after the revoke has shown, at its end,
 // that the new secret died, and not the old one: then the old tokens are the only ones
 // that work, and the run can be cancelled again. Shops that are gone answer to neither,
-// and installs have no old token: both say nothing. Single shops may differ.
+// and an install may be of the old secret: both say nothing. Single shops may differ.
 func WrongSecretRevoked(s Snapshot) bool {
 	r := s.Revocation
-	return s.Kind == KindRotation && s.Mode != ModeBreach && s.Phase == PhaseRevoked && r.Done() &&
-		r.OnlyOld > 0 && r.OnlyOld > 9*r.NewKnown
+	return s.Kind == KindRotation && s.Mode != ModeBreach && s.Phase == PhaseRevoked && r.Done() && r.looksWrong()
 }
+
+// looksWrong is what WrongSecretRevoked goes by, of what was seen so far.
+func (r Revocation) looksWrong() bool { return r.OnlyOld > r.NewKnown }
 
 // RevokeNothingMore warns of the one step that would leave every shop without a token.
 const RevokeNothingMore = "revoke nothing more, since the old tokens are the only ones that work"

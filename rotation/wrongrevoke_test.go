@@ -21,6 +21,7 @@ func TestWrongSecretRevoked(t *testing.T) {
 		"the new one, and shops have left": {rotation.Revocation{Planned: 12, OldDead: 6, OldAlive: 6, NewDead: 12, OnlyOld: 6}, true},
 		"the new one, beside installs of it, before": {rotation.Revocation{Planned: 24, OldDead: 4, OldAlive: 20, NewAlive: 4, NewDead: 20, OnlyOld: 20}, true},
 		"single new tokens are dead":                 {rotation.Revocation{Planned: 12, OldAlive: 12, NewAlive: 10, NewDead: 2, OnlyOld: 2, NewKnown: 10}, false},
+		"the new one, and single ones of it live":    {rotation.Revocation{Planned: 12, OldAlive: 12, NewAlive: 2, NewDead: 10, OnlyOld: 10, NewKnown: 2}, true},
 		"not all looked at":                          {rotation.Revocation{Planned: 13, OldAlive: 12, NewDead: 12, OnlyOld: 12}, false},
 	} {
 		s := rotation.Snapshot{Kind: rotation.KindRotation, Mode: rotation.ModePlanned, Phase: rotation.PhaseRevoked, Revocation: tt.seen}

@@ -14,7 +14,7 @@ var readChecked = sql(`select ` + seen + ` from rotator.items i where run_id = $
 // seen are the numbers of a rotation.Revocation.
 const seen = `count(*), count(*) filter (where i.old_dead), count(*) filter (where not i.old_dead),
 	count(*) filter (where i.new_alive), count(*) filter (where not i.new_alive),
-	count(*) filter (where not i.old_dead and not i.new_alive), count(*) filter (where i.new_alive and coalesce(i.old_known, true))`
+	count(*) filter (where not i.old_dead and not i.new_alive), count(*) filter (where i.new_alive and coalesce(i.new_known, true))`
 
 func scanSeen(row pgx.Row) (r rotation.Revocation, err error) {
 	err = row.Scan(&r.Planned, &r.OldDead, &r.OldAlive, &r.NewAlive, &r.NewDead, &r.OnlyOld, &r.NewKnown)

@@ -20,6 +20,11 @@ func TestTheFormerTokenAfterASweep(t *testing.T) {
 			r.replace(t, domain, "of-the-install", r.run.OldSecretID)
 			r.prove(t, r.again(t))
 		}, "of-the-install"},
+		"an install, of an item from before its generations were noted": {func(t *testing.T, r *rig, domain string) {
+			exec(t, r.DB, "update rotator.items set old_generation = null")
+			r.replace(t, domain, "of-the-install", r.run.OldSecretID)
+			r.prove(t, r.again(t))
+		}, "of-the-install"},
 		"exchanged again": {func(t *testing.T, r *rig, _ string) { r.prove(t, r.again(t)) }, "token-0"},
 		"proven where it is, twice": {func(t *testing.T, r *rig, _ string) {
 			r.write(t, store.Written, store.Outcome{Claim: r.again(t), State: rotation.ItemProven})

@@ -87,7 +87,7 @@ const (
 		generation = case when i.state = 'pending' then x.generation else i.generation end,
 		claimed_at = case when i.state = 'pending' then now() - x.age_ms * interval '1 millisecond' else i.claimed_at end`
 	// What the run replaced first is kept, unless an install came since.
-	keepsOld    = `(i.old_token is not null and coalesce(i.old_generation + 1 = i.generation, true))`
+	keepsOld    = `(i.old_token is not null and coalesce(i.old_generation + 1 = i.generation, false))`
 	heldColumns = `run_id, position, attempt, with_batch, generation, age_ms, latency_ms`
 	heldArrays  = `$1::bigint[], $2::bigint[], $3::int[], $4::bool[], $5::bigint[], $6::int[], $7::int[]`
 )

@@ -23,6 +23,8 @@ type Check struct {
 	Old, Current secret.String
 	// Broken tells that a sealed token does not open.
 	Broken bool
+	// ofNew tells that Current is of the run's new secret; nil if nobody knows.
+	ofNew *bool
 	// late is when a late token was last made for the shop: the fence of the look.
 	late *time.Time
 }
@@ -52,7 +54,7 @@ var (
 	// may have: see formerOf.
 	nextChecks = sql(`select i.run_id, i.position, i.shop_id, s.domain, case when ` + ownOld + ` then i.old_token else f.old_token end,
 			coalesce(f.run_id, i.run_id), coalesce(f.position, i.position),
-			s.access_token, i.late_exchange_at
+			s.access_token, s.secret_id = r.new_secret_id, i.late_exchange_at
 		from rotator.items i join rotator.shops s on s.id = i.shop_id join rotator.runs r on r.id = i.run_id
 		left join lateral (select x.run_id, x.position, x.old_token from rotator.runs c join rotator.items x on x.run_id = c.id and x.shop_id = s.id
 			where not ` + ownOld + ` and c.app_id = r.app_id and c.kind = 'rotation' and c.cancelled_at is not null and x.old_token is not null
@@ -61,14 +63,14 @@ var (
 			and i.checked_at is null
 		order by i.position limit $3`)
 	// A look that began before a late token was made says nothing about what that left.
-	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive, old_known = x.old_known
-		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[], $5::timestamptz[], $6::bool[]) as x (run_id, position, old_dead, new_alive, late, old_known)
+	writeChecks = sql(`update rotator.items i set checked_at = now(), old_dead = x.old_dead, new_alive = x.new_alive, old_known = x.old_known, new_known = coalesce(x.new_known, false)
+		from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[], $5::timestamptz[], $6::bool[], $7::bool[]) as x (run_id, position, old_dead, new_alive, late, old_known, new_known)
 		where i.run_id = x.run_id and i.position = x.position and i.late_exchange_at is not distinct from x.late`)
 	// As long as an old token answers, what was seen of the others may be from before
 	// another secret's revoke.
 	forgetAlive = sql(`update rotator.items set checked_at = null, old_dead = null, new_alive = null
 		where run_id = $1 and checked_at is not null and (not (old_dead and new_alive)
-			or exists (select from rotator.items where run_id = $1 and checked_at is not null and not old_dead))`)
+			or exists (select from rotator.items where run_id = $1 and state = 'proven' and checked_at is not null and not old_dead))`)
 	countChecks = sql(`select ` + seen + `
 		from rotator.items i join rotator.runs r on r.id = i.run_id
 		where i.run_id = $1 and ` + sampled + ` and i.state = 'proven'`)
@@ -111,7 +113,7 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 		var c Check
 		var shopID, oldRun, oldPosition int64
 		var old, current []byte
-		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &oldRun, &oldPosition, &current, &c.late); err != nil {
+		if err := row.Scan(&c.RunID, &c.Position, &shopID, &c.Domain, &old, &oldRun, &oldPosition, &current, &c.ofNew, &c.late); err != nil {
 			return c, err
 		}
 		var err error
@@ -132,15 +134,17 @@ func (s *Store) NextChecks(ctx context.Context, runID, after int64, n int) ([]Ch
 func (s *Store) WriteChecks(ctx context.Context, group []Checked) error {
 	slices.SortFunc(group, func(a, b Checked) int { return cmp.Compare(a.Check.Position, b.Check.Position) })
 	var runs, positions []int64
-	var dead, alive, known []bool
+	var dead, alive, oldKnown []bool
+	var newKnown []*bool
 	var late []*time.Time
 	for _, c := range group {
 		runs, positions = append(runs, c.Check.RunID), append(positions, c.Check.Position)
 		dead, alive, late = append(dead, c.OldDead), append(alive, c.NewAlive), append(late, c.Check.late)
-		known = append(known, !c.Check.Old.IsZero())
+		oldKnown = append(oldKnown, !c.Check.Old.IsZero() && !c.Check.Old.Equal(c.Check.Current))
+		newKnown = append(newKnown, c.Check.ofNew)
 	}
 	err := againIfDeadlocked(func() error {
-		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive, late, known)
+		_, err := s.pool.Exec(ctx, writeChecks, runs, positions, dead, alive, late, oldKnown, newKnown)
 		return err
 	})
 	if err != nil {

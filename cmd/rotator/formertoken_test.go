@@ -18,6 +18,12 @@ import (
 // installs has a merchant install the app, and the token of a secret stored for it.
 func (r *rig) installs(sim *haravansim.Server, domain string, version int) {
 	r.t.Helper()
+	r.installsAs(sim, domain, version, version)
+}
+
+// installsAs is installs by somebody who takes the token for one of another secret.
+func (r *rig) installsAs(sim *haravansim.Server, domain string, version, said int) {
+	r.t.Helper()
 	code, err := sim.InstallShop(domain)
 	must(r.t, err)
 	form := url.Values{
@@ -35,7 +41,7 @@ func (r *rig) installs(sim *haravansim.Server, domain string, version int) {
 		AccessToken string `json:"access_token"`
 	}
 	must(r.t, json.NewDecoder(answer.Body).Decode(&body))
-	r.ok("domain,access_token\n"+domain+","+body.AccessToken+"\n", "shop", "import", "-", "--secret-version", strconv.Itoa(version))
+	r.ok("domain,access_token\n"+domain+","+body.AccessToken+"\n", "shop", "import", "-", "--secret-version", strconv.Itoa(said))
 }
 
 func (r *rig) installsAnew(sim *haravansim.Server, domain string, version int) {
@@ -238,18 +244,48 @@ func TestNoCancelWhileNewTokensLive(t *testing.T) {
 	r.run("", "worker", "--once")
 	r.sql("update rotator.items set new_alive = false")
 	r.says(r.exits(exitWaiting, "", "rotation", "next"), "revoked instead of the old one")
-	r.says(r.exits(exitRefused, "", "rotation", "cancel", "--confirm", "main"), "5 shops asked accept their new token: the new secret was not revoked", "`rotator rotation confirm revoked`, said again")
+	r.says(r.exits(exitRefused, "", "rotation", "cancel", "--confirm", "main"), "12 shops asked accept their new token: the new secret was not revoked", "`rotator rotation confirm revoked`, said again")
 	r.ok("", "rotation", "confirm", "revoked", "--note", "n", "--confirm", "main")
 	r.revokesAndCloses(sim, 1)
 }
 
-// The only shop that has a token of the newest version does not answer.
-func TestOneSilentShopStopsNothing(t *testing.T) {
+// The only shop that has a token of the newest version does not answer: nothing is done
+// on that, and there is a way.
+func TestOneSilentShopStopsNobody(t *testing.T) {
 	t.Parallel()
 	r, sim := newLossFleet(t, haravansim.Options{Shops: 8})
 	silent := r.exchangesOne(sim)
 	must(t, sim.Script(silent, haravansim.OpIdentity, slices.Repeat([]haravansim.Fault{haravansim.FaultServerText}, 30)...))
-	r.says(r.ok("", "rotation", "start", "--breach", "--confirm", "main"), "warning: whether tokens of version 2, to which the run would go, live cannot be seen")
-	r.ok("", "rotation", "cancel", "--confirm", "main")
+	r.says(r.exits(exitRefused, "", "rotation", "start", "--breach", "--confirm", "main"), "whether tokens of version 2, to which the run would go, live cannot be seen", "Or go to another version: `rotator secret discard 2 --lost --confirm main`")
 	r.says(r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main"), "in use:         version 1")
+}
+
+// After a wrong revoke the app works with the old secret again: merchants who come back
+// have tokens of it, whatever the import says of them.
+func TestInstallsHideNoWrongRevoke(t *testing.T) {
+	t.Parallel()
+	for said := range 3 {
+		t.Run(fmt.Sprintf("said to be of version %d", said), func(t *testing.T) {
+			t.Parallel()
+			r, sim := newLossFleet(t, haravansim.Options{Shops: 12})
+			r.toArmed(sim)
+			r.exits(exitWaiting, "", "worker", "--once")
+			r.ok("", "rotation", "confirm", "revoked", "--note", "n", "--confirm", "main")
+			must(t, discard(sim, 2))
+			for _, domain := range []string{"shop-000003.myharavan.com", "shop-000007.myharavan.com"} {
+				must(t, sim.Uninstall(domain))
+				r.installsAs(sim, domain, 1, said)
+			}
+			r.exits(exitExceptions, "", "worker", "--once")
+			r.says(r.exits(exitWaiting, "", "rotation", "next"), "revoked instead of the old one", "rotator rotation cancel --confirm main")
+			if got := r.run("", "rotation", "report", "--json"); strings.Contains(got.stdout, "oauth/authorize") {
+				t.Error("a re-install link is shown")
+			}
+			r.ok("", "rotation", "cancel", "--confirm", "main")
+			r.ok("", "secret", "discard", "2", "--lost", "--confirm", "main")
+			if n := r.live(sim); n != 12 {
+				t.Errorf("%d stored tokens live", n)
+			}
+		})
+	}
 }

@@ -131,8 +131,8 @@ func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App
 
 // lookIfNewestLives looks, before a run goes on to a version that is in use already,
 // whether tokens of it live: if it is dead, the revoke of the other version, with which
-// a breach begins, would leave no shop a token. A breach is refused then, and where more
-// than a few do not tell. lives tells that tokens of it are seen to live.
+// a breach begins, would leave no shop a token. A breach is refused then, and where it
+// cannot be seen. lives tells that tokens of it are seen to live.
 func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) (lives bool, err error) {
 	secrets, err := o.store.Secrets(ctx, o.app.ID)
 	if err != nil {
@@ -148,14 +148,15 @@ func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) (live
 		return err
 	})
 	var words string
-	few := false
 	switch {
 	case err != nil:
 		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: %s", to.Version, inline(err.Error()))
 	case seen.Active.Alive > 0:
 	case seen.Active.Unclear(), seen.Active.Dead() && seen.Before().Unclear():
-		few = seen.Active.Unclear() && seen.Active.Few()
 		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: shops that were asked gave no clear answer. `rotator doctor` tells whether the platform can be reached; say it again then", to.Version)
+		if seen.Before().Alive > 0 {
+			words += fmt.Sprintf(". Or go to another version: `rotator secret discard %d --lost --confirm %s`, `rotator secret add`, and start again", to.Version, o.app.Name)
+		}
 	case seen.Active.Dead() && seen.Before().Alive > 0:
 		words = fmt.Sprintf("not one of %[1]s asked accepts its token of version %[2]d, to which the run would go, and %[3]d accept one of version %[4]d. If version %[2]d has leaked or was revoked, %[5]s: "+
 			"`rotator secret discard %[2]d --lost --confirm %[6]s`, `rotator secret add` with another, then `rotator rotation start`",
@@ -163,7 +164,7 @@ func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) (live
 	}
 	switch {
 	case words == "":
-	case breach && !few:
+	case breach:
 		return false, &operate.Refused{What: "start --breach", Why: words}
 	default:
 		c.notef("warning: %s", words)
@@ -176,16 +177,16 @@ func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) (live
 func (c *cli) lookIfNewDead(ctx context.Context, o onRun) error {
 	var fresh operate.Answers
 	err := c.askShops(o.app, func(client operate.Identifier) (err error) {
-		fresh, _, err = operate.AskNew(ctx, o.store, client, o.run)
+		fresh, err = operate.AskMany(ctx, o.store, client, o.run)
 		return err
 	})
 	const again = "Look anew with `rotator rotation confirm revoked`, said again"
 	switch {
 	case err != nil:
 		return &operate.Refused{What: "cancel", Why: fmt.Sprintf("whether the new tokens are dead cannot be seen: %s. %s, when the platform answers", inline(err.Error()), again)}
-	case fresh.Alive > 0:
+	case fresh.Alive > 0 && fresh.Alive >= fresh.Refused: // single ones may be of another secret than is known
 		return &operate.Refused{What: "cancel", Why: fmt.Sprintf("%s asked accept their new token: the new secret was not revoked. %s", plural(fresh.Alive, "shop"), again)}
-	case !fresh.Dead():
+	case fresh.Unclear():
 		return &operate.Refused{What: "cancel", Why: "whether the new tokens are dead cannot be seen: shops that were asked gave no clear answer. " + again + ", when the platform answers"}
 	}
 	return nil

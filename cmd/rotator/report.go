@@ -224,11 +224,11 @@ func (o onRun) wrongRevoke(checked rotation.Revocation) bool {
 	return rotation.WrongSecretRevoked(rotation.Snapshot{Kind: o.run.Kind, Mode: o.run.Mode, Phase: o.run.Phase, Revocation: checked})
 }
 
-// broken has no re-install link after a wrong revoke: it would cost the merchant the
-// token that lives.
+// broken has no re-install link where the old token lives, nor after a wrong revoke: it
+// would cost the merchant the token that works.
 func (o onRun) broken(i store.ItemInfo, wrongRevoke bool) brokenKey {
 	b := brokenKey{Domain: i.Domain, OldDead: i.OldDead != nil && *i.OldDead, NewAlive: i.NewAlive != nil && *i.NewAlive}
-	if !b.NewAlive && !wrongRevoke {
+	if !b.NewAlive && b.OldDead && !wrongRevoke {
 		b.InstallURL = o.installURL(i.Domain)
 	}
 	return b

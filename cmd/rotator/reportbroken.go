@@ -22,7 +22,7 @@ func (c *cli) printBroken(r runReport) error {
 		if err := c.printf("  %s  %s\n", b.Domain, printable(b.words())); err != nil {
 			return err
 		}
-		links = links && b.InstallURL != ""
+		links = links && (b.InstallURL != "" || !b.OldDead)
 	}
 	if err := c.printMore(r.BrokenTotal - len(r.Broken)); err != nil || links {
 		return err
@@ -32,10 +32,10 @@ func (c *cli) printBroken(r runReport) error {
 
 // words tell what is left of a shop whose new token is dead.
 func (b brokenKey) words() string {
-	words := "no working token"
 	if !b.OldDead {
-		words = "its new token is dead, its old one still answers"
+		return "its new token is dead, its old one still answers"
 	}
+	words := "no working token"
 	if b.InstallURL == "" {
 		return words + ", and no re-install link while the app's scopes are not set"
 	}

@@ -27,7 +27,7 @@ Broken after the revoke (1)
 		"no scopes": {runReport{App: "main", BrokenTotal: 3, Broken: []brokenKey{{Domain: "one", OldDead: true}, both}}, `
 Broken after the revoke (3)
   one  no working token, and no re-install link while the app's scopes are not set
-  both  its new token is dead, its old one still answers, and no re-install link while the app's scopes are not set
+  both  its new token is dead, its old one still answers
   and 1 more: rotator rotation report --exceptions
   For re-install links set the app's scopes: rotator app set --name main --scope SCOPE
 `},
