@@ -64,13 +64,14 @@ func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	if err != nil {
 		return err
 	}
+	chosen = slices.DeleteFunc(chosen, func(o *Outcome) bool { return unswapped[o.Claim.key()] || o.Old.IsZero() })
 	for _, o := range chosen {
-		if unswapped[o.Claim.key()] || o.Old.IsZero() {
-			continue
-		}
 		if err := t.keepReplaced(ctx, o); err != nil {
 			return err
 		}
+	}
+	if err := t.carryFormer(ctx, chosen); err != nil {
+		return err
 	}
 	for _, o := range found {
 		if _, err := t.tx.Exec(ctx, emptyToken, o.Claim.RunID, o.Claim.Position); err != nil {

@@ -56,6 +56,33 @@ func TestTheFormerTokenAfterASweep(t *testing.T) {
 	}
 }
 
+// A second run found the first one's token dead, and replaced it.
+func TestTheFormerTokenOfTwoRuns(t *testing.T) {
+	t.Parallel()
+	r, _, claims := claimAll(t, 2)
+	domain, before := claims[0].Domain, claims[0].Current.Reveal()
+	r.prove(t, claims...)
+	_, claims = r.next(t, oneWave)
+	r.write(t, store.Written, store.Outcome{Claim: claims[1], State: rotation.ItemProven})
+	r.write(t, store.Written, exchanged(claims[0]))
+	second := r.proven(claims[0])
+	second.OldSecretID = r.run.NewSecretID
+	r.write(t, store.Written, second)
+	exec(t, r.DB, "update rotator.runs set check_stride = 1")
+	checks := r.checks(t)
+	if len(checks) != 2 || checks[0].Old.Reveal() != before {
+		t.Errorf("the check does not ask with the former token: %d shops", len(checks))
+	}
+	r.cancel(t)
+	exec(t, r.DB, "update rotator.secrets set state = case version when 1 then 'retiring' else 'active' end, retiring_at = now(), activated_at = now()")
+	if l, err := r.LoseSecret(t.Context(), storetest.Actor, r.app, 2, true); err != nil || l != (store.Lost{Active: 1, TakenBack: 2}) {
+		t.Error(l, err)
+	}
+	if got := r.token(t, domain); got != before {
+		t.Errorf("the shop has %s, want %s", got, before)
+	}
+}
+
 // late has an earlier run's call make a token for the first shop, which is due again.
 func (r *rig) late(t *testing.T) {
 	t.Helper()

@@ -310,7 +310,10 @@ func (t *Tx) writeProven(ctx context.Context, group []*Outcome, written map[key]
 		}
 	}
 	maps.Copy(written, proven)
-	return t.swapTokens(ctx, swaps)
+	if unswapped, err = t.swapTokens(ctx, swaps); err != nil || oldSecrets == nil {
+		return unswapped, err
+	}
+	return unswapped, t.carryFormer(ctx, swaps)
 }
 
 func (t *Tx) writeInPlace(ctx context.Context, group []*Outcome, written, due map[key]bool) error {

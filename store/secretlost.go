@@ -27,6 +27,29 @@ const formerOf = `from rotator.shops s join rotator.runs r on r.app_id = s.app_i
 	where s.app_id = $1 and s.secret_id = $2 and i.old_token is not null and coalesce(i.old_generation, i.generation) + 1 = s.token_generation
 		and coalesce(i.old_secret_id, r.old_secret_id) = $3`
 
+// Where a token is replaced that a cancelled run gave the shop, what that run replaced
+// stays the former one.
+var carryFormer = sql(`update rotator.items x set old_generation = u.generation
+	from unnest($1::bigint[], $2::bigint[], $3::bigint[]) as u (run_id, shop_id, generation), rotator.runs r, rotator.runs c
+	where r.id = u.run_id and c.app_id = r.app_id and c.kind = 'rotation' and c.cancelled_at is not null
+		and x.run_id = c.id and x.shop_id = u.shop_id and x.old_token is not null and coalesce(x.old_generation, x.generation) + 1 = u.generation`)
+
+func (t *Tx) carryFormer(ctx context.Context, group []*Outcome) error {
+	var runs, shops, generations []int64
+	for _, o := range group {
+		if o.OldSecretID != 0 {
+			runs, shops, generations = append(runs, o.Claim.RunID), append(shops, o.Claim.ShopID), append(generations, o.Claim.Generation)
+		}
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	if _, err := t.tx.Exec(ctx, carryFormer, runs, shops, generations); err != nil {
+		return fmt.Errorf("keep what an earlier run replaced: %w", err)
+	}
+	return nil
+}
+
 // Lost is what came of giving a secret up.
 type Lost struct {
 	// Active is the version that is in use then.
