@@ -91,7 +91,7 @@ func (o Operator) clearRowsFirst(ctx context.Context, runID int64, confirmed str
 		if run = r; !r.Open() || r.Kind != rotation.KindTokenMigration {
 			return nil
 		}
-		if err := mayCancel(snap, confirmed); err != nil {
+		if err := mayCancel(snap, confirmed, false); err != nil {
 			return err
 		}
 		bound, err = tx.HoldToCancel(ctx, o.Actor, r)

@@ -13,11 +13,21 @@ import (
 // with them both secrets, and a later run takes up the rest; of a token migration
 // nothing stays.
 func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) error {
+	return o.cancel(ctx, runID, confirmed, false)
+}
+
+// CancelWrongRevoke is Cancel also of a run whose check has shown that the new secret
+// was revoked instead of the old one, by a caller who has asked whether new tokens live.
+func (o Operator) CancelWrongRevoke(ctx context.Context, runID int64, confirmed string) error {
+	return o.cancel(ctx, runID, confirmed, true)
+}
+
+func (o Operator) cancel(ctx context.Context, runID int64, confirmed string, asked bool) error {
 	if err := o.clearRowsFirst(ctx, runID, confirmed); err != nil {
 		return err
 	}
 	return o.onOpen(ctx, runID, "cancel", func(tx *store.Tx, run store.Run, snap rotation.Snapshot) error {
-		if err := mayCancel(snap, confirmed); err != nil {
+		if err := mayCancel(snap, confirmed, asked); err != nil {
 			return err
 		}
 		if rotation.WrongSecretRevoked(snap) {
@@ -35,12 +45,14 @@ func (o Operator) Cancel(ctx context.Context, runID int64, confirmed string) err
 	})
 }
 
-func mayCancel(snap rotation.Snapshot, confirmed string) error {
+func mayCancel(snap rotation.Snapshot, confirmed string, asked bool) error {
 	switch {
 	case TooLateToCancel(snap) != "":
 		return refuse("cancel", TooLateToCancel(snap), snap)
 	case confirmed != snap.App:
 		return refuse("cancel", fmt.Sprintf("%s; repeat the app's name with --confirm %s", Leaves(snap), snap.App), snap)
+	case rotation.WrongSecretRevoked(snap) && !asked:
+		return refuse("cancel", "the check after the revoke has just shown that the new secret was revoked instead of the old one: say it again", snap)
 	}
 	return nil
 }

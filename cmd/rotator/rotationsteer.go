@@ -110,13 +110,15 @@ func (c *cli) cancel(cmd *cobra.Command, o onRun, confirmed string) error {
 			return err
 		}
 	}
+	cancel := o.op.Cancel
 	if possible && confirmed == o.app.Name && rotation.WrongSecretRevoked(snap) {
 		if err := c.lookIfNewDead(ctx, o); err != nil {
 			return err
 		}
+		cancel = o.op.CancelWrongRevoke
 	}
 	o.counting()
-	if err := o.op.Cancel(ctx, o.run.ID, confirmed); err != nil {
+	if err := cancel(ctx, o.run.ID, confirmed); err != nil {
 		return err
 	}
 	return c.printMoved(ctx, o, fmt.Sprintf("run %d is cancelled: %s", o.run.ID, leaves))
