@@ -35,8 +35,9 @@ func (t *Tx) adoptLeft(ctx context.Context, appID int64) error {
 }
 
 // adopt swaps the unproven tokens that a statement finds, fenced like any swap, keeps
-// those that they replace, which may live on, and empties them. Its columns are position, shop, generation, token, run, the
-// secret that minted the token and when that was stored.
+// those that they replace, which may live on, and empties them. Its columns are
+// position, shop, generation, token, run, the secret that minted the token and when
+// that was stored.
 func (t *Tx) adopt(ctx context.Context, statement string, args ...any) error {
 	found, err := collect(ctx, t.tx, "read unproven tokens", func(row pgx.CollectableRow) (*Outcome, error) {
 		o := &Outcome{}
@@ -138,8 +139,7 @@ var (
 			old_secret_id = case when ` + keepsOld + ` then i.old_secret_id else nullif($4::bigint, 0) end, old_generation = $5
 		where run_id = $1 and position = $2`)
 	// What leftTokens leaves out.
-	emptyLost = sql(`update rotator.items i set new_token = null, state = case when i.state = 'exchanged' then 'parked' else i.state end,
-			detail = coalesce(i.detail, 'its new token was of a secret that is lost'), next_attempt_at = null
+	emptyLost = sql(`update rotator.items i set ` + emptied + `, detail = coalesce(i.detail, 'its new token was of a secret that is lost')
 		from rotator.runs r where r.id = i.run_id and r.app_id = $1 and r.kind = 'rotation' and r.cancelled_at is not null and i.new_token is not null
 			and ` + ofLostSecret)
 )
@@ -147,6 +147,8 @@ var (
 // ofLostSecret is an item's new token whose secret made tokens and is dead.
 const ofLostSecret = `exists (select from rotator.secrets x where x.id = coalesce(i.new_token_secret_id, r.new_secret_id) and x.state = 'revoked' and x.activated_at is not null)`
 
-var emptyToken = sql(`update rotator.items set new_token = null, state = case when state = 'exchanged' then 'parked' else state end,
-	detail = coalesce(detail, 'its new token was adopted unproven'), next_attempt_at = null
-	where run_id = $1 and position = $2`)
+// emptied leaves an item of a run that is over without its new token: what is exchanged
+// has one, by the table's rule.
+const emptied = `new_token = null, state = case when i.state = 'exchanged' then 'parked' else i.state end, next_attempt_at = null`
+
+var emptyToken = sql(`update rotator.items i set ` + emptied + `, detail = coalesce(detail, 'its new token was adopted unproven') where run_id = $1 and position = $2`)

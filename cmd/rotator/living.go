@@ -13,6 +13,8 @@ import (
 // Before what cannot be undone, and after what must have bitten, a few shops are asked
 // which tokens live.
 
+const unclear = "shops that were asked gave no clear answer. `rotator doctor` tells whether the platform can be reached; say it again then"
+
 // askShops lets ask ask shops, and says what is waited for.
 func (c *cli) askShops(a store.App, ask func(operate.Identifier) error) error {
 	client, err := c.client(a)
@@ -60,7 +62,7 @@ func (c *cli) lookIfNewLive(ctx context.Context, o onRun, snap rotation.Snapshot
 					"If it was, make the app use the old secret again, then `rotator rotation cancel --confirm %s`, and %s", words, former.Alive, rotation.RevokeNothingMore, snap.App, rotation.AfterLoss(snap))}
 			return refused
 		case fresh.Dead() && former.Unclear() && snap.Phase != rotation.PhaseRevoked:
-			refused = &operate.Refused{What: "confirm revoked", Why: words + ", and whether former ones live cannot be seen: shops that were asked gave no clear answer. `rotator doctor` tells whether the platform can be reached; say it again then"}
+			refused = &operate.Refused{What: "confirm revoked", Why: words + ", and whether former ones live cannot be seen: " + unclear}
 			return refused
 		case fresh.Dead() && former.Refused > 0:
 			c.notef("warning: %s, nor its former one: did they remove the app, or are both secrets revoked?", words)
@@ -106,9 +108,7 @@ func (c *cli) lookIfBeforeLives(ctx context.Context, s *store.Store, a store.App
 	if !ok || active.Version != version {
 		return false, nil // what cannot be given up is said then
 	}
-	refuse := func(next, format string, args ...any) error {
-		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not given up: "+format, append([]any{version, a.Name}, args...)...), next)
-	}
+	refuse := refusesVersion(a, version, "given up")
 	err = c.askShops(a, func(client operate.Identifier) error {
 		seen, err := operate.AskKinds(ctx, s, client, a, active, retiring)
 		switch {
@@ -153,7 +153,7 @@ func (c *cli) lookIfNewestLives(ctx context.Context, o onRun, breach bool) (live
 		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: %s", to.Version, inline(err.Error()))
 	case seen.Active.Alive > 0:
 	case seen.Active.Unclear(), seen.Active.Dead() && seen.Before().Unclear():
-		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: shops that were asked gave no clear answer. `rotator doctor` tells whether the platform can be reached; say it again then", to.Version)
+		words = fmt.Sprintf("whether tokens of version %d, to which the run would go, live cannot be seen: %s", to.Version, unclear)
 		if seen.Before().Alive > 0 {
 			words += fmt.Sprintf(". Or go to another version: `rotator secret discard %d --lost --confirm %s`, `rotator secret add`, and start again", to.Version, o.app.Name)
 		}

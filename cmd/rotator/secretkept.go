@@ -8,11 +8,16 @@ import (
 	"github.com/haravan-rotator/rotator/store"
 )
 
+// refusesVersion begins the reasons for which a version of the secret is kept.
+func refusesVersion(a store.App, version int, done string) func(next, format string, args ...any) error {
+	return func(next, format string, args ...any) error {
+		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not %s: "+format, append([]any{version, a.Name, done}, args...)...), next)
+	}
+}
+
 // notDiscarded says why a version of the secret is kept, as things stand now.
 func (c *cli) notDiscarded(ctx context.Context, s *store.Store, a store.App, version int) error {
-	refuse := func(next, format string, args ...any) error {
-		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not discarded: "+format, append([]any{version, a.Name}, args...)...), next)
-	}
+	refuse := refusesVersion(a, version, "discarded")
 	const look = "`rotator secret list` shows the versions"
 	secrets, err := s.Secrets(ctx, a.ID)
 	if err != nil {

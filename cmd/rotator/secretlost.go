@@ -19,13 +19,13 @@ func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, versi
 	}
 	c.waiting("waiting for the database, app %s", a.Name)
 	lost, err := s.LoseSecret(ctx, c.actor, a, version, back)
+	c.came()
 	if errors.Is(err, store.ErrConflict) {
 		return c.notLost(ctx, s, a, version)
 	}
 	if err != nil {
 		return err
 	}
-	c.came()
 	if lost.TakenBack > 0 {
 		way := "`rotator shop export`"
 		if a.Settings.DeliverURL != "" {
@@ -46,9 +46,7 @@ func (c *cli) loseSecret(ctx context.Context, s *store.Store, a store.App, versi
 
 // notLost says why a version is kept, as things stand now.
 func (c *cli) notLost(ctx context.Context, s *store.Store, a store.App, version int) error {
-	refuse := func(next, format string, args ...any) error {
-		return exitWith(exitRefused, fmt.Errorf("version %d of app %s is not given up: "+format, append([]any{version, a.Name}, args...)...), next)
-	}
+	refuse := refusesVersion(a, version, "given up")
 	secrets, err := s.Secrets(ctx, a.ID)
 	if err != nil {
 		return err
