@@ -165,6 +165,10 @@ func (f AppFacts) examineRefused(asked, answered int, add adder) {
 	words := fmt.Sprintf("%d of %s refused: %s", n, sampled(asked), naming(f.Refused))
 	switch {
 	case n == 0:
+	case n > 1 && n*2 > answered && f.beforeRevoke(): // where the next step is a revoke
+		cancel := command(*f.Run, "cancel --confirm "+f.App)
+		add(CodeTokens, SeverityCritical, cancel, "%s, before the old secret is said to be revoked: if the new one was instead, %s: make the app use the old one again, then `%s`, and %s",
+			words, RevokeNothingMore, cancel, AfterLoss(*f.Run))
 	case n > 1 && n == answered:
 		add(CodeTokens, SeverityCritical, "rotator doctor", "not one of %d sampled tokens is accepted: is it this app's list, and the right platform? A secret that was revoked looks the same: `%s`", n, f.afterRevoke())
 	case n > 1 && n*2 > answered: // not one merchant's doing
@@ -184,6 +188,11 @@ func sampled(n int) string {
 		return "1 sampled token is"
 	}
 	return fmt.Sprintf("%d sampled tokens are", n)
+}
+
+// beforeRevoke reports whether the open run waits for the old secret's revoke.
+func (f AppFacts) beforeRevoke() bool {
+	return f.Run != nil && f.Run.Kind == KindRotation && f.Run.Mode != ModeBreach && f.Run.Phase == PhaseProven
 }
 
 // afterRevoke is what to look at when a secret seems to be revoked: the run that is

@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -282,5 +283,20 @@ func TestARefusedTokensAdviceCanBeTyped(t *testing.T) {
 		if len(found) != 1 || !strings.Contains(found[0].Words, tt.want) {
 			t.Errorf("%s: %+v, want %q", name, found, tt.want)
 		}
+	}
+}
+
+// Where the next step is the old secret's revoke, dead new tokens must not lead to it.
+func TestExamineTokensBeforeTheRevoke(t *testing.T) {
+	t.Parallel()
+	s := snapshot(rotation.PhaseProven)
+	f := quietFacts(func(f *rotation.AppFacts) {
+		f.Run = &s
+		f.Sampled, f.Refused = map[rotation.Class]int{rotation.ClassUnauthorized: 3}, []string{"a", "b", "c"}
+	})
+	found := rotation.Examine(f, rotation.DefaultPolicy)
+	i := slices.IndexFunc(found, func(f rotation.Finding) bool { return f.Code == rotation.CodeTokens })
+	if i < 0 || !strings.Contains(found[i].Words, "if the new one was instead, revoke nothing more") || !strings.Contains(found[i].Next, "rotation cancel --confirm") {
+		t.Errorf("%+v", found)
 	}
 }

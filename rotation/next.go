@@ -57,7 +57,7 @@ func Next(s Snapshot) Step {
 		if gate := Gate(s); !GateMet(gate) {
 			return Step{Why: "do not revoke yet: " + unmet(gate)}
 		}
-		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke "+oldSecret(s)+" in the Partners dashboard (`rotator secret identify` tells it from the new one), then say so")
+		return human(s, "confirm revoked --confirm "+s.App, s.Counts.Words()+": "+beforeRevoke(s)+"revoke "+oldSecret(s)+" in the Partners dashboard (`rotator secret identify` tells it from the new one), then say so; but if one is revoked already and the app, or `rotator check`, finds new tokens refused, revoke nothing more: say so, and shops are asked which is dead")
 	case PhaseRevoked:
 		return nextRevoked(s)
 	case PhaseWebhooksSingle:

@@ -280,4 +280,6 @@ func TestNoRevokeIsBelievedWhileNothingCanBeSeen(t *testing.T) {
 	confirm := []string{"rotation", "confirm", "revoked", "--note", "n", "--confirm", "main"}
 	r.says(r.exits(exitRefused, "", confirm...), "not one of 3 shops asked accepts its new token, and whether former ones live cannot be seen", "`rotator doctor`")
 	r.says(r.exits(exitRefused, "", confirm...), "3 accept their former one")
+	r.says(r.run("", "check"), "if the new one was instead, revoke nothing more", "rotator rotation cancel --confirm main")
+	r.says(r.exits(exitWaiting, "", "rotation", "next"), "finds new tokens refused, revoke nothing more")
 }
