@@ -31,7 +31,8 @@ var (
 	// A shop whose token was replaced since its proof by one of another secret,
 	// or by a superseded worker's late exchange, is due again. So is one that
 	// was skipped because it had nothing to exchange (skipped without a class)
-	// and now has, or whose token is not the one that was found dead.
+	// and now has, whose token is not the one that was found dead, or who was found
+	// gone once only.
 	reopenItems = sql(`update rotator.items i set state = 'unknown', next_attempt_at = now(), class = null,
 			detail = 'settled before, but its token is another now or may be dead'
 		from rotator.shops s where i.run_id = $1 and s.id = i.shop_id
@@ -41,7 +42,11 @@ var (
 const exchangedLate = `i.state = 'proven' and i.late_exchange_at is not null`
 
 const needsOldSecret = `s.secret_id is distinct from $2 and s.excluded_at is null and s.access_token is not null
-	and (i.state = 'proven' or (i.state = 'skipped' and (i.class is null or i.generation is distinct from s.token_generation)))`
+	and (i.state = 'proven' or (i.state = 'skipped' and (i.class is null or i.generation is distinct from s.token_generation or ` + goneOnce + `)))`
+
+// A gateway that answers 404 for a moment looks like shops that are gone, whose only
+// tokens the revoke would kill: once all others are settled, each is asked again.
+const goneOnce = `i.class in ('uninstalled', 'frozen', 'not_found') and i.tries < 2`
 
 // Sweep takes shops that came since the walk into the run, as a wave of their
 // own, and makes shops due again whose token was replaced after its proof.

@@ -138,9 +138,19 @@ func TestSettledShopsWhoseTokenNeedsTheOldSecretAreOpenedAgain(t *testing.T) {
 				}
 			}, 0,
 		},
-		"dead stays skipped": {
+		"dead is asked once more": {
 			func(t *testing.T, r *rig, c store.Claim) {
 				r.write(t, store.Written, store.Outcome{Claim: c, State: rotation.ItemSkipped, Class: rotation.ClassUninstalled, Detail: "gone"})
+			},
+			func(*testing.T, *rig) {}, 1,
+		},
+		"dead twice stays skipped": {
+			func(t *testing.T, r *rig, c store.Claim) {
+				gone := store.Outcome{Claim: c, State: rotation.ItemSkipped, Class: rotation.ClassUninstalled, Detail: "gone"}
+				r.write(t, store.Written, gone)
+				r.sweep(t)
+				gone.Claim = r.again(t)
+				r.write(t, store.Written, gone)
 			},
 			func(*testing.T, *rig) {}, 0,
 		},
